@@ -1,0 +1,246 @@
+"""The nouns every room shares. No I/O, no third-party imports."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping
+    from datetime import datetime
+
+ROOT_USER = "<root_account>"
+"""The name the credential report gives the root user; orgscan uses it wherever root is meant."""
+
+
+class AccountState(StrEnum):
+    """AWS Organizations' lifecycle states, plus one for what a newer AWS may add."""
+
+    PENDING_ACTIVATION = "PENDING_ACTIVATION"
+    ACTIVE = "ACTIVE"
+    SUSPENDED = "SUSPENDED"
+    PENDING_CLOSURE = "PENDING_CLOSURE"
+    CLOSED = "CLOSED"
+    UNKNOWN = "UNKNOWN"
+    """Missing or not known to this version: read like an active account and flagged."""
+
+
+class Coverage(StrEnum):
+    """How an account's reading ended; every account of the organization has exactly one."""
+
+    COMPLETE = "COMPLETE"
+    PARTIAL = "PARTIAL"
+    DENIED = "DENIED"
+    FAILED = "FAILED"
+    NOT_ATTEMPTED = "NOT_ATTEMPTED"
+    NOT_ACTIVE = "NOT_ACTIVE"
+    EXCLUDED = "EXCLUDED"
+
+    @property
+    def is_gap(self) -> bool:
+        """Whether evidence that should be there is not."""
+        return self in {
+            Coverage.PARTIAL,
+            Coverage.DENIED,
+            Coverage.FAILED,
+            Coverage.NOT_ATTEMPTED,
+        }
+
+    @property
+    def in_scope(self) -> bool:
+        """Whether the account is judged: UNKNOWN where it could not be read, never skipped."""
+        return self not in {Coverage.NOT_ACTIVE, Coverage.EXCLUDED}
+
+
+class Status(StrEnum):
+    """The verdict of one control on one resource."""
+
+    PASS = "PASS"  # noqa: S105 - a verdict, not a password
+    FAIL = "FAIL"
+    NOT_APPLICABLE = "NOT_APPLICABLE"
+    UNKNOWN = "UNKNOWN"
+    WAIVED = "WAIVED"
+
+
+class Severity(StrEnum):
+    """How bad a FAIL is, worst first."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+    INFORMATIONAL = "informational"
+
+    @property
+    def rank(self) -> int:
+        """0 for the worst, rising."""
+        return list(Severity).index(self)
+
+
+class Kind(StrEnum):
+    """The kinds of evidence collected from an account, in the order they are reported.
+
+    The content of each, as stored (JSON is canonical: sorted keys, ASCII, times in ISO 8601):
+
+    * ``credential_report``: the CSV bytes exactly as AWS gave them.
+    * ``users``: JSON array of ListUsers' User objects, in AWS's order.
+    * ``access_keys``: JSON object ``{"keys": [AccessKeyMetadata, ...], "deleted_users": [name]}``;
+      ``deleted_users`` vanished between ListUsers and ListAccessKeys.
+    * ``account_summary``: JSON object, GetAccountSummary's SummaryMap.
+    * ``password_policy``: JSON object, or ``null`` where the account has no policy.
+    * ``virtual_mfa_devices``: JSON array of assigned VirtualMFADevice objects.
+    """
+
+    CREDENTIAL_REPORT = "credential_report"
+    USERS = "users"
+    ACCESS_KEYS = "access_keys"
+    ACCOUNT_SUMMARY = "account_summary"
+    PASSWORD_POLICY = "password_policy"  # noqa: S105 - a kind of evidence
+    VIRTUAL_MFA_DEVICES = "virtual_mfa_devices"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who runs the audit, from GetCallerIdentity."""
+
+    account_id: str
+    arn: str
+    partition: str
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """The organization under audit, from DescribeOrganization."""
+
+    id: str
+    management_account_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """One account of the organization as enumerated. ``ou_path`` is empty where unreadable."""
+
+    account_id: str
+    name: str = ""
+    email: str = ""
+    arn: str = ""
+    state: str = AccountState.ACTIVE
+    is_management: bool = False
+    ou_id: str = ""
+    ou_path: str = ""
+    joined_at: datetime | None = None
+    tags: Mapping[str, str] | None = None
+    """None where tags were not asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """One kind of evidence of one account, byte for byte as it is stored and hashed."""
+
+    kind: Kind
+    content: bytes
+    collected_at: datetime
+    generated_at: datetime | None = None
+    """AWS's GeneratedTime; only the credential report has one."""
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of ``content``, lower-case hex."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Why a kind of evidence is missing or incomplete.
+
+    ``usable`` says that what was collected may still be judged where it speaks: a report
+    without the root row still tells about users.
+    """
+
+    kind: Kind
+    code: str
+    reason: str
+    usable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How the reading of one account ended, with all that was collected."""
+
+    account_id: str
+    coverage: Coverage
+    reason: str = ""
+    error_code: str = ""
+    attempts: int = 0
+    started_at: datetime | None = None
+    duration_seconds: float | None = None
+    evidence: tuple[Evidence, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+
+    @property
+    def missing(self) -> str:
+        """Comma-separated kinds with a gap, in the order of :class:`Kind`."""
+        kinds = {gap.kind for gap in self.gaps}
+        return ",".join(kind for kind in Kind if kind in kinds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One account as the evidence store holds it: what the tables are built from."""
+
+    account: Account
+    outcome: Outcome
+    evidence_sha256: str | None = None
+    """Hash over the hashes of all the account's evidence; None where there is none."""
+
+    def usable(self, kind: Kind) -> Evidence | None:
+        """The evidence of a kind, unless it is missing or a gap says it cannot be trusted."""
+        if any(gap.kind == kind and not gap.usable for gap in self.outcome.gaps):
+            return None
+        return next((item for item in self.outcome.evidence if item.kind == kind), None)
+
+
+class Readings(Protocol):
+    """Where the tables get their accounts from: the evidence store, or a list in a test."""
+
+    def __iter__(self) -> Iterator[Reading]:
+        """Every account of the organization once, in the order of account_id."""
+        ...
+
+
+class Calls(Protocol):
+    """A door to one AWS service, already signed, paced, retried and bounded.
+
+    Every method raises :class:`orgscan.errors.CallError` and nothing else.
+    """
+
+    async def call(self, action: str, /, **parameters: Any) -> dict[str, Any]:
+        """One call, for example ``call("GetAccountSummary")``; the parsed answer."""
+        ...
+
+    def pages(self, action: str, result: str, /, **parameters: Any) -> AsyncIterator[list[Any]]:
+        """The pages of a list call; ``result`` names the list in the answer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunInfo:
+    """What a run is: the head of its evidence store, and of every file made from it."""
+
+    run_id: str
+    organization: Organization
+    caller: Caller
+    started_at: datetime
+    as_of: datetime
+    version: str
+    role_name: str
+    endpoint_url: str | None = None
+    scope: Mapping[str, list[str]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """Sentences the officer must see: OU paths unreadable, listings that disagreed, ..."""
+    enumerated: bool = False
+    """Whether the account list was read to its end."""
+    finished_at: datetime | None = None

@@ -1,0 +1,317 @@
+"""Settings: options over environment (``ORGSCAN_*``) over file; unknown keys are errors.
+
+``Settings`` is the one list of what can be set; ``config/orgscan.toml`` documents it and a test
+keeps the two equal.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+import re
+import tomllib
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from orgscan.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+ENV_PREFIX = "ORGSCAN_"
+_MAX_FILE_BYTES = 1_000_000
+_MAX_ROLE_PATH = 512
+
+_Days = Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)]
+_Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+
+
+class Thresholds(BaseModel):
+    """The limits controls judge by; days are exact durations of 86,400 seconds.
+
+    The defaults are those of the CIS AWS Foundations Benchmark where it states one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    root_usage_days: _Days = 90
+    password_minimum_length: Annotated[int, Field(ge=6, le=128)] = 14
+    password_reuse_prevention: Annotated[int, Field(ge=1, le=24)] = 24
+    unused_credential_days: _Days = 45
+    access_key_max_age_days: _Days = 90
+    setup_window_minutes: Annotated[float, Field(ge=0, le=1_440, allow_inf_nan=False)] = 5
+    setup_rule: Literal["creation-time", "never-used"] = "creation-time"
+    new_key_grace_days: Annotated[float, Field(ge=0, le=36_500, allow_inf_nan=False)] = 7
+
+
+class Settings(BaseSettings):
+    """Everything a run can be told. Immutable; build it with :func:`load`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    role_name: str | None = None
+    role_path: str = "/"
+    external_id: str | None = Field(default=None, repr=False)
+    session_duration_seconds: Annotated[int, Field(ge=900, le=43_200)] = 3_600
+    profile: str | None = None
+    region: str | None = None
+    endpoint_url: str | None = None
+    include_ous: Annotated[tuple[str, ...], NoDecode] = ()
+    accounts: Annotated[tuple[str, ...], NoDecode] = ()
+    exclude_accounts: Annotated[tuple[str, ...], NoDecode] = ()
+    account_tags: bool = False
+    concurrency: Annotated[int, Field(ge=1, le=1_000)] = 64
+    iam_requests_per_second: Annotated[int, Field(ge=1, le=1_000)] = 20
+    call_timeout_seconds: _Seconds = 20
+    report_timeout_seconds: _Seconds = 300
+    account_timeout_seconds: _Seconds = 900
+    thresholds: Thresholds = Thresholds()
+
+    @field_validator("role_name")
+    @classmethod
+    def _role_name(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[\w+=,.@-]{1,64}", value, re.ASCII):
+            message = (
+                f"{value!r} is not a role name; give the bare name, as in OrgScanAudit "
+                "(no ARN; a path goes into role_path)"
+            )
+            raise ValueError(message)
+        return value
+
+    @field_validator("role_path")
+    @classmethod
+    def _role_path(cls, value: str) -> str:
+        if not re.fullmatch(r"/(?:[!-~]+/)?", value) or len(value) > _MAX_ROLE_PATH:
+            message = f"{value!r} is not a role path; it begins and ends with '/', as in /audit/"
+            raise ValueError(message)
+        return value
+
+    @field_validator("external_id")
+    @classmethod
+    def _external_id(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[\w+=,.@:/-]{2,1224}", value, re.ASCII):
+            message = "an external id has 2 to 1,224 characters: letters, digits and +=,.@:/-"
+            raise ValueError(message)
+        return value
+
+    @field_validator("include_ous", "accounts", "exclude_accounts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("accounts", "exclude_accounts", mode="before")
+    @classmethod
+    def _account_ids(cls, value: object) -> object:
+        for item in value if isinstance(value, (list, tuple)) else ():
+            if not isinstance(item, str):
+                message = f"{item!r} is a number; put account ids in quotes so that zeros are kept"
+                raise ValueError(message)  # noqa: TRY004 - pydantic wants ValueError
+            if not re.fullmatch(r"\d{12}", item, re.ASCII):
+                message = f"{item!r} is not an account id; it has exactly 12 digits"
+                raise ValueError(message)
+        return value
+
+    @field_validator("endpoint_url")
+    @classmethod
+    def _endpoint_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            parts = urlsplit(value)
+            host, _port = parts.hostname, parts.port
+        except ValueError as error:
+            message = f"{value!r} is not a URL ({error})"
+            raise ValueError(message) from None
+        if parts.scheme not in {"http", "https"} or not host:
+            message = f"{value!r} is not a URL; it looks like https://host:port"
+            raise ValueError(message)
+        if parts.username or parts.password or parts.query or parts.fragment:
+            message = "the endpoint URL may hold a host, a port and a path only"
+            raise ValueError(message)
+        if parts.scheme == "http" and not _is_loopback(host):
+            message = (
+                f"{value!r} would send credentials unencrypted; use https "
+                "(plain http is accepted for loopback addresses only)"
+            )
+            raise ValueError(message)
+        return value
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load(
+    file: Path | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Settings:
+    """Merge options over environment over ``file`` into :class:`Settings`.
+
+    Options that are ``None`` or empty tuples count as not given. ``environment`` defaults to the
+    process's; pass ``{}`` to leave it out.
+
+    Raises :class:`orgscan.errors.SettingsError` with one line naming the place and the remedy.
+    """
+    values = _read_file(file) if file is not None else {}
+    variables = _read_environment(os.environ if environment is None else environment)
+    given = {name: value for name, value in options.items() if value not in (None, (), [])}
+    _refuse_unknown(given, Settings, "option ")
+
+    class _Layered(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            *_unused: PydanticBaseSettingsSource,
+            **_more: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (
+                init_settings,
+                InitSettingsSource(settings_cls, init_kwargs=variables),
+                InitSettingsSource(settings_cls, init_kwargs=values),
+            )
+
+    try:
+        return Settings.model_construct(**dict(_Layered(**given)))
+    except ValidationError as error:
+        raise SettingsError(_explain(error, given, variables, file)) from None
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    if file.is_dir():
+        message = f"{file}: is a directory; name a TOML file"
+        raise SettingsError(message)
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        message = f"{file}: cannot be read ({error.strerror}); check the path and its permissions"
+        raise SettingsError(message) from None
+    if len(raw) > _MAX_FILE_BYTES:
+        message = f"{file}: larger than 1 MB; this is no settings file"
+        raise SettingsError(message)
+    try:
+        # A byte order mark is what Windows editors add; it changes nothing.
+        values = tomllib.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        message = f"{file}: byte {error.start} is not UTF-8; save the file as UTF-8"
+        raise SettingsError(message) from None
+    except tomllib.TOMLDecodeError as error:
+        message = f"{file}: not valid TOML: {error}"
+        raise SettingsError(message) from None
+    _refuse_unknown(values, Settings, f"{file}: ")
+    return values
+
+
+def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Known ``ORGSCAN_*`` variables as nested values.
+
+    A variable that is nearly one of ours is an error, since it is a misspelling; one that
+    resembles nothing belongs to someone else and is left alone.
+    """
+    names = {f"{ENV_PREFIX}{'__'.join(path)}".upper(): path for path in _paths(Settings)}
+    values: dict[str, Any] = {}
+    for variable, text in environment.items():
+        if not variable.upper().startswith(ENV_PREFIX):
+            continue
+        path = names.get(variable.upper())
+        if path is None:
+            nearest = difflib.get_close_matches(variable.upper(), names, n=1, cutoff=0.85)
+            if nearest:
+                message = f"environment variable {variable}: unknown; did you mean {nearest[0]}?"
+                raise SettingsError(message)
+            continue
+        target = values
+        for part in path[:-1]:
+            target = target.setdefault(part, {})
+        target[path[-1]] = text
+    return values
+
+
+def _paths(model: type[BaseModel]) -> Iterator[tuple[str, ...]]:
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from ((name, *rest) for rest in _paths(inner))
+        else:
+            yield (name,)
+
+
+def _refuse_unknown(values: Mapping[str, Any], model: type[BaseModel], place: str) -> None:
+    known = {".".join(path): path for path in _paths(model)}
+    for name in _flat(values, model):
+        if name in known:
+            continue
+        leaf = name.rpartition(".")[2]
+        nested = [path for path in known if path.rpartition(".")[2] == leaf]
+        nearest = nested or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        if nearest and "." in nearest[0]:
+            section, _, key = nearest[0].rpartition(".")
+            hint = f"; did you mean {key} in [{section}]?"
+        else:
+            hint = f"; did you mean {nearest[0]}?" if nearest else "; see config/orgscan.toml"
+        message = f"{place}unknown setting {name!r}{hint}"
+        raise SettingsError(message)
+
+
+def _flat(values: Mapping[str, Any], model: type[BaseModel]) -> Iterator[str]:
+    for name, value in values.items():
+        field = model.model_fields.get(name)
+        inner = field.annotation if field else None
+        if isinstance(inner, type) and issubclass(inner, BaseModel) and isinstance(value, dict):
+            yield from (f"{name}.{rest}" for rest in _flat(value, inner))
+        elif not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            yield name
+
+
+def _explain(
+    error: ValidationError,
+    given: Mapping[str, Any],
+    variables: Mapping[str, Any],
+    file: Path | None,
+) -> str:
+    """The first problem in one line, with the layer it came from."""
+    problem = error.errors(include_url=False)[0]
+    location = [str(part) for part in problem["loc"] if not isinstance(part, int)]
+    name = ".".join(location)
+    if _holds(given, location):
+        place = f"option --{location[0].replace('_', '-')}"
+    elif _holds(variables, location):
+        place = f"environment variable {ENV_PREFIX}{'__'.join(location).upper()}"
+    else:
+        place = f"{file}: {name}"
+    text = problem["msg"].removeprefix("Value error, ")
+    text = text.replace("Input should be", "must be")
+    got = problem.get("input")
+    shown = "" if problem["type"] == "value_error" else f" (got {got!r:.60})"
+    return f"{place}: {text}{shown}"
+
+
+def _holds(values: Mapping[str, Any], path: list[str]) -> bool:
+    for part in path:
+        if not isinstance(values, dict) or part not in values:
+            return False
+        values = values[part]
+    return True
