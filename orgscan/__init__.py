@@ -1,7 +1,58 @@
-"""Finds long-lived IAM credentials in an AWS organization and judges them by the benchmark."""
+"""Finds long-lived IAM credentials in an AWS organization and judges them by the benchmark.
+
+In a notebook::
+
+    import orgscan
+
+    run = orgscan.open_run("orgscan-runs/2026-09-30T06-00-00Z")
+    run.accounts      # coverage first
+    run.findings
+
+    run = await orgscan.scan("runs/q3", role_name="OrgScanAudit")
+"""
 
 from __future__ import annotations
 
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orgscan.pipeline import Run
+
+__all__ = ["__version__", "open_run", "scan"]
 
 __version__ = version("orgscan")
+
+
+def open_run(path: Path | str) -> Run:
+    """Open a finished run for reading; its tables are pandas DataFrames.
+
+    Raises :class:`orgscan.errors.UsageError` where ``path`` holds no finished run.
+    """
+    from orgscan.pipeline import Run  # noqa: PLC0415 - importing orgscan stays quick
+
+    return Run(path)
+
+
+async def scan(output: Path | str, *, config: Path | None = None, **options: Any) -> Run:
+    """Read the organization into the new directory ``output``, judge it, write the reports.
+
+    ``options`` are the settings by name (``role_name="OrgScanAudit"``), over the environment,
+    over the settings file ``config``.
+
+    Raises :class:`orgscan.errors.OrgscanError`; gaps in coverage are no error, look at
+    ``run.accounts`` or ``run.exit_code()``.
+    """
+    from pathlib import Path  # noqa: PLC0415 - importing orgscan stays quick
+
+    from orgscan import pipeline, settings  # noqa: PLC0415
+    from orgscan.models import Clock, Observer  # noqa: PLC0415
+
+    return await pipeline.scan(
+        settings.load(config, **options),
+        Path(output),
+        clock=Clock(),
+        observer=Observer(),
+    )

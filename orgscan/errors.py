@@ -4,6 +4,7 @@ OrgscanError
 ├── UsageError              exit 2: the user can put it right before anything was read
 │   └── SettingsError       a settings file, an environment variable or an option
 ├── RunError                exit 1: the run as a whole failed
+├── RunInterrupted          exit 130 or 143: told to stop; evidence is kept
 ├── IntegrityError          exit 5: evidence is not what it claims to be
 └── CallError               one AWS call failed; becomes a value, never reaches a user as such
     ├── Denied              the caller may not do this
@@ -56,6 +57,12 @@ class SettingsError(UsageError):
 
 class RunError(OrgscanError):
     """The run as a whole failed, for example because the account list could not be read."""
+
+
+class RunInterrupted(OrgscanError):
+    """The run was told to stop before every account was read; the evidence is kept."""
+
+    exit_code = ExitCode.INTERRUPTED
 
 
 class IntegrityError(OrgscanError):

@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import random
+import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
-    from datetime import datetime
+
+INTEGRITY_FAILURE = "IntegrityFailure"
+"""The error code of an account whose answers belong to another account."""
 
 ROOT_USER = "<root_account>"
 """The name the credential report gives the root user; orgscan uses it wherever root is meant."""
+
+
+class Clock:
+    """Time as the program meets it, in one object so that tests can hand in another.
+
+    Nothing in orgscan reads a clock, sleeps or rolls dice except through this.
+    """
+
+    def now(self) -> datetime:
+        """The current time, timezone-aware UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Seconds that never go backwards."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Give way to other tasks for at least ``seconds``."""
+        await asyncio.sleep(seconds)
+
+    def jitter(self) -> float:
+        """A random number from 0 up to 1, for spreading retries."""
+        return random.random()  # noqa: S311 - spreads load, guards nothing
 
 
 class AccountState(StrEnum):
@@ -175,6 +204,7 @@ class Outcome:
     reason: str = ""
     error_code: str = ""
     attempts: int = 0
+    """How often reading the account was begun; more than once only after a resume."""
     started_at: datetime | None = None
     duration_seconds: float | None = None
     evidence: tuple[Evidence, ...] = ()
@@ -211,14 +241,42 @@ class Readings(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Temporary credentials of one account. Never printed: the secret parts have no repr."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    token: str = field(repr=False)
+
+
+class Observer:
+    """Who is told how a run goes; this one is not interested.
+
+    The rooms know no logger and no terminal: whoever wants to see, overrides.
+    """
+
+    def enumerated(self, accounts: int, *, complete: bool) -> None:
+        """So many accounts are known; ``complete`` once the list was read to its end."""
+
+    def settled(self, outcome: Outcome) -> None:
+        """An account has its end state."""
+
+    def phase(self, text: str) -> None:
+        """A new part of the work begins."""
+
+
 class Calls(Protocol):
     """A door to one AWS service, already signed, paced, retried and bounded.
 
     Every method raises :class:`orgscan.errors.CallError` and nothing else.
     """
 
-    async def call(self, action: str, /, **parameters: Any) -> dict[str, Any]:
-        """One call, for example ``call("GetAccountSummary")``; the parsed answer."""
+    async def call(self, action: str, result: str, /, **parameters: Any) -> dict[str, Any]:
+        """One call, as in ``call("GetAccountSummary", "SummaryMap")``; the parsed answer.
+
+        ``result`` names a member the answer cannot lack; an answer without it is malformed.
+        """
         ...
 
     def pages(self, action: str, result: str, /, **parameters: Any) -> AsyncIterator[list[Any]]:
@@ -239,6 +297,8 @@ class RunInfo:
     role_name: str
     endpoint_url: str | None = None
     scope: Mapping[str, list[str]] = field(default_factory=dict)
+    thresholds: Mapping[str, Any] = field(default_factory=dict)
+    """The limits in force at the scan; ``orgscan report`` judges by them unless told others."""
     notes: tuple[str, ...] = ()
     """Sentences the officer must see: OU paths unreadable, listings that disagreed, ..."""
     enumerated: bool = False

@@ -156,7 +156,11 @@ ACCOUNTS = Table(
         Column("reason", _S, "Why the coverage is not COMPLETE, in one sentence."),
         Column("error_code", _S, "Error code of the first failure, as AWS names it."),
         Column("missing", _S, "Kinds of evidence with a gap, separated by commas."),
-        Column("attempts", _I, "Calls sent to AWS for this account, retries included.", "calls"),
+        Column(
+            "attempts",
+            _I,
+            "How often reading the account was begun; more than once only after a resume.",
+        ),
         Column("report_generated_at", _T, "When AWS generated the account's credential report."),
         Column("users", _I, "IAM users that exist, root not counted.", "users"),
         Column("access_keys", _I, "IAM users' access keys that exist, active or not.", "keys"),

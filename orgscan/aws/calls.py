@@ -1,0 +1,182 @@
+"""One door per service and identity: paced, retried, bounded, translated."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from orgscan.aws.translate import FOREIGN, malformed, translate
+from orgscan.errors import CallError, CredentialsExpired, Malformed, Throttled, Transient
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from contextlib import AbstractContextManager
+
+    from orgscan.aws.pacing import Pace
+    from orgscan.models import Clock
+
+MAX_PAGES = 10_000
+"""More than any list of the services in use can have; a guard against endless markers."""
+
+_TRANSIENT_TRIES = 6
+_MALFORMED_TRIES = 3
+_THROTTLED_SECONDS = 180.0
+"""How long one call keeps trying against throttling: it ends by itself, attempts do not help."""
+_FIRST_DELAY, _LONGEST_DELAY = 0.2, 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """How a service pages: the parameter to send, the member it comes back in."""
+
+    token: str
+    next_token: str
+    truncated: str | None = None
+    """A flag that says whether more follows; without one, a token says so."""
+
+
+QUERY_PAGING = Paging("Marker", "Marker", "IsTruncated")
+JSON_PAGING = Paging("NextToken", "NextToken")
+
+
+class Operation(Protocol):
+    """One action of an SDK client."""
+
+    def __call__(self, **parameters: Any) -> Awaitable[dict[str, Any]]:
+        """Send one request."""
+        ...
+
+
+class ServiceCalls:
+    """Implements :class:`orgscan.models.Calls` on one client and one identity."""
+
+    def __init__(
+        self,
+        *,
+        service: str,
+        operation: Callable[[str], Operation],
+        pace: Callable[[str], Pace],
+        paging: Paging,
+        slots: asyncio.Semaphore,
+        timeout: float,
+        clock: Clock,
+        signed: Callable[[], AbstractContextManager[None]],
+        renew: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Take the collaborators.
+
+        Args:
+            service: The service's IAM prefix, as in ``iam``.
+            operation: Finds the SDK's method for an action.
+            pace: Finds the pace an action is charged to.
+            paging: How the service pages.
+            slots: Bounds requests in flight, so that no request waits for a connection while
+                its deadline runs.
+            timeout: Seconds one try may take, body included.
+            clock: Time, sleep and jitter.
+            signed: Enters the identity to sign with.
+            renew: Replaces expired credentials, once; None where the caller signs.
+        """
+        self._service = service
+        self._operation = operation
+        self._pace = pace
+        self._paging = paging
+        self._slots = slots
+        self._timeout = timeout
+        self._clock = clock
+        self._signed = signed
+        self._renew = renew
+        self.sent = 0
+        """Requests sent so far, retries included."""
+
+    async def call(self, action: str, result: str, /, **parameters: Any) -> dict[str, Any]:
+        """See :meth:`orgscan.models.Calls.call`."""
+        patience = _Patience(self._clock)
+        while True:
+            try:
+                return await self._try(action, result, parameters)
+            except CredentialsExpired:
+                if self._renew is None or patience.renewed:
+                    raise
+                patience.renewed = True
+                await self._renew()
+            except (Transient, Malformed) as error:
+                delay = patience.after(error)
+                if delay is None:
+                    raise
+                await self._clock.sleep(delay)
+
+    async def pages(
+        self, action: str, result: str, /, **parameters: Any
+    ) -> AsyncIterator[list[Any]]:
+        """See :meth:`orgscan.models.Calls.pages`.
+
+        Bounded, and strict where SDK paginators are lenient: a repeated marker, a truncated page
+        without one and more than :data:`MAX_PAGES` pages are malformed, never a quiet end.
+        """
+        paging, seen = self._paging, set[str]()
+        for _ in range(MAX_PAGES):
+            answer = await self.call(action, result, **parameters)
+            yield answer[result]
+            token = answer.get(paging.next_token)
+            more = answer.get(paging.truncated, False) if paging.truncated else bool(token)
+            if not more:
+                return
+            if not token:
+                raise malformed(self._name(action), "more pages announced, but no marker to them")
+            if token in seen:
+                raise malformed(self._name(action), "the same page marker came twice")
+            seen.add(token)
+            parameters[paging.token] = token
+        raise malformed(self._name(action), f"no end after {MAX_PAGES} pages")
+
+    async def _try(self, action: str, result: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        pace, send = self._pace(action), self._operation(action)
+        await pace.acquire()
+        async with self._slots:
+            self.sent += 1
+            try:
+                with self._signed():
+                    async with asyncio.timeout(self._timeout):
+                        answer = await send(**parameters)
+            except FOREIGN as error:
+                ours = translate(error, self._name(action), own_credentials=self._renew is None)
+                if isinstance(ours, Throttled):
+                    pace.slow_down()
+                raise ours from error
+        pace.speed_up()
+        if result not in answer:
+            raise malformed(self._name(action), f"the answer has no {result}")
+        return answer
+
+    def _name(self, action: str) -> str:
+        return f"{self._service}:{action}"
+
+
+class _Patience:
+    """How often one call is tried again, and after how long."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._began = clock.monotonic()
+        self._tries = 0
+        self.renewed = False
+
+    def after(self, error: CallError) -> float | None:
+        """Seconds to wait before the next try; None when patience is at its end."""
+        self._tries += 1
+        if isinstance(error, Throttled):
+            if self._clock.monotonic() - self._began > _THROTTLED_SECONDS:
+                return None
+        elif isinstance(error, Malformed):
+            if error.code != "MalformedAnswer" or self._tries >= _MALFORMED_TRIES:
+                return None
+        elif error.code == "Timeout":
+            if self._tries >= _MALFORMED_TRIES:
+                return None
+        elif self._tries >= _TRANSIENT_TRIES:
+            return None
+        ceiling = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** min(self._tries, 10))
+        # Never nothing at all, or a fast refusal becomes a storm.
+        return ceiling * (0.2 + 0.8 * self._clock.jitter())

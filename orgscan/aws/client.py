@@ -1,0 +1,291 @@
+"""The SDK, set up once: one client per service for the whole process.
+
+Why one client: building one blocks the event loop for up to 100 ms, and a client per account
+costs twelve times the CPU and five times the memory of a shared one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from contextlib import AsyncExitStack, contextmanager, nullcontext
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+import aioboto3
+import botocore.utils
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+from botocore import xform_name
+from botocore.exceptions import BotoCoreError, ProfileNotFound
+
+from orgscan import __version__
+from orgscan.aws.calls import JSON_PAGING, QUERY_PAGING, Operation, ServiceCalls
+from orgscan.aws.pacing import Pace
+from orgscan.aws.transport import Transport
+from orgscan.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+    from types import TracebackType
+
+    from orgscan.models import Clock, Credentials
+    from orgscan.settings import Settings
+
+_ORGANIZATIONS_BUCKETS = {
+    "DescribeOrganization": (1, 2),
+    "ListRoots": (1, 2),
+    "ListAccounts": (8, 12),
+    "ListAccountsForParent": (5, 8),
+    "ListOrganizationalUnitsForParent": (5, 8),
+    "ListTagsForResource": (10, 15),
+}
+"""AWS's published token buckets: starts per second, burst."""
+_STS_PER_SECOND = 600
+_CONNECTIONS = {"organizations": 10, "sts": 50, "iam": 200}
+_FALLBACK_REGION = "us-east-1"
+_TALKATIVE = ("aioboto3", "aiobotocore", "aiohttp", "boto3", "botocore", "urllib3")
+
+_ISOLATED = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+    "region": (None, None, _FALLBACK_REGION, None),
+}
+"""SDK settings cut off from files and environment: name, variable, default, conversion."""
+
+_signer: ContextVar[_Frozen | None] = ContextVar("signer", default=None)
+"""Who signs the IAM requests of the current task."""
+
+
+class _Frozen:
+    """Credentials as botocore's signer asks for them."""
+
+    def __init__(self, credentials: Any) -> None:
+        self._credentials = credentials
+
+    async def get_frozen_credentials(self) -> Any:
+        return self._credentials
+
+
+class Aws:
+    """Every way orgscan has to AWS. An async context manager.
+
+    Raises :class:`orgscan.errors.UsageError` on entry where there are no usable credentials.
+    """
+
+    def __init__(
+        self, settings: Settings, clock: Clock, credentials: Credentials | None = None
+    ) -> None:
+        """Nothing is read or connected before the context is entered.
+
+        With ``credentials`` given, no AWS profile, file or variable of the machine is looked at.
+        """
+        self._settings = settings
+        self._given = credentials
+        self._clock = clock
+        self._stack = AsyncExitStack()
+        self._clients: dict[str, Any] = {}
+        self._slots = {name: asyncio.Semaphore(count) for name, count in _CONNECTIONS.items()}
+        self._caller: Any = None
+
+    async def __aenter__(self) -> Self:
+        _hush()
+        try:
+            await self._open()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    async def _open(self) -> None:
+        try:
+            core = self._core()
+            core.get_component("response_parser_factory").set_parser_defaults(
+                timestamp_parser=_parse_time
+            )
+            # Endpoint variables and profile entries could lead anywhere; also for the clients
+            # that credential providers build for themselves.
+            core.set_config_variable("ignore_configured_endpoint_urls", True)  # noqa: FBT003
+            self._caller = await core.get_credentials()
+            region = self._settings.region or core.get_config_variable("region")
+            ca_bundle = core.get_config_variable("ca_bundle")
+            session = aioboto3.Session(botocore_session=core)
+            for name in _CONNECTIONS:
+                self._clients[name] = await self._client(session, name, region, ca_bundle)
+        except ProfileNotFound:
+            message = f"AWS profile {self._settings.profile!r} does not exist; see `aws configure`"
+            raise UsageError(message) from None
+        except (BotoCoreError, ValueError) as error:
+            message = f"AWS settings do not work: {' '.join(str(error).split())}"
+            raise UsageError(message) from None
+        if self._caller is None:
+            message = (
+                "no AWS credentials found; sign in (`aws sso login`, AWS_PROFILE or --profile) "
+                "and try again"
+            )
+            raise UsageError(message)
+        account = self._clients["organizations"].meta.service_model.shape_for("Account")
+        if "State" not in account.members:
+            message = "the installed botocore does not know Account.State; upgrade aioboto3"
+            raise RunError(message)
+
+    def _core(self) -> AioSession:
+        if self._given is None:
+            return AioSession(profile=self._settings.profile)
+        core = AioSession(session_vars=_ISOLATED)
+        given = self._given
+        core.set_credentials(given.access_key, given.secret_key, given.token or None)
+        return core
+
+    async def _client(
+        self, session: Any, name: str, region: str | None, ca_bundle: str | None
+    ) -> Any:
+        transport = await self._stack.enter_async_context(
+            Transport(
+                connections=_CONNECTIONS[name],
+                connect_timeout=min(10.0, self._settings.call_timeout_seconds),
+                ca_bundle=ca_bundle,
+            )
+        )
+        client = await self._stack.enter_async_context(
+            session.client(
+                name,
+                region_name=region or _FALLBACK_REGION,
+                endpoint_url=self._settings.endpoint_url,
+                config=AioConfig(
+                    # Retries are ours: the SDK's quota would be shared by all accounts.
+                    retries={"mode": "standard", "total_max_attempts": 1},
+                    parameter_validation=False,
+                    # The SDK would build its own anew for every request, at a tenth of the cost.
+                    user_agent=f"orgscan/{__version__}",
+                    ignore_configured_endpoint_urls=True,
+                ),
+            )
+        )
+        client.meta.events.register("before-send", transport.send)
+        if name == "iam":
+            client.meta.events.register_first("before-sign", _sign_for_task)
+        return client
+
+    @property
+    def organizations(self) -> ServiceCalls:
+        """AWS Organizations as the caller, paced by AWS's published buckets."""
+        paces = {
+            action: Pace(burst, burst / rate, self._clock)
+            for action, (rate, burst) in _ORGANIZATIONS_BUCKETS.items()
+        }
+        return self._door("organizations", paces.__getitem__)
+
+    @property
+    def sts(self) -> ServiceCalls:
+        """AWS STS as the caller."""
+        pace = Pace(_STS_PER_SECOND, 1.0, self._clock)
+        return self._door("sts", lambda _action: pace)
+
+    def own_account(self) -> ServiceCalls:
+        """IAM of the caller's own account, signed with the caller's credentials."""
+        pace = self._iam_pace()
+        return self._door("iam", lambda _action: pace, signed=lambda: _signing(self._caller))
+
+    async def member_account(self, assume: Callable[[], Awaitable[Credentials]]) -> ServiceCalls:
+        """IAM of a member account, signed with what ``assume`` returns.
+
+        ``assume`` is called now, and once more if the session ends before the work does. Its
+        errors are passed on.
+        """
+        session = _MemberSession(assume)
+        await session.renew()
+        pace = self._iam_pace()
+        return self._door(
+            "iam",
+            lambda _action: pace,
+            signed=lambda: _signing(session.signer),
+            renew=session.renew,
+        )
+
+    def _iam_pace(self) -> Pace:
+        return Pace(self._settings.iam_requests_per_second, 1.0, self._clock)
+
+    def _door(self, service: str, pace: Callable[[str], Pace], **identity: Any) -> ServiceCalls:
+        client = self._clients[service]
+
+        def operation(action: str) -> Operation:
+            method: Operation = getattr(client, xform_name(action))
+            return method
+
+        return ServiceCalls(
+            service=service,
+            operation=operation,
+            pace=pace,
+            paging=JSON_PAGING if service == "organizations" else QUERY_PAGING,
+            slots=self._slots[service],
+            timeout=self._settings.call_timeout_seconds,
+            clock=self._clock,
+            **{"signed": nullcontext, **identity},
+        )
+
+
+class _MemberSession:
+    """The current credentials of one member account, renewed at most by one task at a time."""
+
+    def __init__(self, assume: Callable[[], Awaitable[Credentials]]) -> None:
+        self._assume = assume
+        self._lock = asyncio.Lock()
+        self.signer: _Frozen | None = None
+
+    async def renew(self) -> None:
+        stale = self.signer
+        async with self._lock:
+            # Many tasks see the same expiry; the first one's new session serves them all.
+            if self.signer is stale:
+                self.signer = _Frozen(await self._assume())
+
+
+@contextmanager
+def _signing(signer: Any) -> Iterator[None]:
+    token = _signer.set(signer)
+    try:
+        yield
+    finally:
+        _signer.reset(token)
+
+
+def _sign_for_task(request: Any, **_event: object) -> None:
+    """Handle ``before-sign.iam``: sign with the credentials of the account at work."""
+    signer = _signer.get()
+    if signer is None:
+        # Without this the client would sign with the caller's credentials, and the caller's
+        # own users would be reported under another account's number.
+        message = "an IAM request without an account to sign for"
+        raise RuntimeError(message)
+    request.context.setdefault("signing", {})["request_credentials"] = signer
+
+
+def _parse_time(value: Any) -> datetime:
+    """Parse the SDK's timestamps; much quicker than its default for what IAM sends."""
+    if isinstance(value, str):
+        try:
+            parsed = datetime.fromisoformat(value)
+        except ValueError:
+            parsed = botocore.utils.parse_timestamp(value)
+    else:
+        parsed = datetime.fromtimestamp(value, UTC)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def _hush() -> None:
+    """Clamp the SDK's loggers: their debug lines hold the secrets of AssumeRole answers."""
+    for name in _TALKATIVE:
+        logger = logging.getLogger(name)
+        logger.setLevel(max(logger.level, logging.WARNING))

@@ -1,0 +1,187 @@
+"""Foreign errors become ours here, and nowhere else."""
+
+from __future__ import annotations
+
+import re
+from binascii import Error as BinasciiError
+from typing import TYPE_CHECKING, Any
+from xml.parsers.expat import ExpatError
+
+import aiohttp
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+
+from orgscan.aws.transport import BodyTooLargeError, RedirectRefusedError
+from orgscan.errors import (
+    Absent,
+    CallerBroken,
+    CallError,
+    CredentialsExpired,
+    Denied,
+    Malformed,
+    Refused,
+    Throttled,
+    Transient,
+    Unreachable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FOREIGN = (
+    BotoCoreError,
+    ClientError,
+    ResponseParserError,
+    aiohttp.ClientError,
+    RedirectRefusedError,
+    BodyTooLargeError,
+    TimeoutError,
+    OSError,
+    # What botocore's parsers let through when an answer is not what the model promises.
+    AttributeError,
+    BinasciiError,
+    ExpatError,
+    IndexError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+"""Every exception a call can end with short of a bug of ours; tests hold it to the fault matrix."""
+
+_DENIED = {
+    "AccessDenied",
+    "AccessDeniedException",
+    "AuthorizationError",
+    "UnauthorizedOperation",
+    "AWSOrganizationsNotInUseException",
+}
+_ABSENT = {"NoSuchEntity", "NoSuchEntityException", "AccountNotFoundException"}
+_THROTTLED = {
+    "BandwidthLimitExceeded",
+    "EC2ThrottledException",
+    "LimitExceeded",
+    "PriorRequestNotComplete",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "TooManyRequestsException",
+    "TransactionInProgressException",
+}
+_TRANSIENT = {
+    "ConcurrentModification",
+    "ConcurrentModificationException",
+    "InternalError",
+    "InternalFailure",
+    "InternalServiceError",
+    "InternalServiceException",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "ServiceException",
+    "ServiceFailure",
+    "ServiceUnavailable",
+}
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
+_UNKNOWN_KEY = {
+    "AuthFailure",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+}
+_BAD_SIGNATURE = {
+    "IncompleteSignature",
+    "IncompleteSignatureException",
+    "InvalidSignatureException",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+}
+_SERVER_ERROR = 500
+_LONGEST_MESSAGE = 400
+
+
+def translate(error: BaseException, action: str, *, own_credentials: bool) -> CallError:
+    """The :class:`CallError` for one of :data:`FOREIGN`.
+
+    ``own_credentials`` says that the request was signed as the caller rather than with a
+    member account's session: what a fresh session could cure there is the end of the run here.
+    """
+    if isinstance(error, ClientError):
+        return _from_answer(error.response, action, own_credentials=own_credentials)
+    kind: type[CallError] = Malformed
+    code = "MalformedAnswer"
+    text = f"{action} was answered with something that is not AWS's ({type(error).__name__})"
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            kind, code = CallerBroken, "CertificateNotTrusted"
+            text = f"the certificate of {error.host} is not trusted ({error.certificate_error})"
+        case TimeoutError():
+            kind, code = Unreachable, "Timeout"
+            text = f"{action} got no answer in time"
+        case RedirectRefusedError():
+            code = "RedirectRefused"
+            text = f"{action} was answered with a redirect, which was not followed"
+        case BodyTooLargeError():
+            code = "AnswerTooLarge"
+            text = f"{action} was answered with more than any honest answer holds"
+        case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError() | OSError():
+            kind, code = Unreachable, "ConnectionError"
+            text = f"{action} could not reach AWS ({_brief(str(error)) or type(error).__name__})"
+        case BotoCoreError() if not isinstance(error, ResponseParserError):
+            # Credential providers, not answers: an expired SSO session, a failing process.
+            kind, code = CallerBroken, type(error).__name__
+            text = f"the caller's credentials do not work: {_brief(str(error))}"
+        case _:
+            pass  # what botocore's parsers tripped over
+    return kind(text, code=code, action=action)
+
+
+def malformed(action: str, what: str) -> Malformed:
+    """An answer that parses but cannot be true."""
+    return Malformed(f"{action}: {what}", code="MalformedAnswer", action=action)
+
+
+def _from_answer(answer: Mapping[str, Any], action: str, *, own_credentials: bool) -> CallError:
+    error = answer.get("Error", {})
+    code = str(error.get("Code", "")) or "Unknown"
+    metadata = answer.get("ResponseMetadata", {})
+    status = metadata.get("HTTPStatusCode", 0)
+    kind = _kind(code, status, own_credentials=own_credentials)
+    request_id = str(metadata.get("RequestId", ""))
+    message = _brief(str(error.get("Message", ""))) or code
+    text = f"{action}: {message}"
+    if kind is Transient and request_id:
+        # AWS support asks for it, and only for failures on AWS's side.
+        text += f" (request id {request_id})"
+    return kind(text, code=code, action=action, request_id=request_id)
+
+
+def _kind(code: str, status: int, *, own_credentials: bool) -> type[CallError]:
+    for codes, kind in (
+        (_DENIED, Denied),
+        (_ABSENT, Absent),
+        (_THROTTLED, Throttled),
+        (_TRANSIENT, Transient),
+        (_BAD_SIGNATURE, CallerBroken),
+    ):
+        if code in codes:
+            return kind
+    if code in _EXPIRED or code in _UNKNOWN_KEY:
+        return CallerBroken if own_credentials else CredentialsExpired
+    return Transient if status >= _SERVER_ERROR else Refused
+
+
+def _brief(message: str) -> str:
+    """One line without console links and authorization ids, so that like reasons group."""
+    message = re.sub(r"https?://\S+", "", message)
+    message = re.sub(
+        r"(?i)(encoded )?authorization (failure )?(message|id)\s*[:=]\s*\S+", "", message
+    )
+    message = " ".join(message.split()).rstrip(" .:")
+    return message if len(message) <= _LONGEST_MESSAGE else message[: _LONGEST_MESSAGE - 1] + "…"

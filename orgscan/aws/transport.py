@@ -1,0 +1,135 @@
+"""How a signed request reaches AWS: pooled, never redirected, never larger than a cap.
+
+aiobotocore's own HTTP session follows redirects and sends the session token along, and reads
+bodies of any size. Its ``before-send`` event lets a handler answer instead; this is that handler.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+from botocore.httpsession import where as default_ca_bundle
+from yarl import URL
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+"""The largest honest answer, a report of 5,000 users, has about 4 MB."""
+
+_FIRST_REDIRECT, _LAST_REDIRECT = 300, 399
+
+
+class RedirectRefusedError(Exception):
+    """AWS does not redirect these calls; following one would hand the session token over."""
+
+
+class BodyTooLargeError(Exception):
+    """The answer is larger than anything AWS sends."""
+
+
+class Answer:
+    """What botocore's parsers need of an HTTP response."""
+
+    __slots__ = ("_body", "headers", "raw", "status_code", "url")
+
+    def __init__(self, url: str, status: int, headers: dict[str, str], body: bytes) -> None:
+        """Hold a response that was read to its end."""
+        self.url = url
+        self.status_code = status
+        self.headers = headers
+        self.raw = None
+        self._body = body
+
+    @property
+    async def content(self) -> bytes:
+        """The body; awaitable, as aiobotocore asks for it."""
+        return self._body
+
+
+class Transport:
+    """One connection pool for one service's client. An async context manager."""
+
+    def __init__(self, *, connections: int, connect_timeout: float, ca_bundle: str | None) -> None:
+        """``connections`` bounds the pool; ``ca_bundle`` replaces the trusted authorities."""
+        self._connections = connections
+        self._connect_timeout = connect_timeout
+        self._ca_bundle = ca_bundle
+        self._http: aiohttp.ClientSession | None = None
+        self._proxies: dict[tuple[str, str], str | None] = {}
+
+    async def __aenter__(self) -> Self:
+        context = ssl.create_default_context(cafile=self._ca_bundle or default_ca_bundle())
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self._connections, ssl=context, keepalive_timeout=30
+            ),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout),
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("Content-Type", "User-Agent", "Accept"),
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._http is not None:
+            await self._http.close()
+
+    async def send(self, request: Any, **_event: object) -> Answer:
+        """Handle botocore's ``before-send`` event: send ``request``, read the answer whole.
+
+        Raises aiohttp's errors, :class:`RedirectRefusedError` and :class:`BodyTooLargeError`.
+        """
+        if self._http is None:
+            message = "the transport is used outside its context"
+            raise RuntimeError(message)
+        headers = {
+            name: value.decode("utf-8") if isinstance(value, bytes) else value
+            for name, value in request.headers.items()
+        }
+        headers["Accept-Encoding"] = "identity"
+        async with self._http.request(
+            request.method,
+            URL(request.url, encoded=True),
+            headers=headers,
+            data=request.body,
+            allow_redirects=False,
+            proxy=self._proxy_for(request.url),
+        ) as response:
+            if _FIRST_REDIRECT <= response.status <= _LAST_REDIRECT:
+                raise RedirectRefusedError(response.headers.get("Location", "nowhere"))
+            body = await _read(response)
+        lowered = {name.lower(): text for name, text in response.headers.items()}
+        return Answer(request.url, response.status, lowered, body)
+
+    def _proxy_for(self, url: str) -> str | None:
+        """The proxy the environment names for this host, looked up once per host."""
+        parts = urlsplit(url)
+        host = (parts.scheme, parts.hostname or "")
+        if host not in self._proxies:
+            bypass = proxy_bypass(host[1])
+            self._proxies[host] = None if bypass else getproxies().get(parts.scheme)
+        return self._proxies[host]
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    announced = response.content_length
+    if announced is not None:
+        if announced > MAX_BODY_BYTES:
+            raise BodyTooLargeError(announced)
+        return await response.read()
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise BodyTooLargeError(len(body))
+    return bytes(body)

@@ -1,0 +1,92 @@
+"""The command line: one file per command, heavy imports only inside commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import typer
+
+from orgscan.cli import controls, demo, report, role, scan
+from orgscan.cli.usage import help_alone
+from orgscan.errors import ExitCode, OrgscanError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Recent typer carries its own copy of click; this finds the base of its usage errors in
+# either.
+_UsageFault: type[Exception] = next(
+    base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException"
+)
+
+app = typer.Typer(
+    name="orgscan",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Find every long-lived IAM credential in an AWS organization and judge it.",
+)
+app.command("demo")(demo.demo)
+app.command("scan")(scan.scan)
+app.command("report")(report.report)
+app.add_typer(controls.app, name="controls")
+app.add_typer(role.app, name="role")
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from orgscan import __version__
+
+        typer.echo(f"orgscan {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: bool = typer.Option(  # noqa: ARG001 - its callback does the work
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version."
+    ),
+) -> None:
+    """Find every long-lived IAM credential in an AWS organization and judge it.
+
+    Exit codes: 0 done, coverage without gaps; 1 the run failed; 2 usage or settings;
+    3 findings at or above --fail-on; 4 coverage has gaps; 5 integrity failure;
+    130 or 143 interrupted, evidence kept.
+    """
+    help_alone(context)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave the process with the documented exit code.
+
+    What a user can cause ends in one line on standard error, never in a traceback.
+    """
+    try:
+        code = app(args=arguments, standalone_mode=False)
+        sys.stdout.flush()
+    except _UsageFault as error:
+        code = _complain(_message(error), ExitCode.USAGE)
+    except OrgscanError as error:
+        code = _complain(str(error), error.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        code = _complain("interrupted", ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = ExitCode.RUN_FAILED
+    raise SystemExit(int(code or 0))
+
+
+def _message(error: Any) -> str:
+    text: str = error.format_message()
+    command = error.ctx.command_path if getattr(error, "ctx", None) else "orgscan"
+    return f"{text.rstrip('.')}; see `{command} --help`"
+
+
+def _complain(message: str, code: ExitCode) -> ExitCode:
+    line = " ".join(message.split())
+    typer.echo(f"orgscan: {line}", err=True)
+    return code

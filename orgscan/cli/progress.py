@@ -1,0 +1,134 @@
+"""Progress on standard error: a bar on a terminal, a line every five seconds elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from orgscan.models import Observer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.progress import Progress
+
+    from orgscan.models import Outcome
+
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+@contextmanager
+def choose(*, quiet: bool, log_format: str) -> Iterator[Observer]:
+    """The observer for this process; whatever it shows is cleared away at the end."""
+    if quiet:
+        yield Observer()
+    elif log_format == "json" or not sys.stderr.isatty():
+        yield Lines(as_json=log_format == "json")
+    else:
+        bar = Bar()
+        with bar.progress:
+            yield bar
+
+
+class Lines(Observer):
+    """A line every five seconds at most; what ends sooner, or goes wrong, needs none."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        """``as_json`` writes objects for a log collector instead of text."""
+        self._as_json = as_json
+        self._known, self._complete, self._settled, self._gaps = 0, False, 0, 0
+        self._phase = ""
+        self._began = self._last = time.monotonic()
+
+    def enumerated(self, accounts: int, *, complete: bool) -> None:
+        """See :class:`orgscan.models.Observer`."""
+        self._known, self._complete = accounts, complete
+        self._maybe()
+
+    def settled(self, outcome: Outcome) -> None:
+        """See :class:`orgscan.models.Observer`."""
+        self._settled += 1
+        self._gaps += outcome.coverage.is_gap
+        self._maybe()
+
+    def phase(self, text: str) -> None:
+        """See :class:`orgscan.models.Observer`."""
+        self._phase = text
+        self._maybe()
+
+    def _maybe(self) -> None:
+        if time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
+            self._write()
+
+    def _write(self) -> None:
+        self._last = time.monotonic()
+        line = self._object() if self._as_json else self._text()
+        print(line, file=sys.stderr, flush=True)
+
+    def _object(self) -> str:
+        values: dict[str, Any] = {
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "phase": self._phase,
+            "accounts": self._known,
+            "accounts_final": self._complete,
+            "settled": self._settled,
+            "gaps": self._gaps,
+        }
+        return json.dumps(values)
+
+    def _text(self) -> str:
+        if not self._known:
+            return self._phase
+        known = f"{self._known}" if self._complete else f"at least {self._known}"
+        text = f"{self._phase}: {self._settled} of {known} accounts, {self._gaps} with gaps"
+        left = self._known - self._settled
+        if self._complete and self._settled and left:
+            seconds = (self._last - self._began) / self._settled * left
+            text += f", about {seconds:.0f} s left"
+        return text
+
+
+class Bar(Observer):
+    """A progress bar with the time left."""
+
+    def __init__(self) -> None:
+        """Drawn on standard error, so that standard output stays the result alone."""
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        self.progress: Progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[gaps]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self.progress.add_task("", total=None, gaps="")
+        self._gaps = 0
+
+    def enumerated(self, accounts: int, *, complete: bool) -> None:
+        """See :class:`orgscan.models.Observer`."""
+        # A total that still grows would promise too early an end.
+        self.progress.update(self._task, total=accounts if complete else None)
+
+    def settled(self, outcome: Outcome) -> None:
+        """See :class:`orgscan.models.Observer`."""
+        self._gaps += outcome.coverage.is_gap
+        gaps = f"{self._gaps} with gaps" if self._gaps else ""
+        self.progress.update(self._task, advance=1, gaps=gaps)
+
+    def phase(self, text: str) -> None:
+        """See :class:`orgscan.models.Observer`."""
+        self.progress.update(self._task, description=text)

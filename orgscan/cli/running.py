@@ -1,0 +1,100 @@
+"""How commands run the pipeline: signals, progress, and the way from a run to an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from orgscan.errors import RunInterrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+    from pathlib import Path
+    from typing import Any
+
+    from orgscan.models import Observer, Severity
+    from orgscan.pipeline import Run
+
+_FIRST = "stopping: accounts in flight are finished first; once more to stop now"
+
+
+def collect(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]], output: Path) -> None:
+    """Run ``work`` on an event loop; the first signal asks it to stop, the second makes it.
+
+    Leaves with 130 or 143 where a signal ended the work early.
+    """
+    received: list[signal.Signals] = []
+    try:
+        asyncio.run(_until_stopped(work, received))
+    except (RunInterrupted, asyncio.CancelledError):
+        if not received:
+            raise
+        typer.echo(
+            f"orgscan: interrupted; what was read is kept, `orgscan report {output}` shows it",
+            err=True,
+        )
+        raise typer.Exit(128 + received[0]) from None
+
+
+async def _until_stopped(
+    work: Callable[[asyncio.Event], Coroutine[Any, Any, None]], received: list[signal.Signals]
+) -> None:
+    stop = asyncio.Event()
+    task = asyncio.ensure_future(work(stop))
+
+    def on_signal(number: signal.Signals) -> None:
+        received.append(number)
+        if len(received) > 1:
+            task.cancel()
+        else:
+            stop.set()
+            typer.echo(f"orgscan: {_FIRST}", err=True)
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        await task
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+@contextmanager
+def rendering(output: Path) -> Iterator[None]:
+    """Say what to do where writing the reports is cut short; the evidence is whole by then."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(
+            f"orgscan: interrupted while writing; run `orgscan report {output}` to write again",
+            err=True,
+        )
+        raise typer.Exit(128 + signal.SIGINT) from None
+
+
+def observer(*, quiet: bool, log_format: str) -> AbstractContextManager[Observer]:
+    """The progress display that fits standard error and the options."""
+    from orgscan.cli.progress import choose
+
+    return choose(quiet=quiet, log_format=log_format)
+
+
+def show(directory: Path) -> Run:
+    """Print the summary of the finished run in ``directory``."""
+    from orgscan.cli import summary
+    from orgscan.pipeline import Run
+
+    run = Run(directory)
+    for line in summary.lines(run):
+        typer.echo(line)
+    return run
+
+
+def conclude(directory: Path, fail_on: Severity | None) -> None:
+    """Print the summary and leave with the exit code that tells coverage and findings."""
+    raise typer.Exit(show(directory).exit_code(fail_on))

@@ -1,0 +1,75 @@
+"""The result on standard output: coverage first, then what fails, then where the files are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orgscan.models import Coverage, Severity, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orgscan.pipeline import Run
+
+_GAPS_SHOWN = 50
+
+
+def lines(run: Run) -> Iterator[str]:
+    """The summary of a finished run, line by line."""
+    manifest = run.manifest
+    yield f"Organization {manifest['organization_id']}, as of {manifest['as_of']}"
+    yield ""
+    yield from _coverage(run)
+    yield ""
+    yield from _findings(run)
+    yield ""
+    yield from (f"Note: {note}" for note in manifest["notes"])
+    yield f"Workbook  {run.workbook}"
+    yield f"Parquet   {run.path}/{{accounts,credentials,access_keys,findings}}.parquet"
+
+
+def _coverage(run: Run) -> Iterator[str]:
+    manifest = run.manifest
+    total = manifest["accounts"]
+    gaps = run.gaps
+    yield f"Coverage: {total} accounts"
+    for coverage in Coverage:
+        count = manifest["coverage"][coverage.value]
+        if count:
+            mark = "  <- gap" if coverage.is_gap else ""
+            yield f"  {coverage.value:<14} {count:>6}{mark}"
+    if not manifest["enumerated"]:
+        yield "  The account list was NOT read to its end: there may be more accounts."
+    if gaps.empty:
+        return
+    yield f"Accounts with gaps: {len(gaps)}"
+    for row in gaps.head(_GAPS_SHOWN).itertuples():
+        name = _plain(row.account_name)
+        yield f"  {row.account_id} {name} {row.coverage}: {_plain(row.reason)}"
+    if len(gaps) > _GAPS_SHOWN:
+        yield f"  ... and {len(gaps) - _GAPS_SHOWN} more; see the Coverage sheet"
+
+
+def _findings(run: Run) -> Iterator[str]:
+    manifest = run.manifest
+    counts = manifest["findings"]
+    unknown = sum(of[Status.UNKNOWN.value] for of in counts.values())
+    failing = {name: of for name, of in counts.items() if of[Status.FAIL.value]}
+    total = sum(of[Status.FAIL.value] for of in failing.values())
+    yield f"Findings: {total} FAIL, {unknown} UNKNOWN (not enough evidence)"
+
+    def rank(name: str) -> int:
+        return Severity(manifest["severities"][name]).rank
+
+    for name in sorted(failing, key=rank):
+        severity = manifest["severities"][name]
+        yield f"  {severity:<13} {name:<26} {failing[name][Status.FAIL.value]:>6}"
+    if not total:
+        clean = run.exit_code() == 0 and not unknown
+        yield "  Nothing fails." if clean else "  No FAIL, but not everything could be judged."
+
+
+def _plain(value: object) -> str:
+    """Text safe for a terminal: names in AWS may hold control characters."""
+    text = value if isinstance(value, str) else ""
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -1,0 +1,39 @@
+"""How answers become evidence bytes: the same answer always gives the same bytes."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from orgscan.errors import Malformed
+
+LIST_PAGE = 1_000
+"""IAM's largest page."""
+
+
+def document(answer: Any) -> bytes:
+    """Canonical JSON of an answer: sorted keys, ASCII, times in ISO 8601 UTC."""
+    return json.dumps(answer, sort_keys=True, separators=(",", ":"), default=_plain).encode()
+
+
+def unique(pages: list[list[dict[str, Any]]], key: str, action: str) -> list[dict[str, Any]]:
+    """The items of all pages, each once: a page answered twice doubles nothing.
+
+    Raises :class:`orgscan.errors.Malformed` where an item lacks its ``key``.
+    """
+    items: dict[str, dict[str, Any]] = {}
+    for page in pages:
+        for item in page:
+            if not isinstance(item.get(key), str):
+                text = f"{action}: the answer holds an item without {key}"
+                raise Malformed(text, code="MalformedAnswer", action=action)
+            items.setdefault(item[key], item)
+    return list(items.values())
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    message = f"{type(value).__name__} has no place in evidence"
+    raise TypeError(message)

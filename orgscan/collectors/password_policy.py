@@ -1,0 +1,29 @@
+"""The account's password policy; having none is an answer, not an error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orgscan.collectors.document import document
+from orgscan.errors import Absent
+from orgscan.models import Evidence, Kind
+
+if TYPE_CHECKING:
+    from orgscan.models import Calls, Clock
+
+KIND = Kind.PASSWORD_POLICY
+ACTIONS = ("iam:GetAccountPasswordPolicy",)
+
+
+async def collect(calls: Calls, clock: Clock) -> Evidence:
+    """The policy, or ``null`` where the account has none.
+
+    Raises :class:`orgscan.errors.CallError`.
+    """
+    try:
+        answer = await calls.call("GetAccountPasswordPolicy", "PasswordPolicy")
+    except Absent:
+        policy = None
+    else:
+        policy = answer["PasswordPolicy"]
+    return Evidence(kind=KIND, content=document(policy), collected_at=clock.now())

@@ -1,0 +1,25 @@
+"""The live list of IAM users: newer than the report, it decides who exists."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orgscan.collectors.document import LIST_PAGE, document, unique
+from orgscan.models import Evidence, Kind
+
+if TYPE_CHECKING:
+    from orgscan.models import Calls, Clock
+
+KIND = Kind.USERS
+ACTIONS = ("iam:ListUsers",)
+
+
+async def collect(calls: Calls, clock: Clock) -> tuple[Evidence, list[str]]:
+    """Every user, and their names for the collectors that ask per user.
+
+    Raises :class:`orgscan.errors.CallError`.
+    """
+    pages = [page async for page in calls.pages("ListUsers", "Users", MaxItems=LIST_PAGE)]
+    users = unique(pages, "UserName", ACTIONS[0])
+    evidence = Evidence(kind=KIND, content=document(users), collected_at=clock.now())
+    return evidence, [user["UserName"] for user in users]

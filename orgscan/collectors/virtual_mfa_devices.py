@@ -1,0 +1,32 @@
+"""Virtual MFA devices in use: tells root's virtual device from a hardware one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orgscan.collectors.document import LIST_PAGE, document, unique
+from orgscan.models import Evidence, Kind
+
+if TYPE_CHECKING:
+    from orgscan.models import Calls, Clock
+
+KIND = Kind.VIRTUAL_MFA_DEVICES
+ACTIONS = ("iam:ListVirtualMFADevices",)
+
+
+async def collect(calls: Calls, clock: Clock) -> Evidence:
+    """The assigned virtual devices.
+
+    Raises :class:`orgscan.errors.CallError`.
+    """
+    pages = [
+        page
+        async for page in calls.pages(
+            "ListVirtualMFADevices",
+            "VirtualMFADevices",
+            AssignmentStatus="Assigned",
+            MaxItems=LIST_PAGE,
+        )
+    ]
+    devices = unique(pages, "SerialNumber", ACTIONS[0])
+    return Evidence(kind=KIND, content=document(devices), collected_at=clock.now())

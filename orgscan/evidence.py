@@ -1,0 +1,362 @@
+"""The evidence store: one SQLite file per run, the checkpoint and the proof.
+
+Everything else in a run directory is derived from it and can be made again. SQLite because one
+transaction per account is exactly its job, power loss included, and because an auditor can open
+it in twenty years without orgscan.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from orgscan.errors import IntegrityError, RunError, UsageError
+from orgscan.models import (
+    Account,
+    Caller,
+    Coverage,
+    Evidence,
+    Gap,
+    Kind,
+    Organization,
+    Outcome,
+    Reading,
+    RunInfo,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+FORMAT = 1
+"""Raised when an older orgscan could misread the file."""
+
+_TABLES = """
+CREATE TABLE run (
+    format INTEGER NOT NULL,
+    info TEXT NOT NULL
+) STRICT;
+CREATE TABLE accounts (
+    account_id TEXT PRIMARY KEY,
+    account TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE outcomes (
+    account_id TEXT PRIMARY KEY REFERENCES accounts,
+    coverage TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    error_code TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    started_at TEXT,
+    duration_seconds REAL,
+    gaps TEXT NOT NULL,
+    evidence_sha256 TEXT
+) STRICT, WITHOUT ROWID;
+CREATE TABLE evidence (
+    account_id TEXT NOT NULL REFERENCES accounts,
+    kind TEXT NOT NULL,
+    content BLOB NOT NULL,
+    collected_at TEXT NOT NULL,
+    generated_at TEXT,
+    sha256 TEXT NOT NULL,
+    PRIMARY KEY (account_id, kind)
+) STRICT;
+"""
+_BUSY = "is in use by another orgscan process; wait for it to end"
+_NOT_ATTEMPTED = "the run ended before this account was read"
+
+
+class EvidenceStore:
+    """One run's evidence. Use as a context manager; iterate for the accounts as they stand.
+
+    A single writer: opening for writing takes SQLite's exclusive lock, which the operating
+    system releases with the process, so that no stale lock can remain.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        """Use :meth:`create`, :meth:`resume` or :meth:`read`."""
+        self._connection = connection
+        self._path = path
+
+    @classmethod
+    def create(cls, path: Path, info: RunInfo) -> Self:
+        """A new store at ``path``, which must not exist.
+
+        Raises :class:`orgscan.errors.UsageError` where it cannot be written.
+        """
+        try:
+            path.touch(mode=0o600, exist_ok=False)
+            store = cls(_connect(path, exclusive=True), path)
+            with store._connection as connection:
+                connection.executescript(f"BEGIN;{_TABLES}")
+                connection.execute("INSERT INTO run VALUES (?, ?)", (FORMAT, _dump(info)))
+        except (OSError, sqlite3.Error) as error:
+            message = f"{path}: cannot be written ({error}); choose another --output"
+            raise UsageError(message) from None
+        return store
+
+    @classmethod
+    def resume(cls, path: Path) -> Self:
+        """The store of an earlier process, for writing.
+
+        Raises :class:`orgscan.errors.UsageError` where it is missing, newer or in use, and
+        :class:`orgscan.errors.IntegrityError` where it is damaged.
+        """
+        return cls._open(path, exclusive=True)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The store for reading. A finished store is not changed by a single byte.
+
+        Raises as :meth:`resume` does.
+        """
+        # A journal left by a killed process must be folded in, which needs to write.
+        return cls._open(path, exclusive=path.with_name(f"{path.name}-wal").exists())
+
+    @classmethod
+    def _open(cls, path: Path, *, exclusive: bool) -> Self:
+        if not path.is_file():
+            message = f"{path.parent}: is not an orgscan run (no {path.name})"
+            raise UsageError(message)
+        try:
+            store = cls(_connect(path, exclusive=exclusive), path)
+            (version,) = store._connection.execute("SELECT format FROM run").fetchone()
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                message = f"{path.parent}: {_BUSY}"
+                raise UsageError(message) from None
+            message = f"{path}: cannot be read ({error})"
+            raise IntegrityError(message) from None
+        except (sqlite3.DatabaseError, TypeError) as error:
+            message = f"{path}: is damaged ({error}); restore it from a backup"
+            raise IntegrityError(message) from None
+        if version > FORMAT:
+            store.close()
+            message = f"{path}: written by a newer orgscan (format {version}); upgrade orgscan"
+            raise UsageError(message)
+        return store
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Fold the journal in, so that the one file is the whole evidence, and let go."""
+        with closing(self._connection) as connection:
+            if connection.execute("PRAGMA locking_mode").fetchone() == ("exclusive",):
+                connection.execute("PRAGMA journal_mode=DELETE")
+
+    @property
+    def info(self) -> RunInfo:
+        """What the run is."""
+        (text,) = self._connection.execute("SELECT info FROM run").fetchone()
+        return _load(text)
+
+    def update(self, info: RunInfo) -> None:
+        """Replace what the run is."""
+        with self._writing() as connection:
+            connection.execute("UPDATE run SET info = ?", (_dump(info),))
+
+    def add_accounts(self, accounts: Iterable[Account]) -> None:
+        """Enter enumerated accounts; from here on each is in the coverage, whatever happens."""
+        rows = [(account.account_id, _account_text(account)) for account in accounts]
+        with self._writing() as connection:
+            connection.executemany(
+                "INSERT INTO accounts VALUES (?, ?) "
+                "ON CONFLICT DO UPDATE SET account = excluded.account",
+                rows,
+            )
+
+    def keep(self, outcome: Outcome) -> None:
+        """Record how one account ended, with its evidence, in one transaction."""
+        account_id = outcome.account_id
+        with self._writing() as connection:
+            connection.execute("DELETE FROM evidence WHERE account_id = ?", (account_id,))
+            connection.executemany(
+                "INSERT INTO evidence VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        account_id,
+                        item.kind,
+                        item.content,
+                        _stamp(item.collected_at),
+                        _stamp(item.generated_at),
+                        item.sha256,
+                    )
+                    for item in outcome.evidence
+                ],
+            )
+            connection.execute(
+                "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET coverage = excluded.coverage, "
+                "reason = excluded.reason, error_code = excluded.error_code, "
+                "attempts = attempts + excluded.attempts, started_at = excluded.started_at, "
+                "duration_seconds = excluded.duration_seconds, gaps = excluded.gaps, "
+                "evidence_sha256 = excluded.evidence_sha256",
+                (
+                    account_id,
+                    outcome.coverage,
+                    outcome.reason,
+                    outcome.error_code,
+                    outcome.attempts,
+                    _stamp(outcome.started_at),
+                    outcome.duration_seconds,
+                    json.dumps([asdict(gap) for gap in outcome.gaps]),
+                    account_hash(outcome.evidence),
+                ),
+            )
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, whole or not at all."""
+        try:
+            with self._connection as connection:
+                yield connection
+        except sqlite3.Error as error:
+            message = f"{self._path}: cannot be written ({error}); what was stored before is kept"
+            raise RunError(message) from error
+
+    def finished(self) -> set[str]:
+        """Ids of the accounts that have an end state."""
+        rows = self._connection.execute("SELECT account_id FROM outcomes")
+        return {account_id for (account_id,) in rows}
+
+    def __len__(self) -> int:
+        (count,) = self._connection.execute("SELECT count(*) FROM accounts").fetchone()
+        return int(count)
+
+    def __iter__(self) -> Iterator[Reading]:
+        """Every account once, in the order of account_id; those never reached NOT_ATTEMPTED.
+
+        Raises :class:`orgscan.errors.IntegrityError` where evidence does not match its hash.
+        """
+        evidence = self._evidence_by_account()
+        pending = next(evidence, None)
+        rows = self._connection.execute(
+            "SELECT account, coverage, reason, error_code, attempts, started_at, "
+            "duration_seconds, gaps, evidence_sha256, account_id "
+            "FROM accounts LEFT JOIN outcomes USING (account_id) ORDER BY account_id"
+        )
+        for account_text, *columns, digest, account_id in rows:
+            items: tuple[Evidence, ...] = ()
+            if pending is not None and pending[0] == account_id:
+                items = pending[1]
+                pending = next(evidence, None)
+            if account_hash(items) != digest:
+                message = f"{self._path}: evidence of account {account_id} was altered or is lost"
+                raise IntegrityError(message)
+            yield Reading(
+                account=_account(account_text),
+                outcome=_outcome(account_id, columns, items),
+                evidence_sha256=digest,
+            )
+
+    def _evidence_by_account(self) -> Iterator[tuple[str, tuple[Evidence, ...]]]:
+        rows = self._connection.execute(
+            "SELECT account_id, kind, content, collected_at, generated_at, sha256 "
+            "FROM evidence ORDER BY account_id, kind"
+        )
+        current, items = "", list[Evidence]()
+        for account_id, kind, content, collected_at, generated_at, sha256 in rows:
+            if account_id != current and items:
+                yield current, tuple(items)
+                items = []
+            current = account_id
+            collected = _time(collected_at) or datetime.min.replace(tzinfo=UTC)
+            item = Evidence(
+                kind=Kind(kind),
+                content=content,
+                collected_at=collected,
+                generated_at=_time(generated_at),
+            )
+            if item.sha256 != sha256:
+                message = f"{self._path}: {kind} of account {account_id} does not match its hash"
+                raise IntegrityError(message)
+            items.append(item)
+        if items:
+            yield current, tuple(items)
+
+
+def account_hash(evidence: Iterable[Evidence]) -> str | None:
+    """SHA-256 over the sorted ``kind:sha256`` lines of an account; None without evidence."""
+    lines = sorted(f"{item.kind}:{item.sha256}\n" for item in evidence)
+    return hashlib.sha256("".join(lines).encode()).hexdigest() if lines else None
+
+
+def _connect(path: Path, *, exclusive: bool) -> sqlite3.Connection:
+    if not exclusive:
+        return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=0)
+    # The writer is one task at a time, though not always on one thread.
+    connection = sqlite3.connect(path, timeout=0, check_same_thread=False)
+    connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    return connection
+
+
+def _stamp(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).isoformat()
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _account_text(account: Account) -> str:
+    return json.dumps(asdict(account) | {"joined_at": _stamp(account.joined_at)}, sort_keys=True)
+
+
+def _account(text: str) -> Account:
+    values = json.loads(text)
+    return Account(**values | {"joined_at": _time(values["joined_at"])})
+
+
+def _outcome(account_id: str, columns: list[Any], items: tuple[Evidence, ...]) -> Outcome:
+    coverage, reason, error_code, attempts, started_at, duration, gaps = columns
+    if coverage is None:
+        return Outcome(
+            account_id=account_id, coverage=Coverage.NOT_ATTEMPTED, reason=_NOT_ATTEMPTED
+        )
+    return Outcome(
+        account_id=account_id,
+        coverage=Coverage(coverage),
+        reason=reason,
+        error_code=error_code,
+        attempts=attempts,
+        started_at=_time(started_at),
+        duration_seconds=duration,
+        evidence=items,
+        gaps=tuple(Gap(**gap | {"kind": Kind(gap["kind"])}) for gap in json.loads(gaps)),
+    )
+
+
+_INFO_TIMES = ("started_at", "as_of", "finished_at")
+
+
+def _dump(info: RunInfo) -> str:
+    times = {name: _stamp(getattr(info, name)) for name in _INFO_TIMES}
+    return json.dumps(asdict(info) | times, sort_keys=True)
+
+
+def _load(text: str) -> RunInfo:
+    values = json.loads(text)
+    values |= {name: _time(values[name]) for name in _INFO_TIMES}
+    values |= {
+        "organization": Organization(**values["organization"]),
+        "caller": Caller(**values["caller"]),
+        "notes": tuple(values["notes"]),
+    }
+    return RunInfo(**values)

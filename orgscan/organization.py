@@ -1,0 +1,284 @@
+"""The organization: its accounts, streamed with their OU paths, and proof that none is missing.
+
+Accounts come from a walk of the OU tree, because only the walk knows where an account lives.
+ListAccounts is the control total. Where the two differ both are read again once; then the union
+is taken and the difference reported, so that no account is lost to a move during the walk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from orgscan.errors import CallError, Denied, Malformed, RunError
+from orgscan.models import Account, AccountState, Organization
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from orgscan.models import Calls
+
+ACTIONS = (
+    "organizations:DescribeOrganization",
+    "organizations:ListAccounts",
+    "organizations:ListAccountsForParent",
+    "organizations:ListOrganizationalUnitsForParent",
+    "organizations:ListRoots",
+    "organizations:ListTagsForResource",
+)
+_NAMED_IN_NOTE = 10
+
+
+async def describe(organizations: Calls) -> Organization:
+    """The organization the caller belongs to.
+
+    Raises :class:`orgscan.errors.CallError`.
+    """
+    answer = await organizations.call("DescribeOrganization", "Organization")
+    organization = answer["Organization"]
+    try:
+        return Organization(
+            id=organization["Id"], management_account_id=organization["MasterAccountId"]
+        )
+    except (KeyError, TypeError):
+        text = "organizations:DescribeOrganization: the answer names no organization"
+        raise Malformed(
+            text, code="MalformedAnswer", action="organizations:DescribeOrganization"
+        ) from None
+
+
+@dataclass
+class Enumeration:
+    """One reading of the account list. Iterate it once; then ask for the rest.
+
+    Iterating yields each :class:`Account` once, as soon as it is known, and raises
+    :class:`orgscan.errors.RunError` if the list cannot be read to its end: a part of the
+    organization must never pass for the whole.
+    """
+
+    organizations: Calls
+    organization: Organization
+    with_tags: bool = False
+    notes: list[str] = field(default_factory=list)
+    """Sentences for the officer, filled while iterating."""
+    ou_paths: dict[str, str] = field(default_factory=dict)
+    """Path by id of every root and organizational unit seen."""
+    tree_readable: bool = True
+    total: int = 0
+    """Accounts found."""
+
+    async def __aiter__(self) -> AsyncGenerator[Account]:
+        try:
+            async with aclosing(self._accounts()) as accounts:
+                async for account in accounts:
+                    self.total += 1
+                    yield await self._tagged(account)
+        except CallError as error:
+            message = f"the account list could not be read to its end: {error}"
+            raise RunError(message) from error
+
+    async def _accounts(self) -> AsyncGenerator[Account]:
+        listing = asyncio.create_task(self._listed())
+        seen: set[str] = set()
+        try:
+            async with aclosing(self._walk()) as walk:
+                async for account in walk:
+                    if account.account_id not in seen:
+                        seen.add(account.account_id)
+                        yield account
+            listed = await self._control_total(listing, seen)
+        finally:
+            listing.cancel()
+            await asyncio.gather(listing, return_exceptions=True)
+        if listed is None:
+            return
+        if self.tree_readable and listed.keys() != seen:
+            listed = await self._settle(listed)
+        for account_id in sorted(listed.keys() - seen):
+            yield listed[account_id]
+
+    async def _control_total(
+        self, listing: asyncio.Task[dict[str, Account]], walked: set[str]
+    ) -> dict[str, Account] | None:
+        try:
+            return await listing
+        except Denied as error:
+            if not self.tree_readable:
+                raise
+            self.notes.append(
+                f"The account list could not be read ({error}), so the {len(walked)} accounts of "
+                "the OU tree could not be checked against it."
+            )
+            return None
+
+    async def _settle(self, listed: dict[str, Account]) -> dict[str, Account]:
+        """Read tree and list again, say what still differs, and return the union."""
+        walked, again = {}, await self._listed()
+        async for account in self._walk():
+            walked[account.account_id] = account
+        only_tree = walked.keys() - again.keys()
+        only_list = again.keys() - walked.keys()
+        if only_tree or only_list:
+            self.notes.append(
+                "The OU tree and the account list of AWS Organizations still differed when read "
+                f"a second time; every account of either is covered. Only in the tree: "
+                f"{_some(only_tree)}. Only in the list: {_some(only_list)}."
+            )
+        return {**listed, **again, **walked}
+
+    async def _listed(self) -> dict[str, Account]:
+        found: dict[str, Account] = {}
+        async for page in self.organizations.pages("ListAccounts", "Accounts"):
+            for item in page:
+                account = self._account(item)
+                found.setdefault(account.account_id, account)
+        return found
+
+    async def _walk(self) -> AsyncGenerator[Account]:
+        """Accounts in breadth-first order of the tree; nothing where it may not be read."""
+        try:
+            async for page in self.organizations.pages("ListRoots", "Roots"):
+                level = [(root["Id"], _text(root.get("Name")) or "Root") for root in page]
+                while level:
+                    deeper: list[tuple[str, str]] = []
+                    for ou_id, path in level:
+                        self.ou_paths[ou_id] = path
+                        units = asyncio.create_task(self._units(ou_id, path))
+                        try:
+                            async with aclosing(self._members(ou_id, path)) as members:
+                                async for account in members:
+                                    yield account
+                            deeper += [unit for unit in await units if unit[0] not in self.ou_paths]
+                        finally:
+                            units.cancel()
+                            await asyncio.gather(units, return_exceptions=True)
+                    level = deeper
+        except Denied as error:
+            self.tree_readable = False
+            self.notes.append(
+                "The OU tree could not be read, so OU paths are incomplete or empty; all "
+                f"accounts come from the account list ({error})."
+            )
+
+    async def _units(self, parent: str, path: str) -> list[tuple[str, str]]:
+        return [
+            (unit["Id"], f"{path}/{_text(unit.get('Name')) or unit['Id']}")
+            async for page in self.organizations.pages(
+                "ListOrganizationalUnitsForParent", "OrganizationalUnits", ParentId=parent
+            )
+            for unit in page
+        ]
+
+    async def _members(self, parent: str, path: str) -> AsyncGenerator[Account]:
+        pages = self.organizations.pages("ListAccountsForParent", "Accounts", ParentId=parent)
+        async for page in pages:
+            for item in page:
+                yield replace(self._account(item), ou_id=parent, ou_path=path)
+
+    def _account(self, item: dict[str, Any]) -> Account:
+        try:
+            account_id = str(item["Id"])
+        except (KeyError, TypeError):
+            text = "organizations: the answer holds an account without an id"
+            raise Malformed(text, code="MalformedAnswer", action="ListAccounts") from None
+        joined = item.get("JoinedTimestamp")
+        return Account(
+            account_id=account_id,
+            name=_text(item.get("Name")),
+            email=_text(item.get("Email")),
+            arn=_text(item.get("Arn")),
+            state=_state(item),
+            is_management=account_id == self.organization.management_account_id,
+            joined_at=joined if isinstance(joined, datetime) else None,
+        )
+
+    async def _tagged(self, account: Account) -> Account:
+        if not self.with_tags:
+            return account
+        tags: dict[str, str] = {}
+        pages = self.organizations.pages(
+            "ListTagsForResource", "Tags", ResourceId=account.account_id
+        )
+        try:
+            async for page in pages:
+                tags |= {_text(tag["Key"]): _text(tag["Value"]) for tag in page}
+        except Denied as error:
+            self.with_tags = False
+            self.notes.append(f"Account tags could not be read ({error}).")
+            return account
+        return replace(account, tags=tags)
+
+
+def _state(item: dict[str, Any]) -> AccountState:
+    """State, else the Status it replaced in 2026; anything else is UNKNOWN, never dropped."""
+    try:
+        return AccountState(item.get("State") or item.get("Status") or "")
+    except ValueError:
+        return AccountState.UNKNOWN
+
+
+def _text(value: object) -> str:
+    """Text as AWS gave it; half a surrogate pair, which no file can hold, becomes U+FFFD."""
+    return str(value or "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _some(account_ids: set[str]) -> str:
+    named = sorted(account_ids)[:_NAMED_IN_NOTE]
+    rest = len(account_ids) - len(named)
+    return (", ".join(named) or "none") + (f" and {rest} more" if rest else "")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which accounts the settings put out of scope. Empty tuples exclude nothing."""
+
+    include_ous: tuple[str, ...] = ()
+    accounts: tuple[str, ...] = ()
+    exclude_accounts: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.include_ous or self.accounts or self.exclude_accounts)
+
+    def unknown(self, enumeration: Enumeration, accounts: list[Account]) -> str | None:
+        """What the scope names that the organization does not have, as one sentence."""
+        if self.include_ous and not enumeration.tree_readable:
+            return "--include-ou needs the OU tree, which the caller may not read"
+        known = {account.account_id for account in accounts}
+        for account_id in (*self.accounts, *self.exclude_accounts):
+            if account_id not in known:
+                return f"account {account_id} is not in the organization; check the number"
+        for ou in self.include_ous:
+            if not _paths_of(ou, enumeration.ou_paths):
+                known_paths = json.dumps(sorted(enumeration.ou_paths.values())[:20])
+                return f"there is no OU {ou!r}; give an id or a path, as in {known_paths}"
+        return None
+
+    def exclusion(self, account: Account, ou_paths: dict[str, str]) -> str:
+        """Why the account is out of scope; empty where it is in scope."""
+        if account.account_id in self.exclude_accounts:
+            return "excluded by name in the settings"
+        if self.accounts and account.account_id not in self.accounts:
+            return "not among the accounts named in the settings"
+        included = [path for ou in self.include_ous for path in _paths_of(ou, ou_paths)]
+        inside = any(
+            account.ou_path == path or account.ou_path.startswith(f"{path}/") for path in included
+        )
+        if self.include_ous and not inside:
+            return "outside the organizational units named in the settings"
+        return ""
+
+
+def _paths_of(ou: str, ou_paths: dict[str, str]) -> list[str]:
+    """The paths an OU id, a full path, or a path below the root stands for."""
+    if ou in ou_paths:
+        return [ou_paths[ou]]
+    wanted = ou.strip("/")
+    return [
+        path
+        for path in ou_paths.values()
+        if path == wanted or (path.partition("/")[2] == wanted and wanted)
+    ]

@@ -1,0 +1,129 @@
+"""One account, from its number to its outcome. An account's failure is a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from orgscan import collectors, tables
+from orgscan.errors import CallerBroken, CallError, Denied, IntegrityError
+from orgscan.models import INTEGRITY_FAILURE, AccountState, Coverage, Evidence, Gap, Kind, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orgscan.aws import Aws
+    from orgscan.models import Account, Caller, Calls, Clock
+    from orgscan.sessions import Sessions
+
+
+@dataclass(frozen=True, slots=True)
+class AccountReader:
+    """Reads accounts one by one; safe to use for many at the same time."""
+
+    aws: Aws
+    sessions: Sessions
+    caller: Caller
+    clock: Clock
+    limits: collectors.Limits
+    exclusion: Callable[[Account], str]
+    """Why an account is out of scope; empty where it is in scope."""
+
+    async def read(self, account: Account) -> Outcome:
+        """How the account ended, with all that was collected.
+
+        Raises only :class:`orgscan.errors.CallerBroken`: the account is then not to blame and
+        stays without an end state.
+        """
+        if reason := self.exclusion(account):
+            return self._unread(account, Coverage.EXCLUDED, reason)
+        if account.state not in {AccountState.ACTIVE, AccountState.UNKNOWN}:
+            return self._unread(account, Coverage.NOT_ACTIVE, f"the account is {account.state}")
+        started_at, began = self.clock.now(), self.clock.monotonic()
+        outcome = await self._attempt(account)
+        return replace(
+            outcome,
+            attempts=1,
+            started_at=started_at,
+            duration_seconds=round(self.clock.monotonic() - began, 6),
+        )
+
+    def _unread(self, account: Account, coverage: Coverage, reason: str) -> Outcome:
+        return Outcome(account_id=account.account_id, coverage=coverage, reason=reason)
+
+    async def _attempt(self, account: Account) -> Outcome:
+        account_id = account.account_id
+        try:
+            calls = await self._enter(account_id)
+            evidence, gaps = await collectors.collect(calls, self.clock, self.limits)
+            gaps += _report_gaps(account_id, self.caller.partition, evidence)
+        except Denied as error:
+            return _ended(account_id, Coverage.DENIED, error.code, _why_denied(error))
+        except IntegrityError as error:
+            return _ended(account_id, Coverage.FAILED, INTEGRITY_FAILURE, str(error))
+        except CallerBroken:
+            raise
+        except CallError as error:
+            return _ended(account_id, Coverage.FAILED, error.code, str(error))
+        return _judge(account, evidence, gaps)
+
+    async def _enter(self, account_id: str) -> Calls:
+        if account_id == self.caller.account_id:
+            return self.aws.own_account()
+        return await self.aws.member_account(lambda: self.sessions.assume(account_id))
+
+
+def _ended(account_id: str, coverage: Coverage, code: str, reason: str) -> Outcome:
+    return Outcome(
+        account_id=account_id,
+        coverage=coverage,
+        error_code=code,
+        reason=reason,
+        gaps=tuple(Gap(kind=kind, code=code, reason=reason) for kind in Kind),
+    )
+
+
+def _why_denied(error: Denied) -> str:
+    return (
+        f"the audit role could not be assumed ({error}); it may be missing, or not trust the "
+        "caller or its external id"
+    )
+
+
+def _judge(account: Account, evidence: tuple[Evidence, ...], gaps: tuple[Gap, ...]) -> Outcome:
+    reasons = list(dict.fromkeys(f"{gap.kind}: {gap.reason}" for gap in gaps))
+    if account.state == AccountState.UNKNOWN:
+        reasons.append("AWS gave no account state that is known; read as if active")
+    if not gaps:
+        coverage = Coverage.COMPLETE
+    elif evidence:
+        coverage = Coverage.PARTIAL
+    else:
+        coverage = Coverage.FAILED
+    return Outcome(
+        account_id=account.account_id,
+        coverage=coverage,
+        reason="; ".join(reasons),
+        error_code=gaps[0].code if gaps else "",
+        evidence=evidence,
+        gaps=gaps,
+    )
+
+
+def _report_gaps(
+    account_id: str, partition: str, evidence: tuple[Evidence, ...]
+) -> tuple[Gap, ...]:
+    """What is wrong with the report itself, judged before anyone relies on it."""
+    by_kind = {item.kind: item for item in evidence}
+    report, users = by_kind.get(Kind.CREDENTIAL_REPORT), by_kind.get(Kind.USERS)
+    if report is None or report.generated_at is None:
+        return ()
+    check = tables.inspect_report(report.content, account_id, partition)
+    faults = list(check.faults)
+    if check.usable and users is not None:
+        absent = tables.names_missing_from_report(check, users.content, report.generated_at)
+        faults += [absent] if absent else []
+    return tuple(
+        Gap(kind=Kind.CREDENTIAL_REPORT, code=fault.code, reason=fault.reason, usable=fault.usable)
+        for fault in faults
+    )

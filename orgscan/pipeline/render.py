@@ -1,0 +1,188 @@
+"""From an evidence store to the files people read; offline, and as often as wanted."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from orgscan import __version__, controls, reports, rundir, tables
+from orgscan.evidence import EvidenceStore
+from orgscan.models import INTEGRITY_FAILURE, Coverage, RunInfo, Status
+from orgscan.pipeline.catalogue import catalogue
+from orgscan.schema import SCHEMA_VERSION, TABLES
+from orgscan.settings import Thresholds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    import pandas as pd
+
+    from orgscan.models import Clock, Observer
+
+MANIFEST_FORMAT = 1
+_REPORTED_VERSIONS = ("aioboto3", "botocore", "openpyxl", "pandas", "pyarrow")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rendering:
+    """What one rendering is made of."""
+
+    info: RunInfo
+    rendered_at: datetime
+    thresholds: Thresholds
+    accounts_enumerated: int
+    frames: Mapping[str, pd.DataFrame]
+
+
+def render(
+    run: Path,
+    *,
+    clock: Clock,
+    observer: Observer,
+    output: Path | None = None,
+    as_of: datetime | None = None,
+    thresholds: Thresholds | None = None,
+) -> Path:
+    """Judge the evidence of ``run`` and publish Parquet, workbook and, last, the manifest.
+
+    ``output`` defaults to the run directory itself; ``as_of`` and ``thresholds`` default to the
+    run's own. Returns the directory written to.
+
+    Raises :class:`orgscan.errors.UsageError` and :class:`orgscan.errors.IntegrityError`.
+    """
+    observer.phase("Judging the evidence")
+    with EvidenceStore.read(run / rundir.EVIDENCE) as store:
+        info = store.info
+        info = replace(info, as_of=as_of or info.as_of)
+        limits = thresholds or Thresholds(**info.thresholds)
+        built = tables.build(store, as_of=info.as_of)
+        accounts_enumerated = len(store)
+    findings = controls.evaluate(
+        built.accounts,
+        built.credentials,
+        built.access_keys,
+        built.facts,
+        organization_id=info.organization.id,
+        as_of=info.as_of,
+        thresholds=limits,
+    )
+    rendering = _Rendering(
+        info=info,
+        rendered_at=clock.now(),
+        thresholds=limits,
+        accounts_enumerated=accounts_enumerated,
+        frames={
+            "accounts": built.accounts,
+            "credentials": built.credentials,
+            "access_keys": built.access_keys,
+            "findings": findings,
+        },
+    )
+    if output is not None and output.resolve() != run.resolve():
+        rundir.create(output)
+    directory = output or run
+    observer.phase("Writing the reports")
+    _publish(rendering, run / rundir.EVIDENCE, directory)
+    return directory
+
+
+def _publish(rendering: _Rendering, evidence: Path, directory: Path) -> None:
+    hashes = {rundir.EVIDENCE: rundir.sha256(evidence)}
+    metadata = _parquet_metadata(rendering)
+    for table in TABLES:
+        path = directory / f"{table.name}.parquet"
+        with rundir.published(path) as temporary:
+            reports.write_parquet(rendering.frames[table.name], table, temporary, metadata=metadata)
+        hashes[path.name] = rundir.sha256(path)
+    workbook = directory / rundir.workbook_name(rendering.info)
+    with rundir.published(workbook) as temporary:
+        reports.write_workbook(temporary, _workbook_content(rendering, hashes))
+    hashes[workbook.name] = rundir.sha256(workbook)
+    rundir.write_manifest(directory, _manifest(rendering, hashes))
+
+
+def _parquet_metadata(rendering: _Rendering) -> dict[str, str]:
+    """What every Parquet file says of its origin; nothing that differs between renderings."""
+    info = rendering.info
+    return {
+        "orgscan.version": __version__,
+        "orgscan.run_id": info.run_id,
+        "orgscan.organization_id": info.organization.id,
+        "orgscan.as_of": info.as_of.isoformat(),
+        "orgscan.enumerated": str(info.enumerated).lower(),
+        "orgscan.thresholds": rendering.thresholds.model_dump_json(),
+    }
+
+
+def _workbook_content(rendering: _Rendering, hashes: Mapping[str, str]) -> reports.WorkbookContent:
+    return reports.WorkbookContent(
+        run=rendering.info,
+        rendered_at=rendering.rendered_at,
+        accounts=rendering.frames["accounts"],
+        credentials=rendering.frames["credentials"],
+        access_keys=rendering.frames["access_keys"],
+        findings=rendering.frames["findings"],
+        controls=_control_entries(),
+        thresholds={
+            name.replace("_", " "): f"{value:g}" if isinstance(value, float) else str(value)
+            for name, value in rendering.thresholds.model_dump().items()
+        },
+        versions=_versions(),
+        hashes=dict(hashes),
+        notes=rendering.info.notes,
+        accounts_enumerated=rendering.accounts_enumerated,
+    )
+
+
+def _control_entries() -> list[reports.ControlEntry]:
+    return [reports.ControlEntry(**asdict(entry)) for entry in catalogue()]
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "orgscan": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in _REPORTED_VERSIONS},
+    }
+
+
+def _manifest(rendering: _Rendering, hashes: Mapping[str, str]) -> dict[str, Any]:
+    info, accounts = rendering.info, rendering.frames["accounts"]
+    coverage = accounts["coverage"].value_counts()
+    counts = rendering.frames["findings"].groupby(["control_id", "status"], observed=True).size()
+    findings: dict[str, dict[str, int]] = {}
+    for control in controls.CATALOGUE:
+        findings[control.id] = {
+            status.value: int(counts.get((control.id, status.value), 0)) for status in Status
+        }
+    return {
+        "format": MANIFEST_FORMAT,
+        "schema": SCHEMA_VERSION,
+        "run_id": info.run_id,
+        "organization_id": info.organization.id,
+        "management_account_id": info.organization.management_account_id,
+        "caller": info.caller.arn,
+        "role_name": info.role_name,
+        "endpoint_url": info.endpoint_url,
+        "scope": dict(info.scope),
+        "started_at": info.started_at.isoformat(),
+        "finished_at": info.finished_at.isoformat() if info.finished_at else None,
+        "as_of": info.as_of.isoformat(),
+        "rendered_at": rendering.rendered_at.isoformat(),
+        "enumerated": info.enumerated,
+        "accounts": rendering.accounts_enumerated,
+        "coverage": {value.value: int(coverage.get(value.value, 0)) for value in Coverage},
+        "integrity_failures": sorted(
+            accounts.loc[accounts["error_code"] == INTEGRITY_FAILURE, "account_id"]
+        ),
+        "findings": findings,
+        "severities": {control.id: control.severity.value for control in controls.CATALOGUE},
+        "thresholds": rendering.thresholds.model_dump(),
+        "notes": list(info.notes),
+        "versions": _versions(),
+        "files": dict(hashes),
+    }

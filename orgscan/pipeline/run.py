@@ -1,0 +1,96 @@
+"""A finished run, opened for reading."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orgscan import reports, rundir
+from orgscan.errors import ExitCode, UsageError
+from orgscan.models import Coverage, Severity, Status
+from orgscan.schema import ACCESS_KEYS, ACCOUNTS, CREDENTIALS, FINDINGS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from orgscan.schema import Table
+
+
+class Run:
+    """One run directory. The tables are read when first asked for, and only once.
+
+    The columns are those of :mod:`orgscan.schema`; strings are strings (account ids keep their
+    zeros), times are timezone-aware UTC, truth values and whole numbers may be missing.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        """Open the run directory at ``path``.
+
+        Raises :class:`orgscan.errors.UsageError` where there is no finished run.
+        """
+        self.path = Path(path)
+        self.manifest: dict[str, Any] = rundir.read_manifest(self.path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, as_of={self.manifest['as_of']!r})"
+
+    @cached_property
+    def accounts(self) -> pd.DataFrame:
+        """One row per account with its coverage. Look here first."""
+        return self._read(ACCOUNTS)
+
+    @cached_property
+    def credentials(self) -> pd.DataFrame:
+        """One row per principal: root and each IAM user."""
+        return self._read(CREDENTIALS)
+
+    @cached_property
+    def access_keys(self) -> pd.DataFrame:
+        """One row per access key."""
+        return self._read(ACCESS_KEYS)
+
+    @cached_property
+    def findings(self) -> pd.DataFrame:
+        """One row per control and resource, every status."""
+        return self._read(FINDINGS)
+
+    def _read(self, table: Table) -> pd.DataFrame:
+        path = self.path / f"{table.name}.parquet"
+        if not path.is_file():
+            message = f"{path}: is missing; run `orgscan report {self.path}`"
+            raise UsageError(message)
+        return reports.read_parquet(path, table)
+
+    @property
+    def workbook(self) -> Path:
+        """The Excel workbook."""
+        (name,) = (name for name in self.manifest["files"] if name.endswith(".xlsx"))
+        return self.path / name
+
+    @property
+    def gaps(self) -> pd.DataFrame:
+        """The accounts whose evidence is not whole."""
+        gaps = [coverage.value for coverage in Coverage if coverage.is_gap]
+        return self.accounts[self.accounts["coverage"].isin(gaps)]
+
+    def exit_code(self, fail_on: Severity | None = None) -> ExitCode:
+        """What a process should tell its caller about this run.
+
+        Integrity outranks gaps, gaps outrank findings of ``fail_on`` severity or worse. An
+        account list that was not read to its end is a gap whatever the accounts say.
+        """
+        manifest = self.manifest
+        if manifest["integrity_failures"]:
+            return ExitCode.INTEGRITY
+        if not manifest["enumerated"] or any(
+            manifest["coverage"][coverage.value] for coverage in Coverage if coverage.is_gap
+        ):
+            return ExitCode.COVERAGE_GAPS
+        if fail_on is not None and any(
+            counts[Status.FAIL.value]
+            for control, counts in manifest["findings"].items()
+            if Severity(manifest["severities"][control]).rank <= fail_on.rank
+        ):
+            return ExitCode.FINDINGS
+        return ExitCode.OK

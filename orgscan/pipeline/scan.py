@@ -1,0 +1,297 @@
+"""scan(): the whole flow. collect() asks AWS; render() is offline."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from orgscan import __version__, collectors, engine, organization, rundir, sessions
+from orgscan.aws import Aws
+from orgscan.errors import (
+    CallerBroken,
+    CallError,
+    Denied,
+    RunError,
+    RunInterrupted,
+    Unreachable,
+    UsageError,
+)
+from orgscan.evidence import EvidenceStore
+from orgscan.models import RunInfo
+from orgscan.pipeline.account import AccountReader
+from orgscan.pipeline.render import render
+from orgscan.pipeline.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+    from datetime import datetime
+    from pathlib import Path
+
+    from orgscan.models import Account, Caller, Clock, Credentials, Observer, Organization
+    from orgscan.settings import Settings
+
+DRAIN_SECONDS = 20.0
+"""How long accounts in flight may take to end once a stop was asked for."""
+
+_BATCH = 20
+"""Accounts entered into the store at a time: one page of the Organizations API."""
+
+
+def default_output(clock: Clock) -> Path:
+    """Where a run goes that was not told where to go: ``orgscan-runs/<UTC time>``."""
+    return rundir.default_path(clock.now())
+
+
+async def scan(
+    settings: Settings,
+    output: Path,
+    *,
+    clock: Clock,
+    observer: Observer,
+    stop: asyncio.Event | None = None,
+) -> Run:
+    """Read the organization into ``output``, judge it and write the reports.
+
+    Raises as :func:`collect` and :func:`orgscan.pipeline.render.render` do.
+    """
+    await collect(settings, output, clock=clock, observer=observer, stop=stop)
+    render(output, clock=clock, observer=observer)
+    return Run(output)
+
+
+async def collect(
+    settings: Settings,
+    output: Path,
+    *,
+    clock: Clock,
+    observer: Observer,
+    stop: asyncio.Event | None = None,
+    credentials: Credentials | None = None,
+) -> None:
+    """Read the organization into the evidence store of ``output``, a new run directory.
+
+    Setting ``stop`` ends the run early: accounts in flight are drained, evidence is kept and
+    :class:`orgscan.errors.RunInterrupted` is raised. ``credentials`` are the caller's; by
+    default AWS's usual chain finds them.
+
+    Raises :class:`orgscan.errors.UsageError` before anything was read,
+    :class:`orgscan.errors.RunError` where the account list could not be read to its end or
+    holds no account in scope.
+    """
+    if settings.role_name is None:
+        message = "no audit role; give --role-name NAME (or role_name in the settings file)"
+        raise UsageError(message)
+    rundir.create(output)
+    try:
+        async with Aws(settings, clock, credentials) as aws:
+            observer.phase("Asking AWS who we are")
+            caller, described = await _preflight(aws, settings)
+            info = _new_run(settings, caller, described, clock.now())
+            with EvidenceStore.create(output / rundir.EVIDENCE, info) as store:
+                collection = _Collection(settings, clock, observer, aws, store, info)
+                await collection.run(stop or asyncio.Event())
+    except UsageError:
+        rundir.discard(output)
+        raise
+
+
+async def _preflight(aws: Aws, settings: Settings) -> tuple[Caller, Organization]:
+    """The first calls; what fails here is the user's to put right, and nothing is lost."""
+    where = settings.endpoint_url or "AWS"
+    try:
+        caller = await sessions.identify(aws.sts)
+        return caller, await organization.describe(aws.organizations)
+    except Unreachable as error:
+        message = f"cannot reach {where}: {error}; check the network and --endpoint-url"
+        raise UsageError(message) from None
+    except CallerBroken as error:
+        message = f"{where} refuses the caller: {error}; sign in again, check the clock"
+        raise UsageError(message) from None
+    except Denied as error:
+        message = (
+            f"the organization cannot be read: {error}; run as the management account or a "
+            "delegated administrator of AWS Organizations"
+        )
+        raise RunError(message) from None
+    except CallError as error:
+        message = f"{where} gave no usable answer: {error}"
+        raise RunError(message) from None
+
+
+def _new_run(settings: Settings, caller: Caller, described: Organization, now: datetime) -> RunInfo:
+    return RunInfo(
+        run_id=str(uuid.uuid4()),
+        organization=described,
+        caller=caller,
+        started_at=now,
+        as_of=now,
+        version=__version__,
+        role_name=settings.role_name or "",
+        endpoint_url=settings.endpoint_url,
+        scope={
+            "include_ous": list(settings.include_ous),
+            "accounts": list(settings.accounts),
+            "exclude_accounts": list(settings.exclude_accounts),
+        },
+        thresholds=settings.thresholds.model_dump(),
+    )
+
+
+@dataclass
+class _Collection:
+    """One collection: enumeration on one side, accounts in flight on the other."""
+
+    settings: Settings
+    clock: Clock
+    observer: Observer
+    aws: Aws
+    store: EvidenceStore
+    info: RunInfo
+    in_scope: int = 0
+    broken: CallerBroken | None = None
+    writer: ThreadPoolExecutor = field(
+        # One thread: fsync must not stop the event loop, and the store has a single writer.
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="evidence")
+    )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Collect until everything is read, ``stop`` is set, or the caller can call no more."""
+        enumeration = organization.Enumeration(
+            self.aws.organizations, self.info.organization, with_tags=self.settings.account_tags
+        )
+        scope = organization.Scope(
+            self.settings.include_ous, self.settings.accounts, self.settings.exclude_accounts
+        )
+        reader = self._reader(lambda account: scope.exclusion(account, enumeration.ou_paths))
+        self.observer.phase("Reading accounts")
+        try:
+            whole = await engine.run(
+                self._accounts(enumeration, scope),
+                partial(self._settle, reader, stop),
+                concurrency=self.settings.concurrency,
+                stop=stop,
+                drain_seconds=DRAIN_SECONDS,
+            )
+        finally:
+            await asyncio.to_thread(self.writer.shutdown)
+            notes = [*enumeration.notes]
+            if self.broken is not None:
+                notes.append(f"The run stopped early: {self.broken}.")
+            self.info = replace(self.info, notes=tuple(notes), finished_at=self.clock.now())
+            self.store.update(self.info)
+        self._conclude(whole=whole)
+
+    def _conclude(self, *, whole: bool) -> None:
+        """Raise where there is nothing to report on; gaps alone are no reason."""
+        kept = "what was read is kept"
+        if self.broken is not None and not self.info.enumerated:
+            message = f"stopped before the account list was read to its end: {self.broken}; {kept}"
+            raise RunError(message)
+        if self.broken is None and not whole:
+            message = f"interrupted; {kept}"
+            raise RunInterrupted(message)
+        if not self.in_scope:
+            message = "no account in scope: nothing was audited; check the settings' scope"
+            raise RunError(message)
+
+    def _reader(self, exclusion: Callable[[Account], str]) -> AccountReader:
+        settings = self.settings
+        return AccountReader(
+            aws=self.aws,
+            sessions=sessions.Sessions(
+                self.aws.sts,
+                partition=self.info.caller.partition,
+                role_name=settings.role_name or "",
+                role_path=settings.role_path,
+                external_id=settings.external_id,
+                duration_seconds=settings.session_duration_seconds,
+                actions=collectors.ACTIONS,
+            ),
+            caller=self.info.caller,
+            clock=self.clock,
+            limits=collectors.Limits(
+                report_seconds=settings.report_timeout_seconds,
+                account_seconds=settings.account_timeout_seconds,
+                calls_per_second=settings.iam_requests_per_second,
+            ),
+            exclusion=exclusion,
+        )
+
+    async def _accounts(
+        self, enumeration: organization.Enumeration, scope: organization.Scope
+    ) -> AsyncGenerator[Account]:
+        """Accounts to read, as they are found. The list is read ahead of the reading.
+
+        With a scope the whole list comes first: a number or OU that does not exist must be
+        said before anything is read.
+        """
+        queue: asyncio.Queue[Account | None] = asyncio.Queue()
+        listing = asyncio.create_task(self._enumerate(enumeration, scope, queue))
+        try:
+            while (account := await queue.get()) is not None:
+                yield account
+            await listing
+        finally:
+            listing.cancel()
+            await asyncio.gather(listing, return_exceptions=True)
+
+    async def _enumerate(
+        self,
+        enumeration: organization.Enumeration,
+        scope: organization.Scope,
+        queue: asyncio.Queue[Account | None],
+    ) -> None:
+        held: list[Account] = []
+        batch: list[Account] = []
+        try:
+            async with aclosing(aiter(enumeration)) as found:
+                async for account in found:
+                    batch.append(account)
+                    if len(batch) >= _BATCH:
+                        await self._enter(batch, held if scope else queue)
+                        self.observer.enumerated(enumeration.total, complete=False)
+                        batch = []
+            await self._enter(batch, held if scope else queue)
+            if problem := scope.unknown(enumeration, held):
+                raise UsageError(problem)
+            for account in held:
+                queue.put_nowait(account)
+            self.info = replace(self.info, enumerated=True, notes=tuple(enumeration.notes))
+            await self._write(self.store.update, self.info)
+            self.observer.enumerated(enumeration.total, complete=True)
+        finally:
+            queue.put_nowait(None)
+
+    async def _enter(
+        self, batch: list[Account], target: list[Account] | asyncio.Queue[Account | None]
+    ) -> None:
+        """From here on the accounts are in the coverage, whatever happens."""
+        await self._write(self.store.add_accounts, batch)
+        for account in batch:
+            if isinstance(target, list):
+                target.append(account)
+            else:
+                target.put_nowait(account)
+
+    async def _settle(self, reader: AccountReader, stop: asyncio.Event, account: Account) -> None:
+        try:
+            outcome = await reader.read(account)
+        except CallerBroken as error:
+            # No other account would fare better: stop admitting and keep what there is.
+            self.broken = self.broken or error
+            stop.set()
+            return
+        await self._write(self.store.keep, outcome)
+        self.in_scope += outcome.coverage.in_scope
+        self.observer.settled(outcome)
+
+    async def _write(self, work: Callable[[Any], None], argument: object) -> None:
+        # A transaction under way is finished even if this task is cancelled.
+        await asyncio.shield(
+            asyncio.get_running_loop().run_in_executor(self.writer, work, argument)
+        )

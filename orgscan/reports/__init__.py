@@ -1,0 +1,20 @@
+"""The derived files of a run: Parquet for analysts, an Excel workbook for officers.
+
+Writers write to the path they are given, read no clock and know no AWS; publishing the file
+(temporary name, fsync, rename, mode) is the caller's business.
+"""
+
+from __future__ import annotations
+
+from orgscan.reports.content import ControlEntry, WorkbookContent
+from orgscan.reports.parquet import read as read_parquet
+from orgscan.reports.parquet import write as write_parquet
+from orgscan.reports.workbook import write as write_workbook
+
+__all__ = [
+    "ControlEntry",
+    "WorkbookContent",
+    "read_parquet",
+    "write_parquet",
+    "write_workbook",
+]

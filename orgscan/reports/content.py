@@ -1,0 +1,49 @@
+"""What the workbook is made of, handed in as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    import pandas as pd
+
+    from orgscan.models import RunInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlEntry:
+    """One control as the workbook names and explains it."""
+
+    id: str
+    title: str
+    severity: str
+    unit: str
+    description: str
+    remediation: str
+    framework_ids: Mapping[str, str] = field(default_factory=dict)
+    """Framework version to the control's id there: ``{"CIS 5.0": "1.3"}``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkbookContent:
+    """Everything the workbook shows. The frames have the columns of :mod:`orgscan.schema`."""
+
+    run: RunInfo
+    rendered_at: datetime
+    accounts: pd.DataFrame
+    credentials: pd.DataFrame
+    access_keys: pd.DataFrame
+    findings: pd.DataFrame
+    controls: Sequence[ControlEntry]
+    thresholds: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    """File name to SHA-256, evidence and Parquet files alike."""
+    notes: Sequence[str] = ()
+    accounts_enumerated: int | None = None
+    """The evidence store's own count of accounts, the control total the coverage table must
+    meet; None where the caller has none, then the distinct account ids are counted instead."""

@@ -1,0 +1,142 @@
+"""The workbook a compliance officer opens: composition of the sheets.
+
+openpyxl builds everything but the rows of the data sheets; ``sheetxml`` streams those.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from openpyxl import Workbook
+from openpyxl.utils import get_column_letter
+from openpyxl.worksheet.datavalidation import DataValidation
+
+from orgscan.models import Coverage, Status
+from orgscan.reports import columns, cover, datasheet, dictionary, figures, look, sheetxml, summary
+from orgscan.reports.datasheet import EXCEL_ROWS, DataSheet
+from orgscan.reports.sheetxml import Patch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from openpyxl.worksheet.worksheet import Worksheet
+
+    from orgscan.reports.content import WorkbookContent
+
+LISTED = (Status.FAIL, Status.UNKNOWN, Status.WAIVED)
+"""The results the Findings sheet lists; the others are counted in the summary."""
+
+_ALERT_TAB, _REFERENCE_TAB = "A61B1B", "8A97A6"
+
+
+def write(path: Path, content: WorkbookContent, *, rows_per_sheet: int = EXCEL_ROWS) -> None:
+    """Write the workbook to ``path``; the same content gives the same bytes.
+
+    Args:
+        path: The file to write.
+        content: What to show.
+        rows_per_sheet: Where a table goes on in a further sheet, heading row included.
+    """
+    footer = _footer(content)
+    book = Workbook()
+    patches = _front(book, content, footer)
+    for sheet in data_sheets(content):
+        for piece in datasheet.split(sheet, rows_per_sheet):
+            page, patch = datasheet.add(book, piece, footer)
+            patches.append((page, patch))
+            if sheet.name == "Findings":
+                _ask_for_dates(page, piece)
+    _describe(book, content)
+    saved = BytesIO()
+    book.save(saved)
+    book.close()
+    parts = {page.path.lstrip("/"): patch for page, patch in patches}
+    modified = content.rendered_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    sheetxml.splice(saved, path, parts, modified)
+
+
+def data_sheets(content: WorkbookContent) -> list[DataSheet]:
+    """The sheets that are one table each, in the order of the workbook."""
+    titles = {entry.id: entry.title for entry in content.controls}
+    sheets = [
+        DataSheet("Coverage", columns.coverage(), gaps_first(content.accounts)),
+        DataSheet("Findings", columns.findings(titles), listed(content.findings), _ALERT_TAB),
+        DataSheet("Users", columns.users(), content.credentials),
+        DataSheet("Access keys", columns.access_keys(), content.access_keys),
+        dictionary.controls(content.controls, _REFERENCE_TAB),
+    ]
+    return [*sheets, dictionary.dictionary(sheets, _REFERENCE_TAB)]
+
+
+def gaps_first(accounts: pd.DataFrame) -> pd.DataFrame:
+    """The accounts with what could not be read on top."""
+    fine = [value.value for value in Coverage if not value.is_gap]
+    order = np.lexsort((_ranks(accounts["account_id"]), accounts["coverage"].isin(fine)))
+    return accounts.take(order)
+
+
+def listed(findings: pd.DataFrame) -> pd.DataFrame:
+    """FAIL, UNKNOWN and WAIVED, by severity, control, account and user."""
+    found = findings[findings["status"].isin([status.value for status in LISTED])]
+    severities = found["severity"].astype("str").map(figures.severity_rank)
+    keys = [_ranks(found[name]) for name in ("user", "account_id", "control_id")]
+    return found.take(np.lexsort((*keys, severities.to_numpy(dtype="int64"))))
+
+
+def _ranks(values: pd.Series) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    codes, _distinct = pd.factorize(values.astype("str"), sort=True)
+    return codes.astype("int64")
+
+
+def _front(
+    book: Workbook, content: WorkbookContent, footer: tuple[str, str]
+) -> list[tuple[Worksheet, Patch]]:
+    """The cover and the summary, small enough for openpyxl alone."""
+    numbers = figures.compute(content)
+    front: Worksheet = book.worksheets[0]
+    front.title = "Cover"
+    cover.fill(front, content, numbers, figures.verdict(content, numbers))
+    look.set_up_print(front, footer, landscape=False)
+    second = book.create_sheet("Summary")
+    summary.fill(second, numbers)
+    look.set_up_print(second, footer, landscape=True)
+    return [(page, Patch(page.dimensions.rpartition(":")[2])) for page in (front, second)]
+
+
+def _footer(content: WorkbookContent) -> tuple[str, str]:
+    return (
+        f"orgscan, organization {content.run.organization.id}",
+        f"As of {cover.utc(content.run.as_of)}",
+    )
+
+
+def _ask_for_dates(page: Worksheet, sheet: DataSheet) -> None:
+    """Due dates are dates, so that they sort and filter."""
+    number = 1 + [column.heading for column in sheet.columns].index("Due date")
+    letter = get_column_letter(number)
+    rule = DataValidation(
+        type="date",
+        operator="greaterThan",
+        formula1="36526",
+        allow_blank=True,
+        errorTitle="Due date",
+        error="Please give a date, such as 2026-12-31.",
+        showErrorMessage=True,
+    )
+    rule.add(f"{letter}2:{letter}{len(sheet.frame) + 1}")
+    page.add_data_validation(rule)
+
+
+def _describe(book: Workbook, content: WorkbookContent) -> None:
+    written = content.rendered_at.astimezone(UTC).replace(tzinfo=None, microsecond=0)
+    book.properties.title = cover.TITLE
+    book.properties.subject = (
+        f"Organization {content.run.organization.id}, as of {cover.utc(content.run.as_of)}"
+    )
+    book.properties.creator = f"orgscan {content.run.version}"
+    book.properties.created = written
+    book.active = 0

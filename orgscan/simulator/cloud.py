@@ -1,0 +1,318 @@
+"""What the simulated AWS remembers while it is served: sessions, reports, account states."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections import Counter, OrderedDict
+from dataclasses import dataclass, field
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from orgscan.simulator.report import render
+from orgscan.simulator.world import View, digest, letters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from orgscan.simulator.world import Account, CallerKey, Key, Role, User, World
+
+CANARY = "orgscanCanary"
+"""Begins every secret the simulator mints, so that a test can look for it in any file."""
+
+REPORT_LIFETIME = timedelta(hours=4)
+ESTATES_HELD = 512
+
+
+class ServiceError(Exception):
+    """An error AWS would answer with."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        """Keep the parts; the envelope depends on the service's protocol."""
+        super().__init__(message)
+        self.code = code
+        self.status = status
+        self.message = message
+
+
+def denied(message: str) -> ServiceError:
+    """AccessDenied as the query services say it."""
+    return ServiceError(403, "AccessDenied", message)
+
+
+class Credentials(NamedTuple):
+    """What a client signs with."""
+
+    access_key_id: str
+    secret_access_key: str
+    session_token: str | None = None
+
+
+@dataclass(slots=True)
+class Call:
+    """One call as received, and how it was answered."""
+
+    index: int
+    """Rises by one with every call, from 0."""
+    service: str
+    action: str
+    account: str
+    """The account of the credentials; empty where they are unknown."""
+    target: str
+    """The account the call is about: the role's for AssumeRole, else the same as ``account``."""
+    access_key_id: str
+    parameters: dict[str, Any]
+    status: int = 0
+    """0 until answered, and for ever where a fault swallowed the answer."""
+    code: str = ""
+    """The error code, empty for success."""
+    refused: bool = False
+    """Whether orgscan has not declared the action: a test must find none."""
+    request_id: str = ""
+
+    @property
+    def name(self) -> str:
+        """``iam:ListUsers``, as a policy names the action."""
+        return f"{self.service}:{self.action}"
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """The credentials of one principal."""
+
+    credentials: Credentials
+    account_id: str
+    arn: str
+    user_id: str
+    role: Role | None = None
+    """None for the caller."""
+    denied_actions: frozenset[str] = frozenset()
+    allowed: tuple[str, ...] | None = None
+    """The actions the session policies list; None: there are none."""
+    expires_at: float | None = None
+
+    def authorize(self, name: str) -> None:
+        """Raise what AWS answers where the principal may not perform the action."""
+        reason = self._objection(name)
+        if reason:
+            message = f"User: {self.arn} is not authorized to perform: {name} {reason}"
+            raise denied(message)
+
+    def _objection(self, name: str) -> str:
+        if self.role and name in self.role.blocked_actions:
+            return "with an explicit deny in a service control policy"
+        if name in self.denied_actions or (self.role and name in self.role.denied_actions):
+            return f"because no identity-based policy allows the {name} action"
+        if self.allowed is not None and not any(_matches(name, item) for item in self.allowed):
+            return f"because no session policy allows the {name} action"
+        return ""
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Whether a policy's action pattern covers the action; AWS ignores the case."""
+    return fnmatchcase(name.lower(), pattern.lower())
+
+
+@dataclass(slots=True)
+class StoredReport:
+    """The credential report of one account, or the making of it."""
+
+    generated_at: datetime | None = None
+    """None: being made for the first time."""
+    stored: bool = False
+    """Whether it shows the world as it was at ``now`` less ``report_age``, not as it is."""
+    rounds_left: int = 0
+    making: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Estate:
+    """The contents of one account, expanded once and dropped when others need the room."""
+
+    account: Account
+    users: tuple[User, ...]
+    cloud: Cloud
+    live: dict[str, User] = field(init=False)
+    reports: dict[bool, bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Index what exists now by name."""
+        self.live = {user.name: user for user in self.users if user.view is not View.REPORT_ONLY}
+
+    def user(self, name: str) -> User:
+        """The live user of that name; NoSuchEntity otherwise."""
+        user = self.live.get(name)
+        if user is None:
+            message = f"The user with name {name} cannot be found."
+            raise ServiceError(404, "NoSuchEntity", message)
+        return user
+
+    def user_id(self, name: str) -> str:
+        """``AIDA`` and seventeen characters."""
+        return "AIDA" + letters(17, self.cloud.world.seed, self.account.id, name)
+
+    def keys(self, user: User) -> list[tuple[str, Key]]:
+        """The user's live keys with their ids, ordered by id: slot order is not AWS's promise."""
+        seed, account = self.cloud.world.seed, self.account.id
+        return sorted(
+            (key.id or "AKIA" + letters(16, seed, account, user.name, place), key)
+            for place, key in enumerate(user.keys)
+            if key.view is not View.REPORT_ONLY
+        )
+
+    def report(self, *, stored: bool) -> bytes:
+        """The credential report in base64, ready to be embedded."""
+        content = self.reports.get(stored)
+        if content is None:
+            partition = self.cloud.world.partition
+            text = render(self.account, self.users, partition=partition, stored=stored)
+            content = self.reports[stored] = b64encode(text)
+        return content
+
+
+class Cloud:
+    """The state behind the services. One per simulator."""
+
+    def __init__(self, world: World, *, clock: Callable[[], float], remember: bool = True) -> None:
+        """Mint the callers' keys; ``clock`` gives seconds since the epoch."""
+        self.world = world
+        self.clock = clock
+        self.accounts = {account.id: account for account in world.accounts}
+        if len(self.accounts) != len(world.accounts):
+            message = f"world {world.name} has two accounts of the same id"
+            raise ValueError(message)
+        self.states: dict[str, str] = {}
+        """States that changed while the world was served."""
+        self.sessions: dict[str, Session] = {}
+        self.secrets: set[str] = set()
+        """Every secret access key and session token minted so far."""
+        self._remember = remember
+        self._started = clock()
+        self._minted: Counter[str] = Counter()
+        self._reports: dict[str, StoredReport] = {}
+        self._estates: OrderedDict[str, Estate] = OrderedDict()
+        self.callers = tuple(self._caller(caller) for caller in world.caller_keys)
+
+    @property
+    def now(self) -> datetime:
+        """The world's time: it moves in whole hours, so that a run of minutes is repeatable."""
+        hours = (self.clock() - self._started) // 3600
+        return self.world.now + timedelta(hours=hours)
+
+    @cached_property
+    def issuer(self) -> str:
+        """What the ARNs of this world begin with."""
+        return f"arn:{self.world.partition}"
+
+    def state(self, account: Account) -> str:
+        """The account's state at this moment."""
+        return self.states.get(account.id, account.state)
+
+    def estate(self, account_id: str) -> Estate:
+        """The contents of an account, expanded on demand; the least used one makes room."""
+        estate = self._estates.get(account_id)
+        if estate is not None:
+            self._estates.move_to_end(account_id)
+            return estate
+        account = self.accounts[account_id]
+        estate = self._estates[account_id] = Estate(account, account.all_users(), self)
+        if len(self._estates) > ESTATES_HELD:
+            self._estates.popitem(last=False)
+        return estate
+
+    def report(self, account_id: str) -> StoredReport | None:
+        """The account's report, if one is stored or being made."""
+        report = self._reports.get(account_id)
+        age = self.accounts[account_id].report_age
+        if report is None and age is not None:
+            report = StoredReport(generated_at=self.world.now - age, stored=True)
+            self._reports[account_id] = report
+        return report
+
+    def start_report(self, account_id: str) -> None:
+        """Begin to make a report that shows the account as it is now."""
+        rounds = self.accounts[account_id].report_rounds
+        self._reports[account_id] = StoredReport(rounds_left=rounds, making=True)
+
+    def forget_report(self, account_id: str) -> None:
+        """Drop whatever report is stored, as AWS may at any time."""
+        self._reports[account_id] = StoredReport()
+
+    def expire_sessions(self, account_id: str | None = None) -> None:
+        """End the sessions of one account, or of every account but the callers' own keys."""
+        for session in self.sessions.values():
+            chosen = account_id is None or session.account_id == account_id
+            if chosen and session.role is not None:
+                session.expires_at = 0.0
+
+    def expire_callers(self) -> None:
+        """End the callers' own credentials, as when a single sign-on session runs out."""
+        for session in self.sessions.values():
+            if session.role is None:
+                session.expires_at = 0.0
+
+    def open_session(
+        self,
+        account_id: str,
+        role: Role,
+        name: str,
+        *,
+        allowed: tuple[str, ...] | None,
+        expires_at: float,
+    ) -> Session:
+        """Fresh credentials of a role; the nth of an account are the same in every run."""
+        place = f"{account_id}/{role.name}/{self._minted[account_id]}"
+        self._minted[account_id] += 1
+        identity = "AROA" + letters(17, self.world.seed, account_id, role.name)
+        return self._admit(
+            Session(
+                credentials=self._mint(place, temporary=True),
+                account_id=account_id,
+                arn=f"{self.issuer}:sts::{account_id}:assumed-role/{role.name}/{name}",
+                user_id=f"{identity}:{name}",
+                role=role,
+                allowed=allowed,
+                expires_at=expires_at,
+            )
+        )
+
+    def _caller(self, caller: CallerKey) -> Session:
+        account, user = caller.account_id, caller.user
+        if caller.session:
+            arn = f"{self.issuer}:sts::{account}:assumed-role/{user}/{user}"
+        else:
+            arn = f"{self.issuer}:iam::{account}:user/{user}"
+        return self._admit(
+            Session(
+                credentials=self._mint(f"caller/{account}/{user}", temporary=caller.session),
+                account_id=account,
+                arn=arn,
+                user_id="AIDA" + letters(17, self.world.seed, account, user),
+                denied_actions=caller.denied_actions,
+            )
+        )
+
+    def _mint(self, place: str, *, temporary: bool) -> Credentials:
+        seed = self.world.seed
+        identity = ("ASIA" if temporary else "AKIA") + letters(16, seed, place, "id")
+        secret = CANARY + letters(25, seed, place, "secret") + "+/"
+        token = None
+        if temporary:
+            token = f"{CANARY}Token{digest(seed, place, 'token'):032x}" + "A" * 300 + "=="
+        return Credentials(identity, secret, token)
+
+    def _admit(self, session: Session) -> Session:
+        credentials = session.credentials
+        self.sessions[credentials.access_key_id] = session
+        if self._remember:
+            self.secrets.add(credentials.secret_access_key)
+            if credentials.session_token:
+                self.secrets.add(credentials.session_token)
+        return session
+
+
+def root_arn(cloud: Cloud, account_id: str) -> str:
+    """The ARN of an account's root user."""
+    return f"{cloud.issuer}:iam::{account_id}:root"

@@ -1,0 +1,25 @@
+"""Evidence to typed DataFrames: the credential report read, the listings merged into it.
+
+No AWS imports and no clock: everything follows from the evidence and ``as_of``.
+"""
+
+from __future__ import annotations
+
+from orgscan.tables.build import Tables, build
+from orgscan.tables.report import (
+    ReportCheck,
+    ReportFault,
+    inspect_report,
+    names_missing_from_report,
+)
+from orgscan.tables.typed import empty
+
+__all__ = [
+    "ReportCheck",
+    "ReportFault",
+    "Tables",
+    "build",
+    "empty",
+    "inspect_report",
+    "names_missing_from_report",
+]

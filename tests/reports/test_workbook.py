@@ -1,0 +1,409 @@
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import zipfile
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+import reports_sample as sample
+from openpyxl import load_workbook
+from openpyxl.utils import range_boundaries
+from python_calamine import CalamineWorkbook
+
+from orgscan.models import Coverage
+from orgscan.reports import write_workbook
+from orgscan.reports.columns import access_keys, coverage, findings, users
+from orgscan.reports.workbook import listed
+from orgscan.schema import ACCESS_KEYS, ACCOUNTS, CREDENTIALS, FINDINGS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from openpyxl import Workbook
+
+SHEETS = [
+    "Cover",
+    "Summary",
+    "Coverage",
+    "Findings",
+    "Users",
+    "Access keys",
+    "Controls",
+    "Data dictionary",
+]
+MIXED = ("COMPLETE", "COMPLETE", "PARTIAL", "DENIED", "FAILED", "NOT_ACTIVE", "EXCLUDED")
+
+
+@pytest.fixture(scope="module")
+def content() -> Any:
+    return sample.content(21, 3, coverages=MIXED)
+
+
+@pytest.fixture(scope="module")
+def path(content: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("book") / "book.xlsx"
+    write_workbook(file, content)
+    return file
+
+
+@pytest.fixture(scope="module")
+def book(path: Path) -> Workbook:
+    return load_workbook(path)
+
+
+def rows_of(book: Workbook, sheet: str) -> list[dict[str, Any]]:
+    heading, *rows = book[sheet].iter_rows(values_only=True)
+    return [dict(zip(heading, row, strict=True)) for row in rows]
+
+
+def labelled(book: Workbook, label: str) -> Any:
+    for row in book["Cover"].iter_rows(values_only=True):
+        if row[1] == label:
+            return row[2]
+    raise AssertionError(label)
+
+
+def test_sheets_in_order_with_the_cover_in_front(book: Workbook) -> None:
+    assert book.sheetnames == SHEETS
+    assert book.active is book["Cover"]
+    for page in book:
+        selections = {one.activeCell for one in page.sheet_view.selection}
+        assert selections == {"A1"}
+
+
+def test_no_formula_error_or_link_anywhere(path: Path, book: Workbook) -> None:
+    for page in book:
+        for row in page.iter_rows():
+            for cell in row:
+                assert cell.data_type in {"s", "n", "d"}
+                assert cell.hyperlink is None
+    with zipfile.ZipFile(path) as parts:
+        for name in parts.namelist():
+            if name.startswith("xl/worksheets/"):
+                assert b"<f>" not in parts.read(name)
+
+
+def tables(book: Workbook) -> list[tuple[Any, Any]]:
+    return [(page, table) for page in book for table in page.tables.values()]
+
+
+def check_tables(book: Workbook) -> None:
+    names = [table.displayName for _page, table in tables(book)]
+    assert len({name.casefold() for name in names}) == len(names)
+    assert len({table.id for _page, table in tables(book)}) == len(names)
+    for page, table in tables(book):
+        left, top, right, bottom = range_boundaries(table.ref)
+        assert re.fullmatch(r"[A-Za-z]\w*", table.displayName)
+        assert bottom > top
+        assert table.autoFilter.ref == table.ref
+        headings = [page.cell(top, column).value for column in range(left, right + 1)]
+        assert headings == table.column_names
+        assert len({heading.casefold() for heading in headings}) == len(headings)
+        if page.title not in {"Summary", "Cover"}:
+            assert (left, top, right, bottom) == (1, 1, page.max_column, page.max_row)
+            assert page.freeze_panes == "A2"
+            assert page.print_title_rows == "$1:$1"
+            assert page.calculate_dimension() == table.ref
+
+
+def test_tables_are_whole(book: Workbook) -> None:
+    check_tables(book)
+    assert len(tables(book)) == 9
+
+
+def test_dimension_and_ignored_errors(path: Path, book: Workbook) -> None:
+    with zipfile.ZipFile(path) as parts:
+        for number, page in enumerate(book, 1):
+            xml = parts.read(f"xl/worksheets/sheet{number}.xml").decode()
+            used = page.calculate_dimension().partition(":")[2]
+            assert f'<dimension ref="A1:{used}"' in xml
+            assert f'<ignoredError sqref="A1:{used}" numberStoredAsText="1"/>' in xml
+            after = xml.index("</ignoredErrors>")
+            assert after < xml.find("<tableParts") or "<tableParts" not in xml
+            assert xml.index("<headerFooter>") < after
+
+
+@pytest.mark.parametrize(
+    ("sheet", "frame", "columns"),
+    [
+        ("Coverage", "accounts", coverage()),
+        ("Users", "credentials", users()),
+        ("Access keys", "access_keys", access_keys()),
+    ],
+)
+def test_cells_hold_what_the_frames_hold(
+    path: Path, content: Any, sheet: str, frame: str, columns: Any
+) -> None:
+    expected = getattr(content, frame)
+    if sheet == "Coverage":
+        gap = expected["coverage"].map(lambda value: not Coverage(value).is_gap)
+        expected = expected.assign(gap=gap).sort_values(["gap", "account_id"])
+    expected = [
+        [shown(row[column.source]) for column in columns] for row in expected.to_dict("records")
+    ]
+    page = load_workbook(path)[sheet]
+    assert [list(row) for row in page.iter_rows(min_row=2, values_only=True)] == [
+        [near(value) for value in row] for row in expected
+    ]
+    calamine = CalamineWorkbook.from_path(path).get_sheet_by_name(sheet).to_python()[1:]
+    assert [[None if value == "" else value for value in row] for row in calamine] == [
+        [near(value) for value in row] for row in expected
+    ]
+
+
+def shown(value: Any) -> Any:
+    if value is None or value is pd.NA or value is pd.NaT or value != value:  # noqa: PLR0124
+        return None
+    if isinstance(value, bool):
+        return "Yes" if value else "No"
+    if isinstance(value, pd.Timestamp):
+        return value.to_pydatetime().replace(tzinfo=None, microsecond=0)
+    return value
+
+
+def near(value: Any) -> Any:
+    return pytest.approx(value) if isinstance(value, float) else value
+
+
+def test_every_schema_column_is_shown_once() -> None:
+    shown_columns = [
+        (ACCOUNTS, coverage()),
+        (CREDENTIALS, users()),
+        (ACCESS_KEYS, access_keys()),
+        (FINDINGS, findings({})),
+    ]
+    for table, columns in shown_columns:
+        held = [column.parquet for column in columns if column.parquet]
+        assert sorted(held) == sorted(f"{table.name}.{name}" for name in table.column_names)
+
+
+def test_account_ids_are_text_and_times_are_times(book: Workbook) -> None:
+    for sheet in ("Coverage", "Findings", "Users", "Access keys"):
+        for row in rows_of(book, sheet):
+            assert re.fullmatch(r"0\d{11}", row["Account id"])
+    page = book["Access keys"]
+    headings = [cell.value for cell in page[1]]
+    cell = page.cell(2, headings.index("Created (UTC)") + 1)
+    assert cell.is_date
+    assert cell.number_format == "yyyy-mm-dd hh:mm:ss"
+    account = page.cell(2, headings.index("Account id") + 1)
+    assert account.number_format == "@"
+
+
+def test_findings_are_listed_worst_first_with_room_for_the_officer(
+    book: Workbook, content: Any
+) -> None:
+    rows = rows_of(book, "Findings")
+    assert list(rows[0])[-3:] == ["Owner", "Due date", "Comment"]
+    assert {row["Owner"] for row in rows} == {None}
+    kept = content.findings[content.findings["status"].isin(["FAIL", "UNKNOWN", "WAIVED"])]
+    assert sorted(row["Finding id"] for row in rows) == sorted(kept["finding_id"])
+    order = ["critical", "high", "medium", "low", "informational"]
+    keys = [(order.index(row["Severity"]), row["Control"], row["Account id"]) for row in rows]
+    assert keys == sorted(keys)
+    titles = {control.id: control.title for control in content.controls}
+    assert all(row["Control title"] == titles[row["Control"]] for row in rows)
+    rule = book["Findings"].data_validations.dataValidation[0]
+    assert rule.type == "date"
+
+
+def test_word_and_colour_go_together(book: Workbook) -> None:
+    fills: dict[str, set[str]] = {}
+    for row in book["Findings"].iter_rows(min_row=2, max_col=2):
+        for cell in row:
+            fills.setdefault(cell.value, set()).add(cell.fill.start_color.rgb)
+    assert {"critical", "high", "FAIL", "UNKNOWN", "WAIVED"} <= fills.keys()
+    assert all(len(colours) == 1 for colours in fills.values())
+    assert fills["FAIL"] != fills["UNKNOWN"] != fills["WAIVED"]
+
+
+def test_cover_reconciles(book: Workbook, content: Any) -> None:
+    counts = [labelled(book, value.value) for value in Coverage]
+    assert sum(counts) == labelled(book, "Sum of the above") == 21
+    assert labelled(book, "Control total: accounts enumerated") == 21
+    assert labelled(book, "Do they agree?") == "Yes"
+    assert labelled(book, "DENIED") == 3
+    assert labelled(book, "Organization") == content.run.organization.id
+    assert labelled(book, "Management account") == "000000000001"
+    assert labelled(book, "As of (ages are computed for)") == "2026-11-20 09:30:00 UTC"
+    assert labelled(book, "evidence.sqlite") == content.hashes["evidence.sqlite"]
+    words = [cell for row in book["Cover"].iter_rows(values_only=True) for cell in row if cell]
+    assert any(str(word).startswith("INCOMPLETE: ") for word in words)
+    assert {"Prepared by", "Reviewed by", content.notes[0]} <= set(words)
+
+
+def test_cover_says_no_when_totals_differ(content: Any, tmp_path: Path) -> None:
+    file = tmp_path / "book.xlsx"
+    run = sample.run_info(
+        enumerated=False, finished_at=None, endpoint_url="http://127.0.0.1:5", scope={"ous": ["A"]}
+    )
+    write_workbook(file, replace(content, accounts_enumerated=22, run=run))
+    book = load_workbook(file)
+    assert labelled(book, "Do they agree?") == "NO"
+    assert labelled(book, "Run finished") == "did not finish"
+    assert labelled(book, "Account list read to its end") == "NO"
+    assert labelled(book, "Endpoint, in place of AWS's own") == "http://127.0.0.1:5"
+    assert labelled(book, "Scope") == "ous: A"
+
+
+def test_summary_counts_what_the_findings_hold(book: Workbook, content: Any) -> None:
+    page = book["Summary"]
+    _left, top, _right, bottom = range_boundaries(page.tables["Summary_by_control"].ref)
+    heading, *rows = [
+        [cell.value for cell in row] for row in page.iter_rows(min_row=top, max_row=bottom)
+    ]
+    counts = content.findings.groupby(["control_id", "status"]).size()
+    assert len(rows) == len(content.controls)
+    for row in (dict(zip(heading, values, strict=False)) for values in rows):
+        statuses = ("PASS", "FAIL", "UNKNOWN", "WAIVED", "NOT_APPLICABLE")
+        for status in statuses:
+            assert row[status] == counts.get((row["Control"], status), 0)
+        judged = sum(row[status] for status in statuses[:4])
+        assert row["Total"] == judged + row["NOT_APPLICABLE"]
+        assert row["Pass rate"] == pytest.approx(row["PASS"] / judged, abs=0.001)
+        assert row["Pass rate"] <= row["PASS"] / judged
+    assert page.cell(bottom + 1, heading.index("Total") + 1).value == len(content.findings)
+
+
+def test_dictionary_explains_every_column_and_word(book: Workbook) -> None:
+    rows = rows_of(book, "Data dictionary")
+    explained = {(row["Sheet"], row["Name"]) for row in rows}
+    for sheet in SHEETS[2:]:
+        for cell in book[sheet][1]:
+            assert (sheet, cell.value) in explained
+    assert all(row["Meaning"] for row in rows)
+    assert {("Coverage", value.value) for value in Coverage} <= explained
+    assert {("Findings", "UNKNOWN"), ("Findings", "WAIVED")} <= explained
+
+
+def test_controls_have_a_column_per_framework(book: Workbook) -> None:
+    row = rows_of(book, "Controls")[0]
+    assert (row["Control"], row["CIS 5.0"], row["Security Hub"]) == (
+        "root-access-key",
+        "1.3",
+        "IAM.3",
+    )
+
+
+def test_framework_names_cannot_break_the_table(content: Any, tmp_path: Path) -> None:
+    ids = {"cis": "1", "CIS": "2", "Title": "3", "": "4", "=x": "5", "a\nb": "6"}
+    entry = replace(content.controls[0], framework_ids=ids)
+    file = tmp_path / "book.xlsx"
+    write_workbook(file, replace(content, controls=[entry]))
+    book = load_workbook(file)
+    check_tables(book)
+    assert rows_of(book, "Controls")[0]["CIS (2)"] == "2"
+
+
+def test_print_and_properties(book: Workbook, content: Any) -> None:
+    for page in book:
+        assert page.page_setup.fitToWidth == 1
+        assert page.page_setup.fitToHeight == 0
+        assert page.sheet_properties.pageSetUpPr.fitToPage
+        assert page.oddFooter.left.text == "orgscan, organization o-exampleorg1"
+        assert page.oddFooter.center.text == "As of 2026-11-20 09:30:00 UTC"
+        assert page.oddFooter.right.text == "Page &P of &N"
+        assert page.page_setup.orientation == "portrait" if page.title == "Cover" else "landscape"
+    about = book.properties
+    assert about.creator == "orgscan 0.1.0"
+    assert about.title
+    assert "o-exampleorg1" in about.subject
+    assert about.created == about.modified == content.rendered_at.replace(tzinfo=None)
+
+
+def test_same_content_same_bytes(path: Path, content: Any, tmp_path: Path) -> None:
+    again = tmp_path / "again.xlsx"
+    write_workbook(again, content)
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_nothing_at_all_is_still_a_workbook(tmp_path: Path) -> None:
+    file = tmp_path / "book.xlsx"
+    empty = replace(sample.content(0), controls=[])
+    write_workbook(file, empty)
+    book = load_workbook(file)
+    check_tables(book)
+    assert rows_of(book, "Findings")[0]["Severity"] == "(no rows)"
+    assert book["Users"].max_row == 2
+    calamine = CalamineWorkbook.from_path(file).get_sheet_by_name("Coverage").to_python()
+    assert calamine[1][0] == "(no rows)"
+
+
+@pytest.mark.parametrize("limit", [2, 5, 64])
+def test_tables_go_on_in_further_sheets(content: Any, tmp_path: Path, limit: int) -> None:
+    small = replace(content, credentials=content.credentials.iloc[:12])
+    file = tmp_path / "book.xlsx"
+    write_workbook(file, replace(small, findings=content.findings.iloc[:0]), rows_per_sheet=limit)
+    book = load_workbook(file)
+    check_tables(book)
+    pages = [page for page in book if re.fullmatch(r"Users( \d+)?", page.title)]
+    assert len(pages) == -(-12 // (limit - 1))
+    assert all(page.max_row <= limit for page in pages)
+    found = [
+        (row["Account id"], row["User"]) for page in pages for row in rows_of(book, page.title)
+    ]
+    assert found == list(
+        zip(small.credentials["account_id"], small.credentials["user"], strict=True)
+    )
+
+
+def test_times_excel_does_not_know_stay_readable(content: Any, tmp_path: Path) -> None:
+    times = [
+        datetime(1, 1, 1, tzinfo=UTC),
+        datetime(1900, 2, 28, tzinfo=UTC),
+        datetime(1900, 3, 1, tzinfo=UTC),
+        datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+    ]
+    frame = content.access_keys.iloc[:4].assign(
+        created_at=pd.Series(times, dtype="datetime64[us, UTC]"),
+        age_days=pd.Series([float("inf"), 0.0, -1.0, 1e300], dtype="float64"),
+    )
+    file = tmp_path / "book.xlsx"
+    write_workbook(file, replace(content, access_keys=frame))
+    rows = rows_of(load_workbook(file), "Access keys")
+    assert [row["Created (UTC)"] for row in rows] == [
+        "0001-01-01T00:00:00+00:00",
+        "1900-02-28T00:00:00+00:00",
+        datetime(1900, 3, 1),  # noqa: DTZ001 - Excel's times have no zone
+        datetime(9999, 12, 31, 23, 59, 59),  # noqa: DTZ001
+    ]
+    assert [row["Age (days)"] for row in rows] == ["inf", 0, -1, 1e300]
+
+
+def test_categories_write_the_same_workbook(path: Path, content: Any, tmp_path: Path) -> None:
+    names = ["control_id", "severity", "status", "account_id", "reason"]
+    coded = content.findings.astype(dict.fromkeys(names, "category"))
+    file = tmp_path / "book.xlsx"
+    write_workbook(file, replace(content, findings=coded))
+    assert file.read_bytes() == path.read_bytes()
+
+
+def test_unsorted_findings_are_sorted(content: Any) -> None:
+    shuffled = content.findings.sample(frac=1, random_state=3)
+    keys = ["control_id", "account_id", "user"]
+    pd.testing.assert_frame_equal(
+        listed(shuffled)[keys].reset_index(drop=True),
+        listed(content.findings)[keys].reset_index(drop=True),
+    )
+
+
+@pytest.mark.skipif(shutil.which("libreoffice") is None, reason="LibreOffice is not installed")
+def test_libreoffice_opens_it(path: Path, tmp_path: Path) -> None:
+    profile = f"-env:UserInstallation=file://{tmp_path}/profile"
+    command = ["libreoffice", profile, "--headless", "--convert-to", "ods"]
+    subprocess.run(
+        [*command, "--outdir", str(tmp_path), str(path)],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    before, after = (CalamineWorkbook.from_path(file) for file in (path, tmp_path / "book.ods"))
+    assert after.sheet_names == SHEETS
+    for sheet in SHEETS[3:]:
+        old, new = (one.get_sheet_by_name(sheet).to_python() for one in (before, after))
+        assert [row[:4] for row in new] == [row[:4] for row in old]

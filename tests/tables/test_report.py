@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_readings import ACCOUNT, AS_OF, COLUMNS, GENERATED, ago, reading, render, root, row, user
+
+from orgscan.errors import IntegrityError
+from orgscan.tables import build, inspect_report, names_missing_from_report
+from orgscan.tables.report import parse
+
+
+def codes(content: bytes) -> list[str]:
+    return [fault.code for fault in inspect_report(content, ACCOUNT).faults]
+
+
+def test_a_clean_report_has_no_faults_and_tells_its_users() -> None:
+    check = inspect_report(render([root(), row("alice")]), ACCOUNT)
+    assert check.faults == ()
+    assert check.usable
+    assert check.users == {"<root_account>", "alice"}
+
+
+GOOD = render([root(), row("alice")])
+HEADER = GOOD.split(b"\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "ReportEmpty"),
+        (b"\n \n", "ReportEmpty"),
+        (b"\xef\xbb\xbf", "ReportEmpty"),
+        (b"\xff\xfe\x00garbage", "ReportNotUtf8"),
+        (HEADER, "ReportWithoutRows"),
+        (HEADER + b"\n", "ReportWithoutRows"),
+        (b"hello\nworld", "ReportColumnMissing"),
+        (
+            render([root()], [name for name in COLUMNS if name != "mfa_active"]),
+            "ReportColumnMissing",
+        ),
+        (render([root()], [*COLUMNS, "mfa_active"]), "ReportColumnMissing"),
+        (GOOD[: len(GOOD) * 7 // 10], "ReportRowMalformed"),
+        (GOOD + b",extra", "ReportRowMalformed"),
+        (GOOD + b"\n\n", "ReportRowMalformed"),
+        (GOOD + b"\n" + GOOD.split(b"\n")[2].replace(b"alice", b"", 1), "ReportRowMalformed"),
+        (render([root(), row("alice"), row("alice")]), "ReportUserDuplicated"),
+        (GOOD + b'\n"open', "ReportNotCsv"),
+    ],
+)
+def test_structural_faults_make_a_report_unusable(content: bytes, code: str) -> None:
+    check = inspect_report(content, ACCOUNT)
+    assert [fault.code for fault in check.faults] == [code]
+    assert not check.usable
+    tables = build([reading(report=content, users=[user()])], as_of=AS_OF)
+    assert tables.credentials["source"].tolist() == ["live_only"]
+    assert tables.accounts["report_generated_at"].isna().all()
+    assert not tables.facts["has_report"].any()
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"\xef\xbb\xbf" + GOOD, "ReportRewritten"),
+        (GOOD.replace(b"\n", b"\r\n"), "ReportRewritten"),
+        (render([row("alice")]), "ReportWithoutRoot"),
+        (render([root(), row(password_last_used="yesterday")]), "ReportCellUnreadable"),
+        (render([root(), row(mfa_active="maybe")]), "ReportCellUnreadable"),
+        (render([root(), row(arn="alice")]), "ReportCellUnreadable"),
+    ],
+)
+def test_flagged_reports_stay_usable(content: bytes, code: str) -> None:
+    check = inspect_report(content, ACCOUNT)
+    assert [fault.code for fault in check.faults] == [code]
+    assert check.usable
+    tables = build([reading(report=content)], as_of=AS_OF)
+    assert "alice" in tables.credentials["user"].tolist()
+
+
+def test_the_first_unreadable_cell_is_named_and_rows_are_counted() -> None:
+    bad = {"cert_1_active": "?"}
+    fault = inspect_report(render([root(), row("a", **bad), row("b", **bad)]), ACCOUNT).faults[0]
+    assert "2 rows" in fault.reason
+    assert "row 2, column cert_1_active: '?'" in fault.reason
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "2026-01-02T03:04:05",
+        "2026-01-02 03:04:05+00:00",
+        "2026-01-02",
+        "2026-02-30T00:00:00Z",
+        "2026-01-01T25:00:00Z",
+        "2026-01-02T03:04:05+02:00",
+        "1767323045",
+        "",
+    ],
+)
+def test_local_or_impossible_times_are_never_taken_for_utc(time: str) -> None:
+    content = render(
+        [root(), row(password_last_used=time), row("bob", password_last_used=ago(days=1))]
+    )
+    assert codes(content) == ["ReportCellUnreadable"]
+    table = build([reading(report=content)], as_of=AS_OF).credentials.set_index("user")
+    assert (
+        table.loc["alice"]
+        .drop(["account_id", "account_name", "ou_path", "is_root", "source"])
+        .isna()
+        .all()
+    )
+    assert table.loc["bob", "password_last_used_at"] == ago(days=1)
+
+
+def test_times_ending_in_z_in_offset_and_with_fractions_are_the_same_moment() -> None:
+    rows = [
+        row("a", password_last_used="2026-01-02T03:04:05Z"),
+        row("b", password_last_used="2026-01-02T03:04:05+00:00"),
+        row("c", password_last_used="2026-01-02T03:04:05.000000Z"),
+    ]
+    table = build([reading(report=rows)], as_of=AS_OF).credentials
+    assert table["password_last_used_at"].nunique() == 1
+    assert str(table["password_last_used_at"][0]) == "2026-01-02 03:04:05+00:00"
+
+
+def test_true_is_read_in_any_case() -> None:
+    rows = [row("a", mfa_active="true"), row("b", mfa_active="TRUE"), row("c", mfa_active="FALSE")]
+    table = build([reading(report=rows)], as_of=AS_OF).credentials
+    assert table["mfa_active"].tolist() == [True, True, False]
+
+
+def test_twenty_three_columns_and_any_order_read_alike() -> None:
+    rows = [root(), row("alice", mfa_active=True)]
+    expected = build([reading(report=rows)], as_of=AS_OF).credentials
+    for columns in ([*COLUMNS, "additional_credentials_info"], ["new", *reversed(COLUMNS)]):
+        content = render(rows, columns)
+        assert codes(content) == []
+        assert build([reading(report=content)], as_of=AS_OF).credentials.equals(expected)
+
+
+def test_the_three_words_are_kept_apart() -> None:
+    rows = [
+        root(password_enabled="not_supported", password_next_rotation="not_supported"),
+        row("a", password_enabled=True, password_last_used="no_information"),
+        row("b", password_last_used="N/A"),
+    ]
+    table = build([reading(report=rows)], as_of=AS_OF).credentials.set_index("user")
+    assert table["password_last_used_note"].tolist() == ["no_information", "no_information", "N/A"]
+    assert table["password_last_used_at"].isna().all()
+    assert table.loc["<root_account>", "password_enabled_note"] == "not_supported"
+    assert table["password_enabled"].isna().tolist() == [True, False, False]
+    assert table["password_enabled_note"].isna().tolist() == [False, True, True]
+    assert table.loc["<root_account>", "password_next_rotation_note"] == "not_supported"
+
+
+def test_quotes_commas_and_newlines_in_a_field_are_parsed() -> None:
+    rows = [root(), row("a,b", **{"access_key_1_last_used_service": 's"3\nx'})]
+    table = build([reading(report=rows)], as_of=AS_OF).credentials.set_index("user")
+    assert table.loc["a,b", "access_key_1_last_used_service"] == 's"3\nx'
+
+
+@pytest.mark.parametrize("partition", [None, "aws"])
+def test_another_accounts_arn_is_an_integrity_failure(partition: str | None) -> None:
+    content = render([root(), row("alice", account="999999999999")])
+    with pytest.raises(IntegrityError, match="999999999999"):
+        inspect_report(content, ACCOUNT, partition)
+    with pytest.raises(IntegrityError, match=ACCOUNT):
+        build([reading(report=content)], as_of=AS_OF)
+
+
+def test_another_partitions_arn_is_an_integrity_failure_where_the_partition_is_known() -> None:
+    assert inspect_report(GOOD, ACCOUNT, "aws").usable
+    with pytest.raises(IntegrityError):
+        inspect_report(GOOD, ACCOUNT, "aws-cn")
+
+
+def test_a_report_cut_between_rows_is_found_by_the_live_listing() -> None:
+    check = inspect_report(render([root(), row("alice")]), ACCOUNT)
+    listing = [user("alice"), user("bob"), user("new", created=GENERATED - timedelta(minutes=14))]
+    fault = names_missing_from_report(check, json.dumps(listing).encode(), GENERATED)
+    assert fault is not None
+    assert fault.usable
+    assert "1 user created" in fault.reason
+    assert "'bob'" in fault.reason
+    assert names_missing_from_report(check, json.dumps(listing[::2]).encode(), GENERATED) is None
+
+
+NAMES = st.text("abcXYZ019_+=,.@-ü", min_size=1, max_size=64) | st.sampled_from(
+    ["NA", "null", "None", "true", "nan", "=1+1", "-2", "dev", "dev-ops", "@x"]
+)
+
+
+@given(st.lists(NAMES, unique=True, max_size=8), st.permutations(COLUMNS))
+def test_parse_of_render_gives_the_report(names: list[str], columns: list[str]) -> None:
+    rows = [root(), *(row(name, mfa_active=True) for name in names)]
+    report = parse(render(rows, columns))
+    assert report.faults == ()
+    assert report.rows == [[line[name] for name in COLUMNS] for line in rows]
+
+
+@given(st.integers(min_value=0, max_value=len(GOOD) - 1))
+def test_a_report_cut_anywhere_is_flagged_or_only_lacks_whole_rows(length: int) -> None:
+    check = inspect_report(GOOD[:length], ACCOUNT)
+    assert check.faults or check.users == {"<root_account>"}
