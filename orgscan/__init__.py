@@ -13,8 +13,9 @@ In a notebook::
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+
+from orgscan.version import __version__
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from orgscan.pipeline import Run
 
 __all__ = ["__version__", "open_run", "scan"]
-
-__version__ = version("orgscan")
 
 
 def open_run(path: Path | str) -> Run:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
@@ -92,7 +92,7 @@ class EvidenceStore:
         try:
             path.touch(mode=0o600, exist_ok=False)
             store = cls(_connect(path, exclusive=True), path)
-            with store._connection as connection:
+            with _closed_on_error(store._connection) as connection, connection:
                 connection.executescript(f"BEGIN;{_TABLES}")
                 connection.execute("INSERT INTO run VALUES (?, ?)", (FORMAT, _dump(info)))
         except (OSError, sqlite3.Error) as error:
@@ -125,7 +125,8 @@ class EvidenceStore:
             raise UsageError(message)
         try:
             store = cls(_connect(path, exclusive=exclusive), path)
-            (version,) = store._connection.execute("SELECT format FROM run").fetchone()
+            with _closed_on_error(store._connection) as connection:
+                (version,) = connection.execute("SELECT format FROM run").fetchone()
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 message = f"{path.parent}: {_BUSY}"
@@ -153,16 +154,21 @@ class EvidenceStore:
         self.close()
 
     def close(self) -> None:
-        """Fold the journal in, so that the one file is the whole evidence, and let go."""
-        with closing(self._connection) as connection:
+        """Fold the journal in, so that the one file is the whole evidence, and let go.
+
+        Where that fails, as on a full disk, the journal stays and is folded in by the next
+        process that opens the store.
+        """
+        with closing(self._connection) as connection, suppress(sqlite3.Error):
             if connection.execute("PRAGMA locking_mode").fetchone() == ("exclusive",):
                 connection.execute("PRAGMA journal_mode=DELETE")
 
     @property
     def info(self) -> RunInfo:
         """What the run is."""
-        (text,) = self._connection.execute("SELECT info FROM run").fetchone()
-        return _load(text)
+        with self._reading():
+            (text,) = self._connection.execute("SELECT info FROM run").fetchone()
+            return _load(text)
 
     def update(self, info: RunInfo) -> None:
         """Replace what the run is."""
@@ -228,20 +234,38 @@ class EvidenceStore:
             message = f"{self._path}: cannot be written ({error}); what was stored before is kept"
             raise RunError(message) from error
 
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Whatever a damaged or altered file makes Python stumble over is told as such."""
+        try:
+            yield
+        except sqlite3.ProgrammingError:
+            raise  # ours, not the file's
+        except (sqlite3.Error, LookupError, TypeError, ValueError) as error:
+            what = " ".join(str(error).split())
+            message = f"{self._path}: is damaged ({what}); restore it from a backup"
+            raise IntegrityError(message) from error
+
     def finished(self) -> set[str]:
         """Ids of the accounts that have an end state."""
-        rows = self._connection.execute("SELECT account_id FROM outcomes")
-        return {account_id for (account_id,) in rows}
+        with self._reading():
+            rows = self._connection.execute("SELECT account_id FROM outcomes")
+            return {account_id for (account_id,) in rows}
 
     def __len__(self) -> int:
-        (count,) = self._connection.execute("SELECT count(*) FROM accounts").fetchone()
-        return int(count)
+        with self._reading():
+            (count,) = self._connection.execute("SELECT count(*) FROM accounts").fetchone()
+            return int(count)
 
     def __iter__(self) -> Iterator[Reading]:
         """Every account once, in the order of account_id; those never reached NOT_ATTEMPTED.
 
         Raises :class:`orgscan.errors.IntegrityError` where evidence does not match its hash.
         """
+        with self._reading():
+            yield from self._readings()
+
+    def _readings(self) -> Iterator[Reading]:
         evidence = self._evidence_by_account()
         pending = next(evidence, None)
         rows = self._connection.execute(
@@ -262,6 +286,9 @@ class EvidenceStore:
                 outcome=_outcome(account_id, columns, items),
                 evidence_sha256=digest,
             )
+        if pending is not None:
+            message = f"{self._path}: holds evidence of an account that is not listed: {pending[0]}"
+            raise IntegrityError(message)
 
     def _evidence_by_account(self) -> Iterator[tuple[str, tuple[Evidence, ...]]]:
         rows = self._connection.execute(
@@ -299,12 +326,22 @@ def _connect(path: Path, *, exclusive: bool) -> sqlite3.Connection:
     if not exclusive:
         return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=0)
     # The writer is one task at a time, though not always on one thread.
-    connection = sqlite3.connect(path, timeout=0, check_same_thread=False)
-    connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
+    with _closed_on_error(sqlite3.connect(path, timeout=0, check_same_thread=False)) as connection:
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
     return connection
+
+
+@contextmanager
+def _closed_on_error(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Let go of the file, and of its lock, where it turns out to be of no use."""
+    try:
+        yield connection
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _stamp(moment: datetime | None) -> str | None:

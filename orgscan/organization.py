@@ -140,19 +140,22 @@ class Enumeration:
 
     async def _walk(self) -> AsyncGenerator[Account]:
         """Accounts in breadth-first order of the tree; nothing where it may not be read."""
+        known: set[str] = set()
         try:
             async for page in self.organizations.pages("ListRoots", "Roots"):
-                level = [(root["Id"], _text(root.get("Name")) or "Root") for root in page]
+                level = [(_id(root), _text(root.get("Name")) or "Root") for root in page]
                 while level:
                     deeper: list[tuple[str, str]] = []
                     for ou_id, path in level:
+                        known.add(ou_id)
                         self.ou_paths[ou_id] = path
                         units = asyncio.create_task(self._units(ou_id, path))
                         try:
                             async with aclosing(self._members(ou_id, path)) as members:
                                 async for account in members:
                                     yield account
-                            deeper += [unit for unit in await units if unit[0] not in self.ou_paths]
+                            # A unit moved during the walk is met twice, and never walked twice.
+                            deeper += [unit for unit in await units if unit[0] not in known]
                         finally:
                             units.cancel()
                             await asyncio.gather(units, return_exceptions=True)
@@ -166,7 +169,7 @@ class Enumeration:
 
     async def _units(self, parent: str, path: str) -> list[tuple[str, str]]:
         return [
-            (unit["Id"], f"{path}/{_text(unit.get('Name')) or unit['Id']}")
+            (_id(unit), f"{path}/{_text(unit.get('Name')) or unit['Id']}")
             async for page in self.organizations.pages(
                 "ListOrganizationalUnitsForParent", "OrganizationalUnits", ParentId=parent
             )
@@ -180,11 +183,7 @@ class Enumeration:
                 yield replace(self._account(item), ou_id=parent, ou_path=path)
 
     def _account(self, item: dict[str, Any]) -> Account:
-        try:
-            account_id = str(item["Id"])
-        except (KeyError, TypeError):
-            text = "organizations: the answer holds an account without an id"
-            raise Malformed(text, code="MalformedAnswer", action="ListAccounts") from None
+        account_id = _id(item)
         joined = item.get("JoinedTimestamp")
         return Account(
             account_id=account_id,
@@ -205,12 +204,20 @@ class Enumeration:
         )
         try:
             async for page in pages:
-                tags |= {_text(tag["Key"]): _text(tag["Value"]) for tag in page}
+                tags |= {_text(tag.get("Key")): _text(tag.get("Value")) for tag in page}
         except Denied as error:
             self.with_tags = False
             self.notes.append(f"Account tags could not be read ({error}).")
             return account
         return replace(account, tags=tags)
+
+
+def _id(item: dict[str, Any]) -> str:
+    try:
+        return str(item["Id"])
+    except (KeyError, TypeError):
+        text = "organizations: the answer holds an account, unit or root without an id"
+        raise Malformed(text, code="MalformedAnswer", action="organizations") from None
 
 
 def _state(item: dict[str, Any]) -> AccountState:

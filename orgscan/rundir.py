@@ -60,6 +60,8 @@ def discard(path: Path) -> None:
         for suffix in ("", "-wal", "-shm", "-journal"):
             path.joinpath(f"{EVIDENCE}{suffix}").unlink(missing_ok=True)
         path.rmdir()
+        if path.parent == DEFAULT_PARENT:
+            path.parent.rmdir()
 
 
 @contextmanager
@@ -70,8 +72,9 @@ def published(path: Path) -> Iterator[Path]:
     one. Files are readable by their owner only.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Outside the try: a file of that name which is not ours must not be removed.
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         yield temporary
         temporary.chmod(0o600)
         _sync(temporary)

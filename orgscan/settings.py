@@ -14,7 +14,14 @@ import tomllib
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -33,8 +40,19 @@ ENV_PREFIX = "ORGSCAN_"
 _MAX_FILE_BYTES = 1_000_000
 _MAX_ROLE_PATH = 512
 
-_Days = Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)]
-_Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+
+def _no_boolean(value: object) -> object:
+    """``true`` is no number, though Python counts it as 1."""
+    if isinstance(value, bool):
+        message = f"must be a number (got {str(value).lower()})"
+        raise ValueError(message)  # noqa: TRY004 - pydantic wants ValueError
+    return value
+
+
+_Int = Annotated[int, BeforeValidator(_no_boolean)]
+_Float = Annotated[float, BeforeValidator(_no_boolean)]
+_Days = Annotated[_Float, Field(gt=0, le=36_500, allow_inf_nan=False)]
+_Seconds = Annotated[_Float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
 class Thresholds(BaseModel):
@@ -46,13 +64,13 @@ class Thresholds(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     root_usage_days: _Days = 90
-    password_minimum_length: Annotated[int, Field(ge=6, le=128)] = 14
-    password_reuse_prevention: Annotated[int, Field(ge=1, le=24)] = 24
+    password_minimum_length: Annotated[_Int, Field(ge=6, le=128)] = 14
+    password_reuse_prevention: Annotated[_Int, Field(ge=1, le=24)] = 24
     unused_credential_days: _Days = 45
     access_key_max_age_days: _Days = 90
-    setup_window_minutes: Annotated[float, Field(ge=0, le=1_440, allow_inf_nan=False)] = 5
+    setup_window_minutes: Annotated[_Float, Field(ge=0, le=1_440, allow_inf_nan=False)] = 5
     setup_rule: Literal["creation-time", "never-used"] = "creation-time"
-    new_key_grace_days: Annotated[float, Field(ge=0, le=36_500, allow_inf_nan=False)] = 7
+    new_key_grace_days: Annotated[_Float, Field(ge=0, le=36_500, allow_inf_nan=False)] = 7
 
 
 class Settings(BaseSettings):
@@ -65,7 +83,7 @@ class Settings(BaseSettings):
     role_name: str | None = None
     role_path: str = "/"
     external_id: str | None = Field(default=None, repr=False)
-    session_duration_seconds: Annotated[int, Field(ge=900, le=43_200)] = 3_600
+    session_duration_seconds: Annotated[_Int, Field(ge=900, le=43_200)] = 3_600
     profile: str | None = None
     region: str | None = None
     endpoint_url: str | None = None
@@ -73,8 +91,8 @@ class Settings(BaseSettings):
     accounts: Annotated[tuple[str, ...], NoDecode] = ()
     exclude_accounts: Annotated[tuple[str, ...], NoDecode] = ()
     account_tags: bool = False
-    concurrency: Annotated[int, Field(ge=1, le=1_000)] = 64
-    iam_requests_per_second: Annotated[int, Field(ge=1, le=1_000)] = 20
+    concurrency: Annotated[_Int, Field(ge=1, le=1_000)] = 64
+    iam_requests_per_second: Annotated[_Int, Field(ge=1, le=1_000)] = 20
     call_timeout_seconds: _Seconds = 20
     report_timeout_seconds: _Seconds = 300
     account_timeout_seconds: _Seconds = 900
@@ -107,17 +125,16 @@ class Settings(BaseSettings):
             raise ValueError(message)
         return value
 
-    @field_validator("include_ous", "accounts", "exclude_accounts", mode="before")
+    @field_validator("include_ous", mode="before")
     @classmethod
-    def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
+    def _ous(cls, value: object) -> object:
+        return _split(value)
 
     @field_validator("accounts", "exclude_accounts", mode="before")
     @classmethod
     def _account_ids(cls, value: object) -> object:
-        for item in value if isinstance(value, (list, tuple)) else ():
+        value = _split(value)
+        for item in _items(value):
             if not isinstance(item, str):
                 message = f"{item!r} is a number; put account ids in quotes so that zeros are kept"
                 raise ValueError(message)  # noqa: TRY004 - pydantic wants ValueError
@@ -131,14 +148,15 @@ class Settings(BaseSettings):
     def _endpoint_url(cls, value: str | None) -> str | None:
         if value is None:
             return None
+        shown = value.rpartition("@")[2]  # what stands before it may be a password
         try:
             parts = urlsplit(value)
             host, _port = parts.hostname, parts.port
         except ValueError as error:
-            message = f"{value!r} is not a URL ({error})"
+            message = f"{shown!r} is not a URL ({error}); it looks like https://host:port"
             raise ValueError(message) from None
         if parts.scheme not in {"http", "https"} or not host:
-            message = f"{value!r} is not a URL; it looks like https://host:port"
+            message = f"{shown!r} is not a URL; it looks like https://host:port"
             raise ValueError(message)
         if parts.username or parts.password or parts.query or parts.fragment:
             message = "the endpoint URL may hold a host, a port and a path only"
@@ -150,6 +168,20 @@ class Settings(BaseSettings):
             )
             raise ValueError(message)
         return value
+
+
+def _split(value: object) -> object:
+    """A comma-separated text, as options and variables give it, as its parts."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _items(value: object) -> tuple[object, ...]:
+    """What stands in a list, or the lone number somebody wrote instead of one."""
+    if isinstance(value, (list, tuple)):
+        return tuple(value)
+    return (value,) if isinstance(value, (int, float)) else ()
 
 
 def _is_loopback(host: str) -> bool:
@@ -205,7 +237,8 @@ def _read_file(file: Path) -> dict[str, Any]:
         message = f"{file}: is a directory; name a TOML file"
         raise SettingsError(message)
     try:
-        raw = file.read_bytes()
+        with file.open("rb") as stream:
+            raw = stream.read(_MAX_FILE_BYTES + 1)
     except OSError as error:
         message = f"{file}: cannot be read ({error.strerror}); check the path and its permissions"
         raise SettingsError(message) from None
@@ -265,6 +298,12 @@ def _refuse_unknown(values: Mapping[str, Any], model: type[BaseModel], place: st
         if name in known:
             continue
         leaf = name.rpartition(".")[2]
+        sections = {path[0] for path in known.values() if path[1:]}
+        if isinstance(values.get(name), dict) and (
+            alike := difflib.get_close_matches(name, sections, n=1, cutoff=0.5)
+        ):
+            message = f"{place}unknown section [{name}]; did you mean [{alike[0]}]?"
+            raise SettingsError(message)
         nested = [path for path in known if path.rpartition(".")[2] == leaf]
         nearest = nested or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         if nearest and "." in nearest[0]:
@@ -303,7 +342,8 @@ def _explain(
     else:
         place = f"{file}: {name}"
     text = problem["msg"].removeprefix("Value error, ")
-    text = text.replace("Input should be", "must be")
+    text = text.replace("Input should be", "must be").replace("a valid tuple", "a list")
+    text = text.replace("a valid dictionary or instance of Thresholds", "a section of its own")
     got = problem.get("input")
     shown = "" if problem["type"] == "value_error" else f" (got {got!r:.60})"
     return f"{place}: {text}{shown}"

@@ -61,8 +61,8 @@ class ServiceCalls:
         slots: asyncio.Semaphore,
         timeout: float,
         clock: Clock,
-        signed: Callable[[], AbstractContextManager[None]],
-        renew: Callable[[], Awaitable[None]] | None = None,
+        signed: Callable[[], AbstractContextManager[object]],
+        renew: Callable[[object], Awaitable[None]] | None = None,
     ) -> None:
         """Take the collaborators.
 
@@ -75,8 +75,8 @@ class ServiceCalls:
                 its deadline runs.
             timeout: Seconds one try may take, body included.
             clock: Time, sleep and jitter.
-            signed: Enters the identity to sign with.
-            renew: Replaces expired credentials, once; None where the caller signs.
+            signed: Enters the identity to sign with, and tells which it is.
+            renew: Replaces that identity once it has expired; None where the caller signs.
         """
         self._service = service
         self._operation = operation
@@ -95,12 +95,12 @@ class ServiceCalls:
         patience = _Patience(self._clock)
         while True:
             try:
-                return await self._try(action, result, parameters)
+                return await self._try(action, result, parameters, patience)
             except CredentialsExpired:
                 if self._renew is None or patience.renewed:
                     raise
                 patience.renewed = True
-                await self._renew()
+                await self._renew(patience.signer)
             except (Transient, Malformed) as error:
                 delay = patience.after(error)
                 if delay is None:
@@ -131,13 +131,15 @@ class ServiceCalls:
             parameters[paging.token] = token
         raise malformed(self._name(action), f"no end after {MAX_PAGES} pages")
 
-    async def _try(self, action: str, result: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    async def _try(
+        self, action: str, result: str, parameters: Mapping[str, Any], patience: _Patience
+    ) -> dict[str, Any]:
         pace, send = self._pace(action), self._operation(action)
         await pace.acquire()
         async with self._slots:
             self.sent += 1
             try:
-                with self._signed():
+                with self._signed() as patience.signer:
                     async with asyncio.timeout(self._timeout):
                         answer = await send(**parameters)
             except FOREIGN as error:
@@ -162,6 +164,8 @@ class _Patience:
         self._began = clock.monotonic()
         self._tries = 0
         self.renewed = False
+        self.signer: object = None
+        """Who signed the last try."""
 
     def after(self, error: CallError) -> float | None:
         """Seconds to wait before the next try; None when patience is at its end."""

@@ -21,11 +21,11 @@ from aiobotocore.session import AioSession
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 
-from orgscan import __version__
 from orgscan.aws.calls import JSON_PAGING, QUERY_PAGING, Operation, ServiceCalls
 from orgscan.aws.pacing import Pace
 from orgscan.aws.transport import Transport
 from orgscan.errors import RunError, UsageError
+from orgscan.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -123,11 +123,18 @@ class Aws:
             session = aioboto3.Session(botocore_session=core)
             for name in _CONNECTIONS:
                 self._clients[name] = await self._client(session, name, region, ca_bundle)
-        except ProfileNotFound:
-            message = f"AWS profile {self._settings.profile!r} does not exist; see `aws configure`"
+        except ProfileNotFound as error:
+            # It may come from AWS_PROFILE as well as from the settings.
+            message = f"AWS profile {error.kwargs['profile']!r} does not exist; see `aws configure`"
             raise UsageError(message) from None
         except (BotoCoreError, ValueError) as error:
             message = f"AWS settings do not work: {' '.join(str(error).split())}"
+            raise UsageError(message) from None
+        except OSError as error:
+            message = (
+                f"the file of trusted authorities cannot be read ({error.strerror}); "
+                "check AWS_CA_BUNDLE and ca_bundle of the AWS profile"
+            )
             raise UsageError(message) from None
         if self._caller is None:
             message = (
@@ -205,7 +212,7 @@ class Aws:
         errors are passed on.
         """
         session = _MemberSession(assume)
-        await session.renew()
+        await session.renew(None)
         pace = self._iam_pace()
         return self._door(
             "iam",
@@ -244,19 +251,19 @@ class _MemberSession:
         self._lock = asyncio.Lock()
         self.signer: _Frozen | None = None
 
-    async def renew(self) -> None:
-        stale = self.signer
+    async def renew(self, expired: object) -> None:
         async with self._lock:
-            # Many tasks see the same expiry; the first one's new session serves them all.
-            if self.signer is stale:
+            # Many tasks see the same expiry, some of them long after the first; the first
+            # one's new session serves them all.
+            if self.signer is expired:
                 self.signer = _Frozen(await self._assume())
 
 
 @contextmanager
-def _signing(signer: Any) -> Iterator[None]:
+def _signing(signer: Any) -> Iterator[object]:
     token = _signer.set(signer)
     try:
-        yield
+        yield signer
     finally:
         _signer.reset(token)
 

@@ -37,7 +37,7 @@ app.add_typer(role.app, name="role")
 
 def _show_version(value: bool) -> None:
     if value:
-        from orgscan import __version__
+        from orgscan.version import __version__
 
         typer.echo(f"orgscan {__version__}")
         raise typer.Exit

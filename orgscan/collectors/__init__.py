@@ -18,7 +18,7 @@ from orgscan.collectors import (
     users,
     virtual_mfa_devices,
 )
-from orgscan.errors import CallerBroken, CallError
+from orgscan.errors import CallerBroken, CallError, IntegrityError
 from orgscan.models import Evidence, Gap, Kind
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ async def collect(
 ) -> tuple[tuple[Evidence, ...], tuple[Gap, ...]]:
     """Collect every kind of evidence concurrently; what fails becomes a gap with its reason.
 
-    Raises only :class:`orgscan.errors.CallerBroken`: no other account would fare better.
+    Raises only :class:`orgscan.errors.CallerBroken`, because no other account would fare
+    better, and :class:`orgscan.errors.IntegrityError` where a renewed session belongs to
+    another account: nothing collected can be trusted then.
     """
     reading = _Reading(calls, clock, limits)
     async with asyncio.TaskGroup() as group:
@@ -90,7 +92,7 @@ class _Reading:
         self._limits = limits
         self.evidence: list[Evidence] = []
         self.gaps: list[Gap] = []
-        self.broken: CallerBroken | None = None
+        self.broken: CallerBroken | IntegrityError | None = None
 
     async def report(self) -> None:
         work = credential_report.collect(
@@ -126,8 +128,10 @@ class _Reading:
         try:
             async with asyncio.timeout(limit):
                 self.evidence.append(await work)
-        except CallerBroken as error:
-            self.broken = error
+        except (CallerBroken, IntegrityError) as error:
+            # Kept as a value: a group of exceptions would hide which of the two it was.
+            if not isinstance(self.broken, IntegrityError):
+                self.broken = error
         except CallError as error:
             self._gap(kind, error.code, str(error))
         except TimeoutError:

@@ -45,7 +45,6 @@ _SEPARATOR = "\x1f"
 class _Resources:
     """What findings repeat from one unit's frame, aligned with it."""
 
-    frame: pd.DataFrame
     codes: dict[str, Codes]
     slot: NDArray[np.int64]
     generated: NDArray[np.int64]
@@ -72,8 +71,9 @@ class _Bench:
     reasons: Texts = field(default_factory=Texts)
     thresholds: Texts = field(default_factory=Texts)
 
-    def judge(self, control: Control, resources: _Resources) -> _Block:
-        frame, size = resources.frame, len(resources.frame)
+    def judge(self, control: Control, units: Units, resources: _Resources) -> _Block:
+        frame = units.of(control.unit)
+        size = len(frame)
         cases = control.judge(frame, self.limits, self.as_of)
         status, reason = decide(cases, size, self.reasons)
         threshold = np.full(size, -1, dtype=np.int32)
@@ -108,10 +108,11 @@ def evaluate(
     """
     units = prepare(accounts, credentials, access_keys, facts)
     categories: dict[str, pa.Array] = {}
-    by_unit = _resources(units, organization_id, categories)
+    resources = _resources(units, organization_id, categories)
     moment = np.datetime64(as_of.astimezone(UTC).replace(tzinfo=None), "us").astype(np.int64)
     bench = _Bench(Limits(thresholds), moment)
-    blocks = [bench.judge(control, by_unit[control.unit]) for control in controls]
+    blocks = [bench.judge(control, units, resources[control.unit]) for control in controls]
+    del units  # as large as the tables, and all that is left of it are codes
     categories |= {"reason": bench.reasons.array(), "threshold": bench.thresholds.array()}
     return _assemble(blocks, organization_id, moment, categories)
 
@@ -130,10 +131,8 @@ def _resources(
         Unit.ACCESS_KEY: units.access_keys,
     }
     own = _encode_together(list(frames.values()), categories)
-    judged = frames | {Unit.ROOT: units.accounts, Unit.ACCOUNT: units.accounts}
     return {
         unit: _Resources(
-            frame=judged[unit],
             codes={name: codes[_account(frame)] for name, codes in shared.items()} | own[place],
             slot=_slots(frame),
             generated=micros(frame["report_generated_at"]),

@@ -3,13 +3,13 @@
 ``accounts`` (units root and account): the facts, ``accounts.report_generated_at``, and the
 root row's columns with the prefix ``root_``.
 
-``users``: the columns of credentials for IAM users that exist, with ``in_report`` (a readable
-report row exists) and ``account_has_report``.
+``users``: the columns of credentials (less ``_NOT_ASKED``) for IAM users that exist, with
+``in_report`` (a readable report row exists) and ``account_has_report``.
 
-``access_keys``: the columns of access_keys for keys that exist, with the owner's
-``user_created_at``, ``password_enabled`` and ``in_report``; ``account_generated_at``; and what is
-known of last use: ``use_known``, and ``used_one`` and ``used_two``, the last use (null: never)
-under either reading of an ambiguous match, equal for all other keys.
+``access_keys``: the columns of access_keys (less ``_NOT_ASKED``) for keys that exist, with the
+owner's ``user_created_at``, ``password_enabled`` and ``in_report``; ``account_generated_at``; and
+what is known of last use: ``use_known``, and ``used_one`` and ``used_two``, the last use (null:
+never) under either reading of an ambiguous match, equal for all other keys.
 """
 
 from __future__ import annotations
@@ -22,11 +22,31 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orgscan.controls.control import NULL, SECOND, known, micros, truth
+from orgscan.controls.control import NULL, SECOND, Mask, Unit, known, micros, truth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+# Columns no predicate reads; a million rows of them are worth leaving out.
+_NOT_ASKED = frozenset(
+    {
+        "account_name",
+        "ou_path",
+        "user_id",
+        "password_next_rotation_at",
+        "password_next_rotation_note",
+        "password_last_changed_note",
+        "last_used_region",
+        "last_used_service",
+        "age_days",
+        "idle_days",
+        *(
+            f"access_key_{slot}_last_used_{what}"
+            for slot in (1, 2)
+            for what in ("region", "service")
+        ),
+    }
+)
 _REPEATED = ("report_generated_at", "account_name", "ou_path")
 
 
@@ -37,6 +57,12 @@ class Units:
     accounts: pd.DataFrame
     users: pd.DataFrame
     access_keys: pd.DataFrame
+
+    def of(self, unit: Unit) -> pd.DataFrame:
+        """The frame the predicates of a unit are given."""
+        if unit is Unit.USER:
+            return self.users
+        return self.access_keys if unit is Unit.ACCESS_KEY else self.accounts
 
 
 def prepare(
@@ -90,6 +116,20 @@ def _aligned(
     return columns
 
 
+def _says(column: pd.Series, word: str) -> Mask:
+    return np.asarray(column == word, dtype=np.bool_)
+
+
+def _at(flags: Mask, place: NDArray[np.int64]) -> Mask:
+    """``flags[place]``, false where the place is negative."""
+    return np.append(flags, [False])[place]
+
+
+def _rows(frame: pd.DataFrame, chosen: NDArray[np.int64], without: frozenset[str]) -> pd.DataFrame:
+    kept = [name for name in frame.columns if name not in without]
+    return frame[kept].take(chosen).reset_index(drop=True)
+
+
 def _account_frame(
     accounts: pd.DataFrame, credentials: pd.DataFrame, facts: pd.DataFrame
 ) -> pd.DataFrame:
@@ -109,9 +149,9 @@ def _account_frame(
 def _user_frame(credentials: pd.DataFrame, in_scope: pd.DataFrame) -> pd.DataFrame:
     account = _place(arrow(credentials["account_id"]), arrow(in_scope["account_id"]))
     listed = truth(in_scope["users_listed"])
-    deleted = (credentials["source"] == "report_only").to_numpy(dtype=bool) & listed[account]
+    deleted = _says(credentials["source"], "report_only") & _at(listed, account)
     judged = np.flatnonzero((account >= 0) & ~truth(credentials["is_root"]) & ~deleted)
-    frame = credentials.iloc[judged].reset_index(drop=True)
+    frame = _rows(credentials, judged, _NOT_ASKED)
     extra = {
         "in_report": known(frame["report_generated_at"]),
         "account": account[judged],
@@ -125,12 +165,13 @@ def _key_frame(
 ) -> pd.DataFrame:
     account = _place(arrow(access_keys["account_id"]), arrow(in_scope["account_id"]))
     owner = _locate(access_keys, credentials)
-    slot_only = (access_keys["match"] == "report_only").to_numpy(dtype=bool)
-    listed = truth(in_scope["users_listed"])[account]
-    gone = (credentials["source"] == "report_only").to_numpy(dtype=bool)[owner] & listed
-    deleted = slot_only & (truth(in_scope["keys_listed"])[account] | gone)
+    listed = _at(truth(in_scope["users_listed"]), account)
+    gone = _at(_says(credentials["source"], "report_only"), owner) & listed
+    deleted = _says(access_keys["match"], "report_only") & (
+        _at(truth(in_scope["keys_listed"]), account) | gone
+    )
     judged = np.flatnonzero((account >= 0) & ~truth(access_keys["is_root"]) & ~deleted)
-    frame = access_keys.iloc[judged].reset_index(drop=True)
+    frame = _rows(access_keys, judged, _NOT_ASKED)
     owner, account = owner[judged], account[judged]
     names = {name: name for name in ("arn", "user_created_at", "password_enabled")}
     extra = _aligned(credentials, owner, names)
@@ -153,7 +194,7 @@ def _use(
     one, two = used.copy(), used.copy()
     sure = frame["match"].isin(["matched", "report_only"]).to_numpy(dtype=bool)
     use_known = sure & known(frame["report_generated_at"])
-    unsure = np.flatnonzero((frame["match"] == "ambiguous").to_numpy(dtype=bool))
+    unsure = np.flatnonzero(_says(frame["match"], "ambiguous"))
     if len(unsure):
         mine = credentials.iloc[owner[unsure]]
         second = micros(frame["created_at"])[unsure] // SECOND

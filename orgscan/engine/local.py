@@ -26,45 +26,60 @@ async def run(
     end and is cancelled then. Returns whether every item was worked to its end. The first
     exception of ``work`` or of ``items`` cancels the rest and is raised.
     """
-    flight = _Flight(work, concurrency)
+    flight = _Flight(work, concurrency, stop)
     admission = asyncio.create_task(flight.admit(items))
     halt = asyncio.create_task(stop.wait())
+    landing: asyncio.Task[None] | None = None
     try:
         await _first(admission, halt, flight.failure)
         if not halt.done():
-            await _first(asyncio.create_task(flight.landed()), halt, flight.failure)
+            landing = asyncio.create_task(flight.landed())
+            await _first(landing, halt, flight.failure)
         if halt.done():
             admission.cancel()
-            if flight.running:
-                await asyncio.wait(flight.running, timeout=drain_seconds)
-        return admission.done() and not admission.cancelled() and not flight.running
+            # Even now a failure must be heard: the store may be full.
+            landing = landing or asyncio.create_task(flight.landed())
+            await _first(landing, flight.failure, timeout=drain_seconds)
+        whole = admission.done() and not admission.cancelled() and admission.result()
+        return whole and not flight.running
     finally:
-        left = {admission, halt, *flight.running}
+        left = {admission, halt, *flight.running, *([landing] if landing else [])}
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        flight.failure.cancel()
+        if not flight.failure.cancel():
+            flight.failure.exception()
 
 
 class _Flight(Generic[_Item]):
     """The items being worked on."""
 
     def __init__(
-        self, work: Callable[[_Item], Coroutine[Any, Any, None]], concurrency: int
+        self,
+        work: Callable[[_Item], Coroutine[Any, Any, None]],
+        concurrency: int,
+        stop: asyncio.Event,
     ) -> None:
         self._work = work
+        self._stop = stop
         self._slots = asyncio.Semaphore(concurrency)
         self.running: set[asyncio.Task[None]] = set()
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def admit(self, items: AsyncGenerator[_Item]) -> None:
-        """Start work on each item as soon as a slot is free; never reads further ahead."""
+    async def admit(self, items: AsyncGenerator[_Item]) -> bool:
+        """Start work on each item as soon as a slot is free; never reads further ahead.
+
+        Returns whether every item was admitted.
+        """
         async with aclosing(items):
             async for item in items:
                 await self._slots.acquire()
+                if self._stop.is_set():
+                    return False
                 task = asyncio.create_task(self._work(item))
                 self.running.add(task)
                 task.add_done_callback(self._land)
+        return True
 
     async def landed(self) -> None:
         """Wait for all work in flight."""
@@ -79,8 +94,8 @@ class _Flight(Generic[_Item]):
             self.failure.set_exception(error)
 
 
-async def _first(*awaited: asyncio.Future[Any]) -> None:
-    """Wait for the first to end and raise what it raised."""
-    done, _ = await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+async def _first(*awaited: asyncio.Future[Any], timeout: float | None = None) -> None:  # noqa: ASYNC109
+    """Wait for the first to end, but no longer than ``timeout``, and raise what it raised."""
+    done, _ = await asyncio.wait(awaited, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
     for future in done:
         future.result()

@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from orgscan import __version__, controls, reports, rundir, tables
+from orgscan import controls, reports, rundir, tables
 from orgscan.evidence import EvidenceStore
 from orgscan.models import INTEGRITY_FAILURE, Coverage, RunInfo, Status
 from orgscan.pipeline.catalogue import catalogue
 from orgscan.schema import SCHEMA_VERSION, TABLES
 from orgscan.settings import Thresholds
+from orgscan.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from orgscan import __version__, collectors, engine, organization, rundir, sessions
+from orgscan import collectors, engine, organization, rundir, sessions
 from orgscan.aws import Aws
 from orgscan.errors import (
     CallerBroken,
@@ -26,6 +26,7 @@ from orgscan.models import RunInfo
 from orgscan.pipeline.account import AccountReader
 from orgscan.pipeline.render import render
 from orgscan.pipeline.run import Run
+from orgscan.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable

@@ -135,7 +135,7 @@ def findings(titles: Mapping[str, str]) -> tuple[SheetColumn, ...]:
         type=Type.STRING,
         description="What the control asks, in a few words.",
         wrap=True,
-        width=26,
+        width=32,
         lookup=titles,
     )
     place = 1 + [column.source for column in arranged].index("control_id")

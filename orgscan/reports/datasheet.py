@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 from openpyxl.utils import get_column_letter
+from openpyxl.worksheet.datavalidation import DataValidation
 from openpyxl.worksheet.filters import AutoFilter
 from openpyxl.worksheet.table import Table, TableColumn, TableStyleInfo
 
@@ -32,6 +33,7 @@ _NARROWEST = 9.0
 _CHARACTERS = 1.25
 """Of average text, to a unit of column width."""
 _HEADER_HEIGHT = 32
+_YEAR_2000 = "36526"
 NO_ROWS = "(no rows)"
 
 _FORMATS = {
@@ -76,6 +78,8 @@ def add(book: Workbook, sheet: DataSheet, footer: tuple[str, str]) -> tuple[Work
         )
         look.put(page, (1, number), column.heading, style)
         _set_width(page, number, column, frame)
+        if column.day:
+            _ask_for_dates(page, get_column_letter(number), len(frame) + 1)
     last_cell = f"{get_column_letter(len(sheet.columns))}{len(frame) + 1}"
     page.add_table(_table(sheet, last_cell))
     _end_fold(page, sheet.columns)
@@ -175,3 +179,18 @@ def _end_fold(page: Worksheet, columns: Sequence[SheetColumn]) -> None:
     """Show the [+] of a fold that ends with the last column on the column after it."""
     if columns[-1].detail:
         page.column_dimensions[get_column_letter(len(columns) + 1)].collapsed = True
+
+
+def _ask_for_dates(page: Worksheet, letter: str, last: int) -> None:
+    """Dates somebody fills in are dates, so that they sort and filter."""
+    rule = DataValidation(
+        type="date",
+        operator="greaterThan",
+        formula1=_YEAR_2000,
+        allow_blank=True,
+        errorTitle="Not a date",
+        error="Please give a date, such as 2026-12-31.",
+        showErrorMessage=True,
+    )
+    rule.add(f"{letter}2:{letter}{last}")
+    page.add_data_validation(rule)

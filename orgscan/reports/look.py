@@ -125,11 +125,11 @@ def put(sheet: Worksheet, place: tuple[int, int], value: str | float | None, sty
         message = f"cell {cell.coordinate} lies within a merged range"
         raise TypeError(message)
     apply(cell, style)
-    if isinstance(value, str):
+    if value and isinstance(value, str):
         pieces = runs(value)
         cell.value = pieces[0] if len(pieces) == 1 else CellRichText(pieces)
         cell.data_type = "s"
-    elif value is not None:
+    elif value is not None and value != "":
         cell.value = value
 
 

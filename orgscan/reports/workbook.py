@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from openpyxl import Workbook
-from openpyxl.utils import get_column_letter
-from openpyxl.worksheet.datavalidation import DataValidation
 
 from orgscan.models import Coverage, Status
 from orgscan.reports import columns, cover, datasheet, dictionary, figures, look, sheetxml, summary
@@ -48,8 +46,6 @@ def write(path: Path, content: WorkbookContent, *, rows_per_sheet: int = EXCEL_R
         for piece in datasheet.split(sheet, rows_per_sheet):
             page, patch = datasheet.add(book, piece, footer)
             patches.append((page, patch))
-            if sheet.name == "Findings":
-                _ask_for_dates(page, piece)
     _describe(book, content)
     saved = BytesIO()
     book.save(saved)
@@ -112,23 +108,6 @@ def _footer(content: WorkbookContent) -> tuple[str, str]:
         f"orgscan, organization {content.run.organization.id}",
         f"As of {cover.utc(content.run.as_of)}",
     )
-
-
-def _ask_for_dates(page: Worksheet, sheet: DataSheet) -> None:
-    """Due dates are dates, so that they sort and filter."""
-    number = 1 + [column.heading for column in sheet.columns].index("Due date")
-    letter = get_column_letter(number)
-    rule = DataValidation(
-        type="date",
-        operator="greaterThan",
-        formula1="36526",
-        allow_blank=True,
-        errorTitle="Due date",
-        error="Please give a date, such as 2026-12-31.",
-        showErrorMessage=True,
-    )
-    rule.add(f"{letter}2:{letter}{len(sheet.frame) + 1}")
-    page.add_data_validation(rule)
 
 
 def _describe(book: Workbook, content: WorkbookContent) -> None:

@@ -65,7 +65,7 @@ class SimulatorProcess:
     command's, ``limits=True`` for a bare ``--limits``.
     """
 
-    def __init__(self, world: str, **options: float | str) -> None:
+    def __init__(self, world: str, **options: object) -> None:
         """Nothing is started yet."""
         arguments = [
             f"--{name}" if value is True else f"--{name}={value}" for name, value in options.items()

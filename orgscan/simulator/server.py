@@ -57,8 +57,10 @@ class Simulator:
     """Serves a world on a loopback port of the running event loop.
 
     ``record=False`` keeps only a count per action, for load. ``latency`` is added to every
-    answer; ``limits`` are rates such as :data:`orgscan.simulator.limits.PUBLISHED`. ``clock`` gives seconds since the epoch: sessions end and ``Date`` is written by it,
-    so that a test can let hours pass. Ages in the world's data do not depend on it.
+    answer; ``limits`` are rates such as :data:`orgscan.simulator.limits.PUBLISHED`. ``skew`` puts
+    the service's clock ahead of the client's. ``clock`` gives seconds since the epoch: sessions
+    end and ``Date`` is written by it, so that a test can let hours pass. Ages in the world's data
+    do not depend on it.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from orgscan.simulator.faults import Fault
 
-AUDIT_ROLE = "orgscan-audit"
+AUDIT_ROLE = "OrgScanAudit"
 """The role every account of a world has unless it says otherwise."""
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from orgscan.models import Readings
 
-_BATCH = 50_000
+BATCH_SIZE = 50_000
 """Accounts and principals per batch: large enough for the vectorised work to dominate."""
 
 
@@ -59,10 +59,12 @@ class _Parts:
         if not in_order:
             keys = [(name, "ascending") for name in self.key]
             table = table.take(pc.sort_indices(table, sort_keys=keys))
-        return to_frame(self.columns, table)
+        arrays = table.columns
+        del table  # the columns are freed one by one as they are converted
+        return to_frame(self.columns, arrays)
 
 
-def build(readings: Readings, *, as_of: datetime) -> Tables:
+def build(readings: Readings, *, as_of: datetime, batch_size: int = BATCH_SIZE) -> Tables:
     """Build the tables from all readings; their order does not matter.
 
     A time later than ``as_of`` is kept, and the age it gives is 0.
@@ -81,7 +83,7 @@ def build(readings: Readings, *, as_of: datetime) -> Tables:
         in_order = in_order and latest < reading.account.account_id
         latest = reading.account.account_id
         batch.add(reading)
-        if len(batch) >= _BATCH:
+        if len(batch) >= batch_size:
             _finish(batch, tables, as_of)
             batch = Batch()
     _finish(batch, tables, as_of)

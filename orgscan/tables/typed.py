@@ -46,7 +46,7 @@ _PANDAS: dict[Type, Any] = {
 
 def empty(table: Table) -> pd.DataFrame:
     """A frame without rows, with exactly the table's columns and dtypes."""
-    return to_frame(table.columns, arrow_table(table.columns, {}))
+    return to_frame(table.columns, arrow_table(table.columns, {}).columns)
 
 
 def arrow_table(columns: Sequence[Column], values: Mapping[str, Any]) -> pa.Table:
@@ -63,12 +63,16 @@ def _typed(values: Any, arrow_type: Any) -> Any:
     return strings(values) if arrow_type == pa.large_string() else pa.array(values, arrow_type)
 
 
-def to_frame(columns: Sequence[Column], table: pa.Table) -> pd.DataFrame:
-    """The Arrow table as a DataFrame with the dtypes above, a fresh RangeIndex."""
-    series = {
-        column.name: pd.Series(_PANDAS[column.type].__from_arrow__(_whole(table[column.name])))
-        for column in columns
-    }
+def to_frame(columns: Sequence[Column], arrays: list[pa.ChunkedArray]) -> pd.DataFrame:
+    """Arrow columns as a DataFrame with the dtypes above and a fresh RangeIndex.
+
+    Empties ``arrays`` on the way, so that no more than one column is held twice.
+    """
+    series = {}
+    arrays.reverse()
+    for column in columns:
+        array = _whole(arrays.pop())
+        series[column.name] = pd.Series(_PANDAS[column.type].__from_arrow__(array))
     return pd.DataFrame(series, copy=False)
 
 

@@ -1,6 +1,7 @@
-"""Makes the tables' ``small_readings`` importable: controls are tested on built tables."""
+"""Makes ``small_findings`` and the tables' ``small_readings`` importable."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tables"))
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "tables")]

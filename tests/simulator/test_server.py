@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orgscan.simulator import (
+    AUDIT_ROLE,
     DECLARED_ACTIONS,
     WORLDS,
     Credentials,
@@ -100,15 +101,15 @@ async def test_what_is_no_aws_call_is_refused() -> None:
 async def test_calls_are_recorded_in_order() -> None:
     world = WORLDS["small"]()
     account = world.accounts[1].id
-    role = f"Action=AssumeRole&RoleSessionName=me&RoleArn=arn:aws:iam::{account}:role/orgscan-audit"
+    role = f"Action=AssumeRole&RoleSessionName=me&RoleArn=arn:aws:iam::{account}:role/{AUDIT_ROLE}"
     async with Simulator(world) as simulator:
         await exchange(simulator, request(simulator, WHO), request(simulator, role), answers=2)
         first, second = simulator.calls
     assert (first.index, second.index) == (0, 1)
     assert second.account == world.management_account_id
     assert second.target == account
-    assert second.parameters["RoleArn"].endswith("orgscan-audit")
-    assert (first.status, first.code, first.refused) == (200, "", False)
+    assert second.parameters["RoleArn"].endswith(AUDIT_ROLE)
+    assert (second.status, second.code, second.refused) == (200, "", False)
     assert simulator.count(target=account) == 1
     assert simulator.count(account=world.management_account_id) == 2
     assert simulator.count(service="iam") == 0

@@ -49,18 +49,18 @@ def test_a_second_apart_is_another_key() -> None:
 
 def test_a_key_toggled_inactive_keeps_its_match() -> None:
     table = merged(slot(1, active=True, created=OLD, used=USED), [key("AKIA1", OLD, status=I)])
-    assert table[["match", "status", "last_used_at"]].values.tolist() == [["matched", I, USED]]
+    assert table[["match", "status", "last_used_at"]].to_numpy().tolist() == [["matched", I, USED]]
 
 
 def test_key_2_is_looked_at_when_key_1_is_inactive_or_absent() -> None:
     both = slot(1, active=False, created=OLD) | slot(2, active=True, created=ago(days=9), used=USED)
     table = merged(both, [key("AKIA1", OLD, status=I), key("AKIA2", ago(days=9))])
-    assert table[["access_key_id", "slot", "status"]].values.tolist() == [
+    assert table[["access_key_id", "slot", "status"]].to_numpy().tolist() == [
         ["AKIA1", 1, I],
         ["AKIA2", 2, A],
     ]
     alone = merged(slot(2, active=True, created=OLD), [key("AKIA1", OLD)])
-    assert alone[["slot", "match"]].values.tolist() == [[2, "matched"]]
+    assert alone[["slot", "match"]].to_numpy().tolist() == [[2, "matched"]]
 
 
 def test_last_use_never_crosses_from_one_key_to_the_other() -> None:
@@ -86,7 +86,7 @@ def test_two_slots_of_one_second(
 ) -> None:
     table = merged(pair(*slots), listed(*keys))
     found = table[["access_key_id", "slot", "match"]].astype(object)
-    rows = found.where(found.notna(), None).values.tolist()
+    rows = found.where(found.notna(), None).to_numpy().tolist()
     assert [tuple(line) for line in rows] == expected
 
 
@@ -119,7 +119,7 @@ def test_ambiguous_keys_get_last_use_only_where_both_slots_agree() -> None:
 
 def test_an_inactive_slot_counts_by_its_date_and_a_freed_one_not_at_all() -> None:
     table = merged(slot(1, active=False, created=OLD), None)
-    assert table[["slot", "match", "status"]].values.tolist() == [[1, "report_only", I]]
+    assert table[["slot", "match", "status"]].to_numpy().tolist() == [[1, "report_only", I]]
     assert merged({}, None).empty
 
 
@@ -140,7 +140,7 @@ def test_idle_time_of_keys_outside_the_report() -> None:
 def test_roots_keys_are_rows_without_an_id() -> None:
     readings = [reading(report=[root(**slot(2, active=True, created=OLD))])]
     table = build(readings, as_of=AS_OF).access_keys
-    assert table[["is_root", "slot", "match"]].values.tolist() == [[True, 2, "report_only"]]
+    assert table[["is_root", "slot", "match"]].to_numpy().tolist() == [[True, 2, "report_only"]]
     assert table["access_key_id"].isna().all()
 
 

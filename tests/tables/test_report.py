@@ -157,7 +157,7 @@ def test_the_three_words_are_kept_apart() -> None:
 
 
 def test_quotes_commas_and_newlines_in_a_field_are_parsed() -> None:
-    rows = [root(), row("a,b", **{"access_key_1_last_used_service": 's"3\nx'})]
+    rows = [root(), row("a,b", access_key_1_last_used_service='s"3\nx')]
     table = build([reading(report=rows)], as_of=AS_OF).credentials.set_index("user")
     assert table.loc["a,b", "access_key_1_last_used_service"] == 's"3\nx'
 

@@ -1,0 +1,65 @@
+"""The real command in a process of its own, against a simulated organization."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from orgscan.simulator import Simulator
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """An environment without AWS, home or settings."""
+    kept = {
+        name: os.environ[name] for name in ("PATH", "LANG", "VIRTUAL_ENV") if name in os.environ
+    }
+    return kept | {
+        "HOME": str(tmp_path / "nobody"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "PYTHONWARNINGS": "error",
+    }
+
+
+@pytest.fixture
+def orgscan(environment: dict[str, str], tmp_path: Path) -> Callable[..., Any]:
+    """Run ``orgscan ARGUMENTS`` in an empty directory."""
+    work = tmp_path / "work"
+    work.mkdir()
+
+    def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "orgscan", *map(str, arguments)],
+            env=environment | options.pop("env", {}),
+            cwd=work,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            **options,
+        )
+
+    run.work = work  # type: ignore[attr-defined]
+    return run
+
+
+@pytest.fixture
+def credentials() -> Callable[[Simulator], dict[str, str]]:
+    """The simulated caller's credentials as environment variables."""
+
+    def variables(simulator: Simulator) -> dict[str, str]:
+        keys = simulator.credentials
+        return {
+            "AWS_ACCESS_KEY_ID": keys.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": keys.secret_access_key,
+        } | ({"AWS_SESSION_TOKEN": keys.session_token} if keys.session_token else {})
+
+    return variables

@@ -1,0 +1,327 @@
+"""The command line as its users meet it: exit codes, one-line errors, the summary."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orgscan.errors import ExitCode
+from orgscan.simulator import AUDIT_ROLE, WORLDS, serve_in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+Command = Any
+
+
+def one_line(finished: Command) -> str:
+    """The single line a user is told, and nothing that looks like a traceback."""
+    lines = finished.stderr.splitlines()
+    assert len(lines) == 1, finished.stderr
+    assert lines[0].startswith("orgscan: ")
+    return lines[0]
+
+
+def test_the_demo_leaves_with_zero_and_says_where_things_are(orgscan: Command) -> None:
+    finished = orgscan("demo", "--output", "run")
+
+    assert finished.returncode == 0, finished.stderr
+    assert "Coverage: 25 accounts" in finished.stdout
+    for value in ("COMPLETE", "PARTIAL", "DENIED", "FAILED", "NOT_ACTIVE", "EXCLUDED"):
+        assert value in finished.stdout
+    assert "root-access-key" in finished.stdout
+    workbook = next(
+        line.split()[1] for line in finished.stdout.splitlines() if line.startswith("Workbook")
+    )
+    assert workbook.endswith(".xlsx")
+    assert (orgscan.work / workbook).is_file()
+
+
+def test_the_demo_needs_no_aws_and_ignores_a_broken_one(orgscan: Command) -> None:
+    finished = orgscan(
+        "demo", "--accounts", "25", env={"AWS_PROFILE": "nonesuch", "AWS_ENDPOINT_URL": "http://x"}
+    )
+
+    assert finished.returncode == 0, finished.stderr
+    assert list((orgscan.work / "orgscan-runs").iterdir())
+
+
+def test_a_clean_organization_leaves_with_zero(
+    orgscan: Command, credentials: Callable[[Any], dict[str, str]]
+) -> None:
+    with serve_in_thread(WORLDS["small"]()) as simulator:
+        finished = orgscan(
+            "scan", "--role-name", AUDIT_ROLE, "--endpoint-url", simulator.endpoint_url,
+            "--output", "run", env=credentials(simulator),
+        )  # fmt: skip
+
+    assert finished.returncode == ExitCode.OK, finished.stdout + finished.stderr
+    assert "Nothing fails." in finished.stdout
+
+
+def test_gaps_leave_with_four_and_are_named_with_their_reason(
+    orgscan: Command, credentials: Callable[[Any], dict[str, str]]
+) -> None:
+    world = WORLDS["denied"]()
+    with serve_in_thread(world) as simulator:
+        finished = orgscan(
+            "scan", "--role-name", AUDIT_ROLE, "--endpoint-url", simulator.endpoint_url,
+            "--output", "run", "--fail-on", "informational", env=credentials(simulator),
+        )  # fmt: skip
+    accounts = json.loads((orgscan.work / "run" / "manifest.json").read_text())["coverage"]
+
+    assert finished.returncode == ExitCode.COVERAGE_GAPS, finished.stderr
+    gaps = accounts["PARTIAL"] + accounts["DENIED"] + accounts["FAILED"]
+    assert f"Accounts with gaps: {gaps}" in finished.stdout
+    assert "could not be assumed" in finished.stdout
+    assert "Nothing fails" not in finished.stdout
+
+
+def test_findings_leave_with_three_only_where_asked(
+    orgscan: Command, credentials: Callable[[Any], dict[str, str]]
+) -> None:
+    with serve_in_thread(WORLDS["uniform"](accounts=3, users=4)) as simulator:
+        arguments = (
+            "scan", "--role-name", AUDIT_ROLE, "--endpoint-url", simulator.endpoint_url,
+        )  # fmt: skip
+        unasked = orgscan(*arguments, "--output", "a", env=credentials(simulator))
+        asked = orgscan(
+            *arguments, "--output", "b", "--fail-on", "informational", env=credentials(simulator)
+        )
+    assert unasked.returncode == ExitCode.OK, unasked.stderr
+    assert asked.returncode == ExitCode.FINDINGS, asked.stderr
+
+
+def test_report_renders_again_with_other_thresholds(orgscan: Command) -> None:
+    orgscan("demo", "--output", "run")
+    orgscan.work.joinpath("strict.toml").write_text("[thresholds]\naccess_key_max_age_days = 1\n")
+    finished = orgscan("report", "run", "--config", "strict.toml", "--output", "strict")
+
+    assert finished.returncode == ExitCode.COVERAGE_GAPS, finished.stderr
+    counts = [
+        json.loads((orgscan.work / name / "manifest.json").read_text())["findings"]
+        for name in ("run", "strict")
+    ]
+    lax, strict = (count["access-key-rotation"]["FAIL"] for count in counts)
+    assert strict > lax
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("scan", "--nonsense"), "--nonsense"),
+        (("scan",), "--role-name"),
+        (("scan", "--role-name", "arn:aws:iam::1:role/x"), "bare name"),
+        (("scan", "--role-name", "R", "--endpoint-url", "http://192.0.2.1:80"), "https"),
+        (("scan", "--role-name", "R", "--config", "absent.toml"), "absent.toml"),
+        (("scan", "--role-name", "R", "--profile", "nonesuch"), "nonesuch"),
+        (("scan", "--role-name", "R"), "no AWS credentials"),
+        (("scan", "--role-name", "R", "--concurrency", "0"), "--concurrency"),
+        (("scan", "--role-name", "R", "--account", "12345"), "12 digits"),
+        (("scan", "--role-name", "R", "--log-format", "xml"), "--log-format"),
+        (("report", "nowhere"), "not an orgscan run"),
+        (("report", "nowhere", "--as-of", "tomorrow"), "2026-09-30T00:00:00Z"),
+        (("controls", "show", "consol-mfa"), "did you mean console-mfa"),
+        (("controls", "list", "--framework", "cis-99"), "unknown framework"),
+        (("scna",), "scna"),
+    ],
+)
+def test_what_a_user_gets_wrong_is_one_line_and_exit_two(
+    orgscan: Command, arguments: tuple[str, ...], words: str
+) -> None:
+    finished = orgscan(*arguments)
+
+    assert finished.returncode == ExitCode.USAGE, finished.stderr
+    assert words in one_line(finished)
+    assert not finished.stdout
+    assert not list(orgscan.work.iterdir())
+
+
+def test_an_unknown_settings_key_is_named_with_its_file_and_the_nearest(
+    orgscan: Command,
+) -> None:
+    orgscan.work.joinpath("my.toml").write_text("concurency = 3\n")
+    finished = orgscan("scan", "--config", "my.toml")
+
+    assert finished.returncode == ExitCode.USAGE
+    assert "my.toml: unknown setting 'concurency'; did you mean concurrency?" in one_line(finished)
+
+
+def test_an_unreachable_endpoint_is_one_line(orgscan: Command) -> None:
+    finished = orgscan(
+        "scan", "--role-name", "R", "--endpoint-url", "http://127.0.0.1:9",
+        env={"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"},
+    )  # fmt: skip
+    assert finished.returncode == ExitCode.USAGE
+    assert "cannot reach http://127.0.0.1:9" in one_line(finished)
+    assert not list(orgscan.work.iterdir())
+
+
+def test_credentials_aws_does_not_know_are_one_line(orgscan: Command) -> None:
+    with serve_in_thread(WORLDS["small"]()) as simulator:
+        finished = orgscan(
+            "scan", "--role-name", "R", "--endpoint-url", simulator.endpoint_url,
+            env={"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"},
+        )  # fmt: skip
+    assert finished.returncode == ExitCode.USAGE
+    assert "refuses the caller" in one_line(finished)
+
+
+def test_an_output_directory_that_holds_something_is_left_alone(orgscan: Command) -> None:
+    taken = orgscan.work / "taken"
+    taken.mkdir()
+    (taken / "diary.txt").write_text("dear diary")
+    finished = orgscan("scan", "--role-name", "R", "--output", "taken")
+
+    assert finished.returncode == ExitCode.USAGE
+    assert "taken: is not empty; choose another --output" in one_line(finished)
+    assert [path.name for path in taken.iterdir()] == ["diary.txt"]
+
+
+def test_an_output_directory_that_cannot_be_made_is_one_line(orgscan: Command) -> None:
+    (orgscan.work / "file").touch()
+    finished = orgscan("demo", "--output", "file/run")
+
+    assert finished.returncode == ExitCode.USAGE
+    assert "file/run: cannot be written" in one_line(finished)
+
+
+def test_nothing_in_scope_leaves_with_one(
+    orgscan: Command, credentials: Callable[[Any], dict[str, str]]
+) -> None:
+    world = WORLDS["small"]()
+    exclude = [part for item in world.accounts for part in ("--exclude-account", item.id)]
+    with serve_in_thread(world) as simulator:
+        finished = orgscan(
+            "scan", "--role-name", AUDIT_ROLE, "--endpoint-url", simulator.endpoint_url, *exclude,
+            env=credentials(simulator),
+        )  # fmt: skip
+    assert finished.returncode == ExitCode.RUN_FAILED
+    assert "no account in scope" in one_line(finished)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"]
+)
+def test_a_signal_leaves_evidence_that_report_can_render(
+    orgscan: Command,
+    environment: dict[str, str],
+    credentials: Callable[[Any], dict[str, str]],
+    number: signal.Signals,
+    code: int,
+) -> None:
+    world = WORLDS["uniform"](accounts=400, users=5)
+    with serve_in_thread(world, record=False) as simulator:
+        process = subprocess.Popen(
+            [
+                sys.executable, "-m", "orgscan", "scan", "--role-name", AUDIT_ROLE,
+                "--endpoint-url", simulator.endpoint_url, "--output", "run", "--concurrency", "4",
+            ],
+            cwd=orgscan.work,
+            env=environment | credentials(simulator),
+            stderr=subprocess.PIPE,
+            text=True,
+        )  # fmt: skip
+        # Two megabytes of journal say that accounts are being read; a journal that never comes
+        # ends in the time-out below.
+        journal = orgscan.work / "run" / "evidence.sqlite-wal"
+        deadline = time.monotonic() + 60
+        while not (journal.exists() and journal.stat().st_size > 200_000):
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            os.sched_yield()
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=60)
+
+    assert process.returncode == code, stderr
+    assert "Traceback" not in stderr
+    assert "what was read is kept" in stderr
+    rendered = orgscan("report", "run")
+    assert rendered.returncode == ExitCode.COVERAGE_GAPS, rendered.stderr
+    assert "NOT_ATTEMPTED" in rendered.stdout or "NOT read to its end" in rendered.stdout
+    assert "COMPLETE" in rendered.stdout
+
+
+def test_a_reader_that_goes_away_causes_no_traceback(
+    orgscan: Command, environment: dict[str, str]
+) -> None:
+    finished = subprocess.run(
+        f"{sys.executable} -m orgscan controls list | head -n 1",
+        shell=True,  # noqa: S602 - the pipe is the point
+        env=environment,
+        cwd=orgscan.work,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "root-access-key" in finished.stdout
+    assert "Traceback" not in finished.stderr
+
+
+def test_json_progress_is_one_object_a_line(
+    orgscan: Command, credentials: Callable[[Any], dict[str, str]]
+) -> None:
+    with serve_in_thread(WORLDS["small"]()) as simulator:
+        finished = orgscan(
+            "scan", "--role-name", AUDIT_ROLE, "--endpoint-url", simulator.endpoint_url,
+            "--log-format", "json", "--output", "run", env=credentials(simulator),
+        )  # fmt: skip
+    for line in finished.stderr.splitlines():
+        assert json.loads(line)["accounts"] >= 0
+
+
+def test_controls_are_listed_with_the_ids_of_a_framework(orgscan: Command) -> None:
+    everything = orgscan("controls", "list").stdout.splitlines()
+    newest = orgscan("controls", "list", "--framework", "cis-7.0").stdout
+
+    assert len(everything) == 17
+    assert "2.12" in newest
+    assert "setup-access-key" not in newest
+    assert "single-active-access-key" not in newest
+
+
+def test_a_control_is_explained(orgscan: Command) -> None:
+    page = orgscan("controls", "show", "access-key-rotation").stdout
+
+    assert "Severity   medium" in page
+    assert "Where it fails:" in page
+    assert "IAM.3" in page
+
+
+def test_help_alone_leaves_with_the_usage_code(orgscan: Command) -> None:
+    finished = orgscan()
+    assert finished.returncode == ExitCode.USAGE
+    assert "Commands:" in finished.stdout
+
+
+def test_progress_on_a_terminal_shows_a_bar_and_keeps_stdout_clean(
+    orgscan: Command, environment: dict[str, str], tmp_path: Path
+) -> None:
+    script = (
+        "import os, pty, sys\n"
+        "status = pty.spawn([sys.executable, '-m', 'orgscan', 'demo', '--output', 'run'])\n"
+        "sys.exit(os.waitstatus_to_exitcode(status))\n"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment | {"TERM": "xterm", "COLUMNS": "20"},
+        cwd=orgscan.work,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert finished.returncode == 0, finished.stdout
+    assert "Traceback" not in finished.stdout
+    assert "Coverage: 25 accounts" in finished.stdout
+    assert not list(tmp_path.glob("*.log"))

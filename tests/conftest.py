@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import asyncio
+import heapq
+import os
+import random
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orgscan.models import Clock, Credentials
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from orgscan.aws import Aws
+    from orgscan.simulator import Simulator, World
+
+_PREFIXES = ("AWS_", "ORGSCAN_")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+@pytest.fixture(scope="session")
+def nowhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty home; whoever looks for settings of the machine finds none."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(autouse=True)
+def cut_off(monkeypatch: pytest.MonkeyPatch, nowhere: Path) -> None:
+    """No test sees the AWS or orgscan settings of the machine, and none asks its metadata."""
+    for name in [*os.environ]:
+        if name.startswith(_PREFIXES) or name.lower() in _PROXIES:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(nowhere))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(nowhere / "no-config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(nowhere / "no-credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+class FakeClock(Clock):
+    """Time that passes only when everybody sleeps, and then at once.
+
+    A sleeper wakes when the loop has had :data:`GRACE` rounds with nothing earlier to wake, so
+    that requests in flight over real sockets get their turn before time moves.
+    """
+
+    GRACE = 3
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self.elapsed = 0.0
+        self.slept: list[float] = []
+        """Every sleep asked for, in the order of asking."""
+        self.dice: Callable[[], float] = random.Random(seed).random
+        self._started = datetime(2026, 11, 3, 12, 0, 0, tzinfo=UTC)
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._order = count()
+        self._ticking = False
+
+    def now(self) -> datetime:
+        return self._started + timedelta(seconds=self.elapsed)
+
+    def monotonic(self) -> float:
+        return 1_000.0 + self.elapsed
+
+    def jitter(self) -> float:
+        return self.dice()
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        woken = asyncio.get_running_loop().create_future()
+        until = self.elapsed + max(0.0, seconds)
+        heapq.heappush(self._sleepers, (until, next(self._order), woken))
+        if not self._ticking:
+            self._ticking = True
+            self._tick(self.GRACE)
+        await woken
+
+    def _tick(self, grace: int) -> None:
+        while self._sleepers and self._sleepers[0][2].done():
+            heapq.heappop(self._sleepers)
+        if not self._sleepers:
+            self._ticking = False
+            return
+        if grace:
+            asyncio.get_running_loop().call_soon(self._tick, grace - 1)
+            return
+        until, _, woken = heapq.heappop(self._sleepers)
+        self.elapsed = max(self.elapsed, until)
+        woken.set_result(None)
+        asyncio.get_running_loop().call_soon(self._tick, self.GRACE)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def new_clock() -> Callable[..., FakeClock]:
+    """For tests that need a clock per example."""
+    return FakeClock
+
+
+@pytest.fixture
+async def entered() -> AsyncIterator[AsyncExitStack]:
+    """Whatever a test enters here is left when the test ends."""
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def simulate(entered: AsyncExitStack) -> Callable[..., Awaitable[Simulator]]:
+    """Serve a world in the loop of the test."""
+
+    async def start(world: World, **options: Any) -> Simulator:
+        from orgscan.simulator import Simulator  # noqa: PLC0415 - most tests need none
+
+        return await entered.enter_async_context(Simulator(world, **options))
+
+    return start
+
+
+@pytest.fixture
+def connect(entered: AsyncExitStack, clock: FakeClock) -> Callable[..., Awaitable[Aws]]:
+    """An open door to a simulator, with the simulated caller's credentials and fake time."""
+
+    async def start(simulator: Simulator, *, time: Clock | None = None, **options: Any) -> Aws:
+        from orgscan import settings  # noqa: PLC0415 - most tests need none
+        from orgscan.aws import Aws  # noqa: PLC0415
+
+        chosen = settings.load(environment={}, endpoint_url=simulator.endpoint_url, **options)
+        key, secret, token = simulator.credentials
+        credentials = Credentials(key, secret, token or "")
+        return await entered.enter_async_context(Aws(chosen, time or clock, credentials))
+
+    return start

@@ -1,0 +1,97 @@
+"""The whole pipeline on simulated organizations."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orgscan import pipeline, settings
+from orgscan.models import Clock, Credentials, Observer
+from orgscan.simulator import AUDIT_ROLE, WORLDS, Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from datetime import datetime
+    from pathlib import Path
+
+    from orgscan.simulator import World
+
+
+class HurriedClock(Clock):
+    """Waiting takes no time, yet time has passed afterwards."""
+
+    def __init__(self, now: datetime | None = None) -> None:
+        self._ahead = 0.0
+        self._now = now
+
+    def now(self) -> datetime:
+        return self._now or super().now()
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self._ahead
+
+    async def sleep(self, seconds: float) -> None:
+        self._ahead += max(seconds, 0.0)
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def hurried() -> type[HurriedClock]:
+    return HurriedClock
+
+
+@pytest.fixture
+def collect() -> Callable[..., Any]:
+    """Collect a world into a directory; yields the simulator that was asked."""
+
+    @asynccontextmanager
+    async def run(
+        world: str | World,
+        output: Path,
+        *,
+        faults: Any = (),
+        clock: Clock | None = None,
+        stop: asyncio.Event | None = None,
+        observer: Observer | None = None,
+        **options: Any,
+    ) -> AsyncIterator[Simulator]:
+        made = WORLDS[world]() if isinstance(world, str) else world
+        async with Simulator(made, faults=faults) as simulator:
+            keys = simulator.credentials
+            await pipeline.collect(
+                settings.load(
+                    environment={},
+                    **{
+                        "role_name": AUDIT_ROLE,
+                        "endpoint_url": simulator.endpoint_url,
+                        **options,
+                    },
+                ),
+                output,
+                clock=clock or HurriedClock(),
+                observer=observer or Observer(),
+                stop=stop,
+                credentials=Credentials(
+                    keys.access_key_id, keys.secret_access_key, keys.session_token or ""
+                ),
+            )
+            yield simulator
+
+    return run
+
+
+@pytest.fixture
+def scan(collect: Callable[..., Any], tmp_path: Path) -> Callable[..., Awaitable[pipeline.Run]]:
+    """Scan a world: collect, judge, write; returns the finished run."""
+
+    async def run(world: str | World, name: str = "run", **options: Any) -> pipeline.Run:
+        output = tmp_path / name
+        async with collect(world, output, **options):
+            pass
+        pipeline.render(output, clock=Clock(), observer=Observer())
+        return pipeline.Run(output)
+
+    return run

@@ -1,0 +1,75 @@
+"""The arrows between the rooms, and what importing costs."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "orgscan"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+_HEAVY = ("aioboto3", "aiobotocore", "aiohttp", "boto3", "botocore", "numpy", "openpyxl")
+_HEAVY += ("pandas", "pyarrow")
+
+
+def test_the_import_contracts_hold() -> None:
+    program = shutil.which("lint-imports", path=sysconfig.get_path("scripts"))
+    assert program, "import-linter is not installed: pip install -e '.[dev]'"
+    done = subprocess.run(
+        [program, "--no-logo", "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("module", ["orgscan", "orgscan.cli"])
+def test_importing_is_quick(module: str) -> None:
+    code = f"import sys, {module}; print(*sorted(set({_HEAVY!r}) & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["scan", "--help"], ["--version"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        f"import sys\nfrom orgscan.cli import main\ntry:\n    main({arguments!r})\n"
+        f"finally:\n    print(*set({_HEAVY!r}) & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout
+    assert done.stderr.split() == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_module_says_what_it_is(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text("utf-8")))
+
+
+def test_the_package_is_typed_and_whole() -> None:
+    assert (PACKAGE / "py.typed").is_file()
+    folders = {path.parent for path in MODULES}
+    assert [
+        str(folder) for folder in sorted(folders) if not (folder / "__init__.py").is_file()
+    ] == []
+
+
+def test_ci_can_be_run_anywhere() -> None:
+    script = ROOT / ".ci" / "run"
+    assert script.stat().st_mode & stat.S_IXUSR
+    assert os.access(script, os.X_OK)
+    text = script.read_text("utf-8")
+    assert text.startswith("#!/usr/bin/env bash\n")
+    for step in ("ruff check", "ruff format --check", "mypy", "lint-imports", "-m pytest"):
+        assert step in text

@@ -1,0 +1,286 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orgscan.errors import SettingsError
+from orgscan.settings import Settings, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str | bytes], Path]:
+    def put(content: str | bytes) -> Path:
+        file = tmp_path / "orgscan.toml"
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+        return file
+
+    return put
+
+
+def refused(file: Path | None = None, environment: Any = None, **options: Any) -> str:
+    """The message of the refusal: always one line."""
+    with pytest.raises(SettingsError) as caught:
+        load(file, environment=environment or {}, **options)
+    message = str(caught.value)
+    assert message.splitlines() == [message]
+    return message
+
+
+def test_options_come_before_environment_before_file(write: Any) -> None:
+    file = write("role_name = 'file'\nregion = 'file'\nprofile = 'file'\n[thresholds]\n")
+    environment = {"ORGSCAN_ROLE_NAME": "environment", "ORGSCAN_REGION": "environment"}
+    settings = load(file, environment=environment, role_name="option")
+    chosen = (settings.role_name, settings.region, settings.profile)
+    assert chosen == ("option", "environment", "file")
+
+
+def test_layers_meet_within_a_section(write: Any) -> None:
+    file = write("[thresholds]\naccess_key_max_age_days = 30\nunused_credential_days = 20")
+    environment = {"ORGSCAN_THRESHOLDS__UNUSED_CREDENTIAL_DAYS": "10"}
+    thresholds = load(file, environment=environment).thresholds
+    assert (thresholds.access_key_max_age_days, thresholds.unused_credential_days) == (30, 10)
+
+
+def test_options_not_given_leave_the_file_alone(write: Any) -> None:
+    file = write("profile = 'kept'\naccounts = ['000000000001']")
+    settings = load(file, environment={}, profile=None, accounts=())
+    assert (settings.profile, settings.accounts) == ("kept", ("000000000001",))
+
+
+def test_an_option_of_zero_or_false_is_given(write: Any) -> None:
+    assert load(write("account_tags = true"), environment={}, account_tags=False) == Settings()
+    assert "--concurrency" in refused(concurrency=0)
+
+
+def test_the_environment_is_the_process_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORGSCAN_PROFILE", "from-the-shell")
+    assert load().profile == "from-the-shell"
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load(environment={}).role_name = "other"
+
+
+def test_the_external_id_is_not_printed() -> None:
+    assert "shibboleth" not in repr(load(environment={}, external_id="shibboleth"))
+
+
+def test_lists_may_be_written_with_commas_in_the_environment() -> None:
+    environment = {
+        "ORGSCAN_ACCOUNTS": "000000000001, 000000000002,",
+        "ORGSCAN_INCLUDE_OUS": "Root/A, ou-1",
+    }
+    settings = load(environment=environment)
+    assert settings.accounts == ("000000000001", "000000000002")
+    assert settings.include_ous == ("Root/A", "ou-1")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("concurency = 3", "unknown setting 'concurency'; did you mean concurrency?"),
+        ("root_usage_days = 3", "did you mean root_usage_days in [thresholds]?"),
+        ("[thresholds]\nroot_usage_day = 3", "did you mean root_usage_days in [thresholds]?"),
+        ("[threshold]\nroot_usage_days = 3", "unknown section [threshold]; did you mean [thresh"),
+        ("zzz = 3", "unknown setting 'zzz'; see config/orgscan.toml"),
+        ("'role\\nname' = 3", "unknown setting"),
+    ],
+)
+def test_unknown_settings_of_a_file_are_refused_with_a_suggestion(
+    write: Any, text: str, hint: str
+) -> None:
+    file = write(text)
+    message = refused(file)
+    assert message.startswith(f"{file}: ")
+    assert hint in message
+
+
+def test_an_unknown_option_is_refused_with_a_suggestion() -> None:
+    assert refused(rolename="x").endswith("did you mean role_name?")
+
+
+def test_a_misspelt_variable_is_refused_with_a_suggestion() -> None:
+    message = refused(environment={"ORGSCAN_CONCURENCY": "3"})
+    assert message == (
+        "environment variable ORGSCAN_CONCURENCY: unknown; did you mean ORGSCAN_CONCURRENCY?"
+    )
+
+
+def test_somebody_elses_variables_are_left_alone() -> None:
+    assert load(environment={"ORGSCAN_IMAGE": "registry/orgscan:1", "PATH": "/bin"}) == Settings()
+
+
+def test_a_wrong_value_names_the_layer_it_came_from(write: Any) -> None:
+    file = write("concurrency = 'many'")
+    assert refused(file).startswith(f"{file}: concurrency: must be a valid integer")
+    environment = {"ORGSCAN_CONCURRENCY": "many"}
+    assert refused(file, environment).startswith("environment variable ORGSCAN_CONCURRENCY: must")
+    assert refused(file, environment, concurrency="many").startswith("option --concurrency: must")
+
+
+def test_a_wrong_threshold_names_its_variable() -> None:
+    message = refused(environment={"ORGSCAN_THRESHOLDS__ROOT_USAGE_DAYS": "-3"})
+    assert message.startswith("environment variable ORGSCAN_THRESHOLDS__ROOT_USAGE_DAYS: must be")
+
+
+@pytest.mark.parametrize(
+    "value", ["0", "-1", "1000000000", "1e9", "nan", "inf", "1.5", "true", "false", "'many'", "[3]"]
+)
+def test_concurrency_is_a_sane_whole_number(write: Any, value: str) -> None:
+    assert "concurrency: must be" in refused(write(f"concurrency = {value}"))
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "0", "-1", "true", "'soon'", "1e9"])
+@pytest.mark.parametrize("name", ["call_timeout_seconds", "report_timeout_seconds"])
+def test_deadlines_are_finite(write: Any, name: str, value: str) -> None:
+    assert f"{name}: must be" in refused(write(f"{name} = {value}"))
+
+
+@pytest.mark.parametrize("value", ["true", "nan", "-1", "0", "'long'", "[1]"])
+def test_thresholds_are_numbers_of_days(write: Any, value: str) -> None:
+    text = f"[thresholds]\naccess_key_max_age_days = {value}"
+    assert "thresholds.access_key_max_age_days: must be" in refused(write(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("profile = 5", "profile: must be a valid string (got 5)"),
+        ("account_tags = 'perhaps'", "account_tags: must be a valid boolean"),
+        ("include_ous = {a = 1}", "include_ous: must be a list"),
+        ("accounts = {a = 1}", "accounts: must be a list"),
+        ("thresholds = 5", "thresholds: must be a section"),
+        ("[[thresholds]]\nroot_usage_days = 3", "thresholds: must be a section"),
+        ("session_duration_seconds = 899", "session_duration_seconds: must be"),
+        ("session_duration_seconds = 43201", "session_duration_seconds: must be"),
+        ("[thresholds]\nsetup_rule = 'guess'", "thresholds.setup_rule: must be 'creation-time'"),
+    ],
+)
+def test_wrong_types_are_refused(write: Any, text: str, said: str) -> None:
+    assert said in refused(write(text))
+
+
+@pytest.mark.parametrize("name", ["accounts", "exclude_accounts"])
+class TestAccountIds:
+    @pytest.mark.parametrize("value", ["12345678901", "1234567890123", "12345678901x", "１" * 12])
+    def test_have_exactly_twelve_digits(self, write: Any, name: str, value: str) -> None:
+        said = f"{value!r} is not an account id; it has exactly 12 digits"
+        assert said in refused(write(f"{name} = ['{value}']"))
+        assert said in refused(write(f"{name} = '{value}'"))
+        assert said in refused(environment={f"ORGSCAN_{name.upper()}": f"000000000001,{value}"})
+        assert said in refused(**{name: (value,)})
+
+    @pytest.mark.parametrize("value", ["[123456789012]", "123456789012", "[1.5]"])
+    def test_are_no_numbers(self, write: Any, name: str, value: str) -> None:
+        assert "is a number; put account ids in quotes" in refused(write(f"{name} = {value}"))
+
+    def test_keep_their_zeros(self, write: Any, name: str) -> None:
+        found = load(write(f"{name} = ['000000000012']"), environment={})
+        assert getattr(found, name) == ("000000000012",)
+
+
+@pytest.mark.parametrize(
+    "name", ["arn:aws:iam::123456789012:role/audit", "audit/role", "", "a" * 65, "rôle", "a\nb"]
+)
+def test_a_role_name_is_a_bare_name(name: str) -> None:
+    assert "is not a role name; give the bare name" in refused(role_name=name)
+
+
+@pytest.mark.parametrize("path", ["audit", "/audit", "audit/", "//" + "x" * 512 + "/", "/ü/"])
+def test_a_role_path_begins_and_ends_with_a_slash(path: str) -> None:
+    assert "is not a role path" in refused(role_path=path)
+
+
+@pytest.mark.parametrize("path", ["/", "/audit/", "/a/b/"])
+def test_good_role_paths(path: str) -> None:
+    assert load(environment={}, role_path=path).role_path == path
+
+
+@pytest.mark.parametrize("value", ["x", "x" * 1225, "with space", "ümlaut"])
+def test_a_bad_external_id_is_refused_and_not_repeated(value: str) -> None:
+    message = refused(external_id=value)
+    assert "an external id has 2 to 1,224 characters" in message
+    assert value not in message.replace("external", "") or len(value) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:4566",
+        "http://localhost:1",
+        "http://[::1]:80/path",
+        "https://aws.example.com",
+        "https://10.0.0.1:8443/aws",
+    ],
+)
+def test_good_endpoints(url: str) -> None:
+    assert load(environment={}, endpoint_url=url).endpoint_url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://aws.example.com", "would send credentials unencrypted"),
+        ("http://10.0.0.1", "would send credentials unencrypted"),
+        ("http://0.0.0.0:80", "would send credentials unencrypted"),
+        ("http://localhost.evil.example", "would send credentials unencrypted"),
+        ("http://127.0.0.1.evil.example", "would send credentials unencrypted"),
+        ("https://user:hunter2@host", "a host, a port and a path only"),
+        ("http://user:hunter2@127.0.0.1", "a host, a port and a path only"),
+        ("https://host?key=hunter2", "a host, a port and a path only"),
+        ("https://host#hunter2", "a host, a port and a path only"),
+        ("https://host:99999", "is not a URL"),
+        ("https://host:port", "is not a URL"),
+        ("https://user:hunter2@[host", "is not a URL"),
+        ("ftp://user:hunter2@host", "is not a URL"),
+        ("https://", "is not a URL"),
+        ("localhost:4566", "is not a URL"),
+        ("file:///etc/passwd", "is not a URL"),
+    ],
+)
+def test_bad_endpoints(url: str, said: str) -> None:
+    message = refused(endpoint_url=url)
+    assert message.startswith("option --endpoint-url: ")
+    assert said in message
+    assert "hunter2" not in message
+
+
+class TestFiles:
+    def test_an_empty_one_changes_nothing(self, write: Any) -> None:
+        assert load(write(""), environment={}) == Settings()
+
+    def test_a_byte_order_mark_changes_nothing(self, write: Any) -> None:
+        assert load(write(b"\xef\xbb\xbfprofile = 'x'\r\n"), environment={}).profile == "x"
+
+    def test_not_utf_8(self, write: Any) -> None:
+        assert "byte 11 is not UTF-8; save the file as UTF-8" in refused(write(b"profile = '\xff'"))
+
+    @pytest.mark.parametrize("text", ["concurrency = 1\nconcurrency = 2", "[thresholds]\n" * 2])
+    def test_duplicates(self, write: Any, text: str) -> None:
+        assert "not valid TOML: " in refused(write(text))
+
+    def test_no_toml(self, write: Any) -> None:
+        message = refused(write("concurrency: 3"))
+        assert "not valid TOML: " in message
+        assert "line 1" in message
+
+    def test_a_directory(self, tmp_path: Path) -> None:
+        assert refused(tmp_path) == f"{tmp_path}: is a directory; name a TOML file"
+
+    def test_missing(self, tmp_path: Path) -> None:
+        message = refused(tmp_path / "none.toml")
+        assert "none.toml: cannot be read (No such file or directory); check the path" in message
+
+    def test_too_large(self, write: Any) -> None:
+        assert "larger than 1 MB" in refused(write("#" * 1_000_001))
+
+    def test_without_end(self, tmp_path: Path) -> None:
+        endless = tmp_path / "endless.toml"
+        endless.symlink_to("/dev/zero")
+        assert "larger than 1 MB" in refused(endless)
