@@ -246,6 +246,13 @@ class EvidenceStore:
             message = f"{self._path}: is damaged ({what}); restore it from a backup"
             raise IntegrityError(message) from error
 
+    def count_attempt(self, account_id: str) -> None:
+        """Record an attempt that brought less than what is already here."""
+        with self._writing() as connection:
+            connection.execute(
+                "UPDATE outcomes SET attempts = attempts + 1 WHERE account_id = ?", (account_id,)
+            )
+
     def finished(self) -> set[str]:
         """Ids of the accounts that have an end state."""
         with self._reading():

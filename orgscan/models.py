@@ -211,6 +211,12 @@ class Outcome:
     gaps: tuple[Gap, ...] = ()
 
     @property
+    def usable_kinds(self) -> int:
+        """How many kinds of evidence may be judged: what a second attempt is measured by."""
+        refused = {gap.kind for gap in self.gaps if not gap.usable}
+        return sum(item.kind not in refused for item in self.evidence)
+
+    @property
     def missing(self) -> str:
         """Comma-separated kinds with a gap, in the order of :class:`Kind`."""
         kinds = {gap.kind for gap in self.gaps}
@@ -299,6 +305,9 @@ class RunInfo:
     scope: Mapping[str, list[str]] = field(default_factory=dict)
     thresholds: Mapping[str, Any] = field(default_factory=dict)
     """The limits in force at the scan; ``orgscan report`` judges by them unless told others."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """All settings of the scan but the external id, so that a resumed run goes on as it began."""
+    external_id_used: bool = False
     notes: tuple[str, ...] = ()
     """Sentences the officer must see: OU paths unreadable, listings that disagreed, ..."""
     enumerated: bool = False

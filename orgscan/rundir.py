@@ -111,6 +111,12 @@ def write_manifest(directory: Path, content: dict[str, Any]) -> Path:
     return path
 
 
+def retract_manifest(directory: Path) -> None:
+    """Say that the run is not finished any more: its evidence is about to change."""
+    directory.joinpath(MANIFEST).unlink(missing_ok=True)
+    _sync(directory)
+
+
 def read_manifest(directory: Path) -> dict[str, Any]:
     """The manifest of a finished run.
 

@@ -197,12 +197,14 @@ def load(
     file: Path | None = None,
     *,
     environment: Mapping[str, str] | None = None,
+    stored: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Settings:
     """Merge options over environment over ``file`` into :class:`Settings`.
 
-    Options that are ``None`` or empty tuples count as not given. ``environment`` defaults to the
-    process's; pass ``{}`` to leave it out.
+    ``stored`` are the settings of a run to resume; everything else goes over them. Options that
+    are ``None`` or empty tuples count as not given. ``environment`` defaults to the process's;
+    pass ``{}`` to leave it out.
 
     Raises :class:`orgscan.errors.SettingsError` with one line naming the place and the remedy.
     """
@@ -224,6 +226,7 @@ def load(
                 init_settings,
                 InitSettingsSource(settings_cls, init_kwargs=variables),
                 InitSettingsSource(settings_cls, init_kwargs=values),
+                InitSettingsSource(settings_cls, init_kwargs=dict(stored or {})),
             )
 
     try:

@@ -100,7 +100,7 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def new_clock() -> Callable[..., FakeClock]:
     """For tests that need a clock per example."""
     return FakeClock

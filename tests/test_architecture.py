@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import stat
 import subprocess
 import sys
 import sysconfig
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,15 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 _HEAVY = ("aioboto3", "aiobotocore", "aiohttp", "boto3", "botocore", "numpy", "openpyxl")
 _HEAVY += ("pandas", "pyarrow")
 
+_BROUGHT_BY = {
+    "aiobotocore": "aioboto3",
+    "botocore": "aioboto3",
+    "numpy": "pandas",
+    "pydantic": "pydantic_settings",
+    "yarl": "aiohttp",
+}
+"""Packages of which a declared dependency is the only sensible source, and pins the version."""
+
 
 def test_the_import_contracts_hold() -> None:
     program = shutil.which("lint-imports", path=sysconfig.get_path("scripts"))
@@ -28,6 +39,29 @@ def test_the_import_contracts_hold() -> None:
         [program, "--no-logo", "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_foreign_package_is_a_declared_dependency_or_comes_with_one() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = {re.split(r"[^\w-]", line)[0].replace("-", "_") for line in project["dependencies"]}
+    imported = {
+        name.partition(".")[0]
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for name in _names(node)
+    }
+    foreign = imported - sys.stdlib_module_names - {"orgscan"} - declared
+    assert {
+        name: _BROUGHT_BY.get(name) for name in foreign if _BROUGHT_BY.get(name) not in declared
+    } == {}
+
+
+def _names(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        return [node.module]
+    return []
 
 
 @pytest.mark.parametrize("module", ["orgscan", "orgscan.cli"])

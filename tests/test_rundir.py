@@ -121,9 +121,14 @@ class TestPublished:
     def test_an_error_leaves_the_old_file_and_nothing_else(self, tmp_path: Path) -> None:
         path = tmp_path / "out.txt"
         path.write_text("old")
-        with pytest.raises(RuntimeError), rundir.published(path) as temporary:
-            temporary.write_text("new")
-            raise RuntimeError
+
+        def fail_halfway() -> None:
+            with rundir.published(path) as temporary:
+                temporary.write_text("new")
+                raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            fail_halfway()
         assert path.read_text() == "old"
         assert names(tmp_path) == ["out.txt"]
 

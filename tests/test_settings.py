@@ -168,7 +168,9 @@ def test_wrong_types_are_refused(write: Any, text: str, said: str) -> None:
 
 @pytest.mark.parametrize("name", ["accounts", "exclude_accounts"])
 class TestAccountIds:
-    @pytest.mark.parametrize("value", ["12345678901", "1234567890123", "12345678901x", "１" * 12])
+    @pytest.mark.parametrize(
+        "value", ["12345678901", "1234567890123", "12345678901x", "\uff11" * 12]
+    )
     def test_have_exactly_twelve_digits(self, write: Any, name: str, value: str) -> None:
         said = f"{value!r} is not an account id; it has exactly 12 digits"
         assert said in refused(write(f"{name} = ['{value}']"))
@@ -202,11 +204,11 @@ def test_good_role_paths(path: str) -> None:
     assert load(environment={}, role_path=path).role_path == path
 
 
-@pytest.mark.parametrize("value", ["x", "x" * 1225, "with space", "ümlaut"])
+@pytest.mark.parametrize("value", ["?", "q" * 1225, "with space", "\u00fcmlaut"])
 def test_a_bad_external_id_is_refused_and_not_repeated(value: str) -> None:
     message = refused(external_id=value)
     assert "an external id has 2 to 1,224 characters" in message
-    assert value not in message.replace("external", "") or len(value) == 1
+    assert value not in message
 
 
 @pytest.mark.parametrize(

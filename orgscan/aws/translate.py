@@ -149,9 +149,11 @@ def malformed(action: str, what: str) -> Malformed:
 
 def _from_answer(answer: Mapping[str, Any], action: str, *, own_credentials: bool) -> CallError:
     error = answer.get("Error", {})
-    code = str(error.get("Code", "")) or "Unknown"
     metadata = answer.get("ResponseMetadata", {})
     status = metadata.get("HTTPStatusCode", 0)
+    code = str(error.get("Code", ""))
+    if not code or code == str(status):
+        code = f"HTTP{status}"  # a load balancer's page, say, instead of the service's answer
     kind = _kind(code, status, own_credentials=own_credentials)
     request_id = str(metadata.get("RequestId", ""))
     message = _brief(str(error.get("Message", ""))) or code
@@ -179,6 +181,8 @@ def _kind(code: str, status: int, *, own_credentials: bool) -> type[CallError]:
 
 def _brief(message: str) -> str:
     """One line without console links and authorization ids, so that like reasons group."""
+    if message.lstrip().startswith("<"):
+        return ""  # a page for browsers
     message = re.sub(r"https?://\S+", "", message)
     message = re.sub(
         r"(?i)(encoded )?authorization (failure )?(message|id)\s*[:=]\s*\S+", "", message

@@ -34,7 +34,8 @@ def collect(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]], output: 
         if not received:
             raise
         typer.echo(
-            f"orgscan: interrupted; what was read is kept, `orgscan report {output}` shows it",
+            f"orgscan: interrupted; what was read is kept: `orgscan scan --resume {output}` goes "
+            f"on, `orgscan report {output}` shows it",
             err=True,
         )
         raise typer.Exit(128 + received[0]) from None

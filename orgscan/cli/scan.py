@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -32,14 +34,33 @@ def scan(
     endpoint_url: str | None = typer.Option(
         None, help="Another endpoint than AWS's own, for all services."
     ),
+    resume: Path | None = typer.Option(
+        None, metavar="RUN", help="Go on with this interrupted run; nothing complete is read again."
+    ),
+    retry_gaps: bool = typer.Option(
+        False, "--retry-gaps", help="With --resume, also read the gaps of a finished run again."
+    ),
     quiet: bool = typer.Option(False, "--quiet", help="No progress."),
     log_format: str = LogFormat,
 ) -> None:
     """Read every account of the organization, judge it and write the reports."""
     from orgscan import settings as settings_module
 
+    check_log_format(log_format)
+    if resume is not None and output is not None:
+        message = "--output and --resume exclude each other: a resumed run stays where it is"
+        raise typer.BadParameter(message)
+    if retry_gaps and resume is None:
+        message = "--retry-gaps goes with --resume RUN"
+        raise typer.BadParameter(message)
+    stored = None
+    if resume is not None:
+        from orgscan import pipeline
+
+        stored = pipeline.stored_settings(resume)
     settings = settings_module.load(
         config,
+        stored=stored,
         role_name=role_name,
         external_id=external_id,
         profile=profile,
@@ -54,11 +75,21 @@ def scan(
     from orgscan.cli import running
     from orgscan.models import Clock
 
-    check_log_format(log_format)
     clock = Clock()
-    directory = output or pipeline.default_output(clock)
+    directory = resume or output or pipeline.default_output(clock)
     with running.observer(quiet=quiet, log_format=log_format) as observer:
-        work = partial(pipeline.collect, settings, directory, clock=clock, observer=observer)
+        work: Callable[..., Coroutine[Any, Any, None]] = partial(
+            pipeline.collect, settings, directory, clock=clock, observer=observer
+        )
+        if resume is not None:
+            work = partial(
+                pipeline.resume,
+                settings,
+                directory,
+                retry_gaps=retry_gaps,
+                clock=clock,
+                observer=observer,
+            )
         running.collect(lambda stop: work(stop=stop), directory)
         with running.rendering(directory):
             pipeline.render(directory, clock=clock, observer=observer)

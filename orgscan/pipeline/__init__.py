@@ -10,7 +10,7 @@ from orgscan.pipeline.demo import collect_demo
 from orgscan.pipeline.policy import audit_role_policy, caller_policy, declared_actions
 from orgscan.pipeline.render import render
 from orgscan.pipeline.run import Run
-from orgscan.pipeline.scan import collect, default_output, scan
+from orgscan.pipeline.scan import collect, default_output, resume, scan, stored_settings
 
 __all__ = [
     "CatalogueEntry",
@@ -24,5 +24,7 @@ __all__ = [
     "declared_actions",
     "default_output",
     "render",
+    "resume",
     "scan",
+    "stored_settings",
 ]

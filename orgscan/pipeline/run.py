@@ -65,8 +65,8 @@ class Run:
     @property
     def workbook(self) -> Path:
         """The Excel workbook."""
-        (name,) = (name for name in self.manifest["files"] if name.endswith(".xlsx"))
-        return self.path / name
+        names: list[str] = [name for name in self.manifest["files"] if name.endswith(".xlsx")]
+        return self.path / names[0]
 
     @property
     def gaps(self) -> pd.DataFrame:

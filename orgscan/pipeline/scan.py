@@ -22,14 +22,14 @@ from orgscan.errors import (
     UsageError,
 )
 from orgscan.evidence import EvidenceStore
-from orgscan.models import RunInfo
+from orgscan.models import Coverage, Outcome, RunInfo
 from orgscan.pipeline.account import AccountReader
 from orgscan.pipeline.render import render
 from orgscan.pipeline.run import Run
 from orgscan.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -38,6 +38,17 @@ if TYPE_CHECKING:
 
 DRAIN_SECONDS = 20.0
 """How long accounts in flight may take to end once a stop was asked for."""
+
+_FIXED = (
+    "role_name",
+    "role_path",
+    "include_ous",
+    "accounts",
+    "exclude_accounts",
+    "account_tags",
+    "thresholds",
+)
+"""Settings a resumed run must share with its beginning."""
 
 _BATCH = 20
 """Accounts entered into the store at a time: one page of the Organizations API."""
@@ -101,6 +112,71 @@ async def collect(
         raise
 
 
+async def resume(
+    settings: Settings,
+    run: Path,
+    *,
+    retry_gaps: bool = False,
+    clock: Clock,
+    observer: Observer,
+    stop: asyncio.Event | None = None,
+    credentials: Credentials | None = None,
+) -> None:
+    """Go on with an interrupted run; with ``retry_gaps`` also read a finished run's gaps again.
+
+    The organization is enumerated anew and what has moved since is noted. What is COMPLETE is
+    never read again; a second attempt replaces a first one only if it brought no less.
+
+    Raises as :func:`collect` does, and :class:`orgscan.errors.UsageError` where ``settings``
+    or the caller's organization are not those the run began with.
+    """
+    with EvidenceStore.resume(run / rundir.EVIDENCE) as store:
+        info = store.info
+        _must_match(settings, info)
+        earlier = _Earlier.of(store)
+        if info.enumerated and not earlier.unread and not retry_gaps:
+            gaps = len(earlier.gaps)
+            message = f"{run}: is finished; add --retry-gaps to read its {gaps} gaps again"
+            raise UsageError(message)
+        async with Aws(settings, clock, credentials) as aws:
+            observer.phase("Asking AWS who we are")
+            caller, described = await _preflight(aws, settings)
+            if described != info.organization:
+                message = (
+                    f"{run}: is a run of organization {info.organization.id}, but the caller "
+                    f"belongs to {described.id}; use credentials of the former"
+                )
+                raise UsageError(message)
+            rundir.retract_manifest(run)
+            info = replace(info, caller=caller, enumerated=False, finished_at=None)
+            collection = _Collection(settings, clock, observer, aws, store, info, earlier)
+            await collection.run(stop or asyncio.Event())
+
+
+def stored_settings(run: Path) -> dict[str, Any]:
+    """The settings a run began with; the external id is never among them.
+
+    Raises as :meth:`orgscan.evidence.EvidenceStore.read` does.
+    """
+    with EvidenceStore.read(run / rundir.EVIDENCE) as store:
+        return dict(store.info.settings)
+
+
+def _must_match(settings: Settings, info: RunInfo) -> None:
+    """Refuse to mix two scopes or two roles in one run."""
+    now = settings.model_dump(mode="json")
+    for name in _FIXED:
+        if now[name] != info.settings.get(name):
+            message = (
+                f"the run began with {name} = {info.settings.get(name)!r}, not {now[name]!r}; "
+                "resume it without that setting, or start a new run"
+            )
+            raise UsageError(message)
+    if info.external_id_used and settings.external_id is None:
+        message = "the run used an external id, which is never stored; give --external-id again"
+        raise UsageError(message)
+
+
 async def _preflight(aws: Aws, settings: Settings) -> tuple[Caller, Organization]:
     """The first calls; what fails here is the user's to put right, and nothing is lost."""
     where = settings.endpoint_url or "AWS"
@@ -140,7 +216,40 @@ def _new_run(settings: Settings, caller: Caller, described: Organization, now: d
             "exclude_accounts": list(settings.exclude_accounts),
         },
         thresholds=settings.thresholds.model_dump(),
+        settings=settings.model_dump(mode="json", exclude={"external_id"}),
+        external_id_used=settings.external_id is not None,
     )
+
+
+@dataclass(frozen=True)
+class _Earlier:
+    """What an earlier process left: accounts known, done, with gaps."""
+
+    accounts: dict[str, Account] = field(default_factory=dict)
+    done: frozenset[str] = frozenset()
+    gaps: dict[str, int] = field(default_factory=dict)
+    """Usable kinds of evidence of each account with a gap."""
+    in_scope: int = 0
+
+    @classmethod
+    def of(cls, store: EvidenceStore) -> _Earlier:
+        accounts, done, gaps, in_scope = {}, set(), {}, 0
+        settled = store.finished()
+        for reading in store:
+            account_id, outcome = reading.account.account_id, reading.outcome
+            accounts[account_id] = reading.account
+            if account_id not in settled:
+                continue
+            in_scope += outcome.coverage.in_scope
+            if outcome.coverage.is_gap:
+                gaps[account_id] = outcome.usable_kinds
+            else:
+                done.add(account_id)
+        return cls(accounts, frozenset(done), gaps, in_scope)
+
+    @property
+    def unread(self) -> int:
+        return len(self.accounts) - len(self.done) - len(self.gaps)
 
 
 @dataclass
@@ -153,6 +262,9 @@ class _Collection:
     aws: Aws
     store: EvidenceStore
     info: RunInfo
+    earlier: _Earlier = field(default_factory=_Earlier)
+    found: dict[str, Account] = field(default_factory=dict)
+    """Accounts this process enumerated; kept only to check a scope or to tell drift."""
     in_scope: int = 0
     broken: CallerBroken | None = None
     writer: ThreadPoolExecutor = field(
@@ -180,9 +292,11 @@ class _Collection:
             )
         finally:
             await asyncio.to_thread(self.writer.shutdown)
-            notes = [*enumeration.notes]
+            notes = [*enumeration.notes, *self._drift()]
             if self.broken is not None:
-                notes.append(f"The run stopped early: {self.broken}.")
+                notes.append(
+                    f"The run stopped early: {self.broken}. `orgscan scan --resume` goes on."
+                )
             self.info = replace(self.info, notes=tuple(notes), finished_at=self.clock.now())
             self.store.update(self.info)
         self._conclude(whole=whole)
@@ -196,7 +310,7 @@ class _Collection:
         if self.broken is None and not whole:
             message = f"interrupted; {kept}"
             raise RunInterrupted(message)
-        if not self.in_scope:
+        if not self.in_scope + self.earlier.in_scope:
             message = "no account in scope: nothing was audited; check the settings' scope"
             raise RunError(message)
 
@@ -258,10 +372,11 @@ class _Collection:
                         self.observer.enumerated(enumeration.total, complete=False)
                         batch = []
             await self._enter(batch, held if scope else queue)
-            if problem := scope.unknown(enumeration, held):
+            if problem := scope.unknown(enumeration, list(self.found.values())):
                 raise UsageError(problem)
             for account in held:
                 queue.put_nowait(account)
+            await self._settle_departed()
             self.info = replace(self.info, enumerated=True, notes=tuple(enumeration.notes))
             await self._write(self.store.update, self.info)
             self.observer.enumerated(enumeration.total, complete=True)
@@ -272,8 +387,12 @@ class _Collection:
         self, batch: list[Account], target: list[Account] | asyncio.Queue[Account | None]
     ) -> None:
         """From here on the accounts are in the coverage, whatever happens."""
-        await self._write(self.store.add_accounts, batch)
-        for account in batch:
+        # An account that is done keeps the name and state it was read under.
+        new = [account for account in batch if account.account_id not in self.earlier.done]
+        await self._write(self.store.add_accounts, new)
+        if self.earlier.accounts or isinstance(target, list):
+            self.found |= {account.account_id: account for account in batch}
+        for account in new:
             if isinstance(target, list):
                 target.append(account)
             else:
@@ -287,9 +406,42 @@ class _Collection:
             self.broken = self.broken or error
             stop.set()
             return
-        await self._write(self.store.keep, outcome)
+        account_id = account.account_id
+        if outcome.usable_kinds < self.earlier.gaps.get(account_id, 0):
+            await self._write(self.store.count_attempt, account_id)
+        else:
+            await self._write(self.store.keep, outcome)
         self.in_scope += outcome.coverage.in_scope
         self.observer.settled(outcome)
+
+    async def _settle_departed(self) -> None:
+        """Give accounts that left before they were read an end state: there is nothing to ask."""
+        left = self.earlier.accounts.keys() - self.found.keys()
+        for account_id in sorted(left - self.earlier.done - self.earlier.gaps.keys()):
+            reason = "no longer in the organization when the run was resumed"
+            departed = Outcome(account_id=account_id, coverage=Coverage.NOT_ACTIVE, reason=reason)
+            await self._write(self.store.keep, departed)
+
+    def _drift(self) -> Iterator[str]:
+        """What moved between the beginning of the run and its continuation."""
+        if not self.earlier.accounts or not self.info.enumerated:
+            return
+        before, now = self.earlier.accounts, self.found
+        changed = {
+            account_id
+            for account_id in before.keys() & now.keys()
+            if before[account_id].state != now[account_id].state
+        }
+        for what, account_ids in (
+            ("joined the organization", now.keys() - before.keys()),
+            ("left the organization", before.keys() - now.keys()),
+            ("changed state", changed),
+        ):
+            if account_ids:
+                yield (
+                    f"Between the beginning of the run and its continuation, {what}: "
+                    f"{', '.join(sorted(account_ids))}."
+                )
 
     async def _write(self, work: Callable[[Any], None], argument: object) -> None:
         # A transaction under way is finished even if this task is cancelled.

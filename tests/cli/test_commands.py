@@ -254,8 +254,7 @@ def test_a_reader_that_goes_away_causes_no_traceback(
     orgscan: Command, environment: dict[str, str]
 ) -> None:
     finished = subprocess.run(
-        f"{sys.executable} -m orgscan controls list | head -n 1",
-        shell=True,  # noqa: S602 - the pipe is the point
+        ["sh", "-c", f"{sys.executable} -m orgscan controls list | head -n 1"],
         env=environment,
         cwd=orgscan.work,
         capture_output=True,

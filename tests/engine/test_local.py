@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -11,9 +12,7 @@ from hypothesis import strategies as st
 from orgscan import engine
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
-
-NOTHING = 0.0
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 
 
 @pytest.fixture
@@ -21,11 +20,22 @@ def stop() -> asyncio.Event:
     return asyncio.Event()
 
 
-@pytest.fixture(autouse=True)
-async def no_task_is_left() -> AsyncGenerator[None]:
+async def run(
+    items: AsyncGenerator[int],
+    work: Callable[[int], Coroutine[Any, Any, None]],
+    *,
+    concurrency: int,
+    stop: asyncio.Event,
+    drain_seconds: float = 10.0,
+) -> bool:
+    """The engine, held to leaving no task behind, however it ends."""
     before = asyncio.all_tasks()
-    yield
-    assert asyncio.all_tasks() <= before
+    try:
+        return await engine.run(
+            items, work, concurrency=concurrency, stop=stop, drain_seconds=drain_seconds
+        )
+    finally:
+        assert asyncio.all_tasks() <= before
 
 
 class Source:
@@ -56,13 +66,13 @@ async def test_every_item_is_worked_once(stop: asyncio.Event) -> None:
         worked.append(item)
 
     source = Source(range(100))
-    assert await engine.run(source(), work, concurrency=7, stop=stop, drain_seconds=NOTHING)
+    assert await run(source(), work, concurrency=7, stop=stop)
     assert sorted(worked) == list(range(100))
     assert source.closed
 
 
 @given(rounds=st.lists(st.integers(0, 5), max_size=30), concurrency=st.integers(1, 8))
-def test_never_more_in_flight_than_allowed_and_never_less_than_possible(
+async def test_never_more_in_flight_than_allowed_and_never_less_than_possible(
     rounds: list[int], concurrency: int
 ) -> None:
     flying, most = 0, 0
@@ -71,20 +81,16 @@ def test_never_more_in_flight_than_allowed_and_never_less_than_possible(
         nonlocal flying, most
         flying += 1
         most = max(most, flying)
-        for _ in range(rounds[item] + 3):
+        for _ in range(rounds[item] + 10):
             await asyncio.sleep(0)
         flying -= 1
 
-    async def scenario() -> bool:
-        return await engine.run(
-            Source(range(len(rounds)))(),
-            work,
-            concurrency=concurrency,
-            stop=asyncio.Event(),
-            drain_seconds=NOTHING,
-        )
-
-    assert asyncio.run(scenario())
+    assert await run(
+        Source(range(len(rounds)))(),
+        work,
+        concurrency=concurrency,
+        stop=asyncio.Event(),
+    )
     assert most == min(concurrency, len(rounds))
 
 
@@ -92,7 +98,7 @@ async def test_no_items_are_whole(stop: asyncio.Event) -> None:
     async def work(_item: int) -> None:
         pytest.fail("there is nothing to do")
 
-    assert await engine.run(Source(())(), work, concurrency=1, stop=stop, drain_seconds=NOTHING)
+    assert await run(Source(())(), work, concurrency=1, stop=stop)
 
 
 async def test_work_begins_before_the_items_are_known(stop: asyncio.Event) -> None:
@@ -105,7 +111,7 @@ async def test_work_begins_before_the_items_are_known(stop: asyncio.Event) -> No
     async def work(_item: int) -> None:
         begun.set()
 
-    assert await engine.run(items(), work, concurrency=1, stop=stop, drain_seconds=NOTHING)
+    assert await run(items(), work, concurrency=1, stop=stop)
 
 
 async def test_items_are_not_read_further_ahead_than_they_are_worked(stop: asyncio.Event) -> None:
@@ -117,7 +123,7 @@ async def test_items_are_not_read_further_ahead_than_they_are_worked(stop: async
             stop.set()
         await asyncio.sleep(0)
 
-    await engine.run(source(), work, concurrency=3, stop=stop, drain_seconds=10)
+    await run(source(), work, concurrency=3, stop=stop)
     assert len(source.given) <= 5
 
 
@@ -137,8 +143,9 @@ async def test_the_first_failure_of_work_cancels_the_rest_and_is_raised_alone(
 
     source = Source(range(10))
     with pytest.raises(LookupError, match="2"):
-        await engine.run(source(), work, concurrency=3, stop=stop, drain_seconds=NOTHING)
-    assert cancelled == [0, 1]
+        await run(source(), work, concurrency=3, stop=stop)
+    assert {0, 1} <= set(cancelled)
+    assert 2 not in cancelled
     assert source.closed
 
 
@@ -147,9 +154,7 @@ async def test_of_several_failures_one_is_raised(stop: asyncio.Event) -> None:
         raise LookupError(item)
 
     with pytest.raises(LookupError):
-        await engine.run(
-            Source(range(5))(), work, concurrency=5, stop=stop, drain_seconds=NOTHING
-        )
+        await run(Source(range(5))(), work, concurrency=5, stop=stop)
 
 
 async def test_failures_while_being_cancelled_are_not_lost_in_the_loop(
@@ -164,9 +169,9 @@ async def test_failures_while_being_cancelled_are_not_lost_in_the_loop(
         finally:
             raise LookupError(item)
 
-    stop.set()
     asyncio.get_running_loop().call_soon(stop.set)
-    await engine.run(Source(range(2))(), work, concurrency=2, stop=stop, drain_seconds=NOTHING)
+    await run(Source(range(2))(), work, concurrency=2, stop=stop)
+    gc.collect()
     await asyncio.sleep(0)
     assert told == []
 
@@ -183,7 +188,7 @@ async def test_a_failure_of_the_items_cancels_the_work_and_is_raised(stop: async
 
     source = Source(range(2), error=LookupError("the list broke"))
     with pytest.raises(LookupError, match="the list broke"):
-        await engine.run(source(), work, concurrency=5, stop=stop, drain_seconds=NOTHING)
+        await run(source(), work, concurrency=5, stop=stop)
     assert cancelled.is_set()
 
 
@@ -199,7 +204,7 @@ async def test_a_stop_drains_what_is_in_flight_and_admits_nothing_more(
         ended.append(item)
 
     source = Source(range(100))
-    whole = await engine.run(source(), work, concurrency=3, stop=stop, drain_seconds=10)
+    whole = await run(source(), work, concurrency=3, stop=stop)
     assert whole is False
     assert 1 <= len(ended) <= 3
     assert source.closed
@@ -210,9 +215,7 @@ async def test_a_stop_before_the_start_admits_nothing(stop: asyncio.Event) -> No
         pytest.fail("nothing may be admitted")
 
     stop.set()
-    whole = await engine.run(
-        Source(range(9))(), work, concurrency=3, stop=stop, drain_seconds=NOTHING
-    )
+    whole = await run(Source(range(9))(), work, concurrency=3, stop=stop)
     assert whole is False
 
 
@@ -225,7 +228,7 @@ async def test_a_stop_while_the_items_are_awaited_ends_the_run(stop: asyncio.Eve
     async def work(_item: int) -> None:
         pytest.fail("no item came")
 
-    assert not await engine.run(items(), work, concurrency=1, stop=stop, drain_seconds=10)
+    assert not await run(items(), work, concurrency=1, stop=stop)
 
 
 async def test_a_stop_after_the_last_item_still_lets_the_work_be_whole(
@@ -237,7 +240,7 @@ async def test_a_stop_after_the_last_item_still_lets_the_work_be_whole(
         stop.set()
         await asyncio.sleep(0)
 
-    assert await engine.run(Source([1])(), work, concurrency=2, stop=stop, drain_seconds=10)
+    assert await run(Source([1])(), work, concurrency=2, stop=stop)
 
 
 async def test_what_does_not_end_in_time_is_cancelled(stop: asyncio.Event) -> None:
@@ -251,9 +254,7 @@ async def test_what_does_not_end_in_time_is_cancelled(stop: asyncio.Event) -> No
             cancelled.append(item)
             raise
 
-    whole = await engine.run(
-        Source(range(9))(), work, concurrency=2, stop=stop, drain_seconds=0.001
-    )
+    whole = await run(Source(range(9))(), work, concurrency=2, stop=stop, drain_seconds=0.001)
     assert whole is False
     assert cancelled[0] == 0
 
@@ -266,7 +267,7 @@ async def test_a_failure_while_draining_is_raised(stop: asyncio.Event) -> None:
         raise LookupError(item)
 
     with pytest.raises(LookupError):
-        await engine.run(Source(range(9))(), work, concurrency=1, stop=stop, drain_seconds=10)
+        await run(Source(range(9))(), work, concurrency=1, stop=stop)
 
 
 async def test_being_cancelled_cancels_the_work(stop: asyncio.Event) -> None:
@@ -279,11 +280,9 @@ async def test_being_cancelled_cancels_the_work(stop: asyncio.Event) -> None:
         finally:
             cancelled.set()
 
-    run = asyncio.create_task(
-        engine.run(Source(range(9))(), work, concurrency=1, stop=stop, drain_seconds=10)
-    )
+    task = asyncio.create_task(run(Source(range(9))(), work, concurrency=1, stop=stop))
     await begun.wait()
-    run.cancel()
+    task.cancel()
     with suppress(asyncio.CancelledError):
-        await run
+        await task
     assert cancelled.is_set()

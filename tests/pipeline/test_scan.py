@@ -12,12 +12,13 @@ import openpyxl
 import pyarrow.parquet as pq
 import pytest
 
+import orgscan
 from orgscan import pipeline
 from orgscan.errors import ExitCode, RunError, RunInterrupted, UsageError
 from orgscan.evidence import EvidenceStore
 from orgscan.models import Clock, Coverage, Observer, Outcome, Severity
 from orgscan.schema import TABLES
-from orgscan.simulator import WORLDS, Fault
+from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator
 from orgscan.simulator.faults import Error
 
 if TYPE_CHECKING:
@@ -299,11 +300,8 @@ async def test_an_account_list_cut_short_fails_the_run(scan: Callable[..., Any])
 
 
 async def test_the_public_face_scans_and_opens(
-    collect: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import orgscan  # noqa: PLC0415
-    from orgscan.simulator import AUDIT_ROLE, Simulator  # noqa: PLC0415
-
     async with Simulator(WORLDS["small"]()) as simulator:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", simulator.credentials.access_key_id)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", simulator.credentials.secret_access_key)

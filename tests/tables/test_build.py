@@ -276,3 +276,9 @@ def test_generated_at_missing_makes_the_report_unusable() -> None:
     tables = one(report=[root(), row()], generated=None)
     assert not tables.facts["has_report"].any()
     assert GENERATED not in tables.accounts["report_generated_at"].tolist()
+
+
+def test_a_user_known_by_its_keys_alone_exists() -> None:
+    tables = one(users=[], keys=[key("AKIA1", OLD)])
+    assert tables.credentials.set_index("user")["source"]["alice"] == "live_only"
+    assert tables.accounts[["users", "access_keys"]].to_numpy().tolist() == [[1, 1]]

@@ -153,3 +153,15 @@ def test_ages_are_exact_durations() -> None:
 def test_a_key_listed_twice_is_one_key() -> None:
     table = merged({}, [key("AKIA1", OLD), key("AKIA1", OLD)])
     assert table["access_key_id"].tolist() == ["AKIA1"]
+
+
+def test_a_key_that_may_be_in_no_slot_gets_no_last_use_even_where_the_slots_agree() -> None:
+    table = merged(pair(A, A, (USED, USED)), listed(A, A, A))
+    assert table["match"].tolist() == ["ambiguous"] * 3
+    assert table["idle_days"].isna().all()
+
+
+def test_a_key_created_in_the_second_of_the_report_has_no_known_use() -> None:
+    table = merged({}, [key("AKIA1", GENERATED)])
+    assert table["age_days"].notna().all()
+    assert table["idle_days"].isna().all()

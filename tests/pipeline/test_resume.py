@@ -1,0 +1,258 @@
+"""A run that was stopped goes on, and ends as if it had never been."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from orgscan import pipeline, settings
+from orgscan.errors import ExitCode, RunInterrupted, UsageError
+from orgscan.models import Clock, Credentials, Observer, Outcome
+from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator
+from orgscan.simulator.faults import Error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from orgscan.simulator import World
+
+OWN_TIMES = {
+    "attempts", "started_at", "duration_seconds", "evidence_sha256", "as_of", "age_days",
+    "idle_days", "first_seen_at", "report_generated_at", "reason",
+}  # fmt: skip
+
+
+class StopAfter(Observer):
+    """Asks for a stop once so many accounts are settled."""
+
+    def __init__(self, accounts: int) -> None:
+        self.stop = asyncio.Event()
+        self._left = accounts
+
+    def settled(self, outcome: Outcome) -> None:  # noqa: ARG002 - the count is enough
+        self._left -= 1
+        if self._left == 0:
+            self.stop.set()
+
+
+async def resume(simulator: Simulator, run: Path, **options: Any) -> None:
+    keys = simulator.credentials
+    retry_gaps = options.pop("retry_gaps", False)
+    await pipeline.resume(
+        settings.load(
+            environment={},
+            stored=pipeline.stored_settings(run),
+            endpoint_url=simulator.endpoint_url,
+            **options,
+        ),
+        run,
+        retry_gaps=retry_gaps,
+        clock=Clock(),
+        observer=Observer(),
+        credentials=Credentials(keys.access_key_id, keys.secret_access_key, ""),
+    )
+
+
+def finish(run: Path) -> pipeline.Run:
+    pipeline.render(run, clock=Clock(), observer=Observer())
+    return pipeline.Run(run)
+
+
+def assert_same_tables(one: pipeline.Run, other: pipeline.Run) -> None:
+    for name in ("accounts", "credentials", "access_keys", "findings"):
+        left, right = getattr(one, name), getattr(other, name)
+        kept = [column for column in left.columns if column not in OWN_TIMES]
+        pd.testing.assert_frame_equal(left[kept], right[kept])
+
+
+@pytest.mark.parametrize("stop_after", [1, 7, 19])
+async def test_a_resumed_run_equals_an_undisturbed_one(
+    collect: Callable[..., Any], tmp_path: Path, stop_after: int
+) -> None:
+    world = WORLDS["demo"]()
+    async with collect(world, tmp_path / "whole"):
+        pass
+    observer = StopAfter(stop_after)
+    with suppress(RunInterrupted):
+        async with collect(
+            world, tmp_path / "cut", stop=observer.stop, observer=observer, concurrency=2
+        ):
+            pass
+    async with Simulator(world) as simulator:
+        await resume(simulator, tmp_path / "cut")
+
+    assert_same_tables(finish(tmp_path / "whole"), finish(tmp_path / "cut"))
+
+
+async def test_what_is_complete_is_never_read_again(
+    collect: Callable[..., Any], tmp_path: Path
+) -> None:
+    world = WORLDS["uniform"](accounts=30, users=3)
+    observer = StopAfter(10)
+    with pytest.raises(RunInterrupted):
+        async with collect(
+            world, tmp_path / "run", stop=observer.stop, observer=observer, concurrency=2
+        ):
+            pass
+    before = finish(tmp_path / "run").accounts.query("coverage == 'COMPLETE'")["account_id"]
+    async with Simulator(world) as simulator:
+        await resume(simulator, tmp_path / "run")
+        asked = {call.account for call in simulator.calls if call.service == "iam"}
+
+    assert len(before) >= 10
+    assert not asked & set(before)
+    run = finish(tmp_path / "run")
+    assert set(run.accounts["coverage"]) == {"COMPLETE"}
+    assert set(run.accounts["attempts"]) == {1}
+    assert run.exit_code() == ExitCode.OK
+
+
+async def test_gaps_are_read_again_and_better_answers_replace_worse(
+    collect: Callable[..., Any], tmp_path: Path
+) -> None:
+    world = WORLDS["uniform"](accounts=6, users=2)
+    chosen = world.accounts[2].id
+    denied = Fault(effect=Error("AccessDenied", 403), action="AssumeRole", account=chosen)
+    async with collect(world, tmp_path / "run", faults=[denied]):
+        pass
+    assert finish(tmp_path / "run").exit_code() == ExitCode.COVERAGE_GAPS
+    async with Simulator(world) as simulator:
+        with pytest.raises(UsageError, match="--retry-gaps"):
+            await resume(simulator, tmp_path / "run")
+        await resume(simulator, tmp_path / "run", retry_gaps=True)
+        asked = {call.account for call in simulator.calls if call.service == "iam"}
+
+    run = finish(tmp_path / "run")
+    assert asked == {chosen}
+    assert run.exit_code() == ExitCode.OK
+    assert run.accounts.set_index("account_id")["attempts"][chosen] == 2
+
+
+async def test_a_second_attempt_that_brings_less_changes_nothing(
+    collect: Callable[..., Any], tmp_path: Path
+) -> None:
+    world = WORLDS["uniform"](accounts=4, users=2)
+    chosen = world.accounts[2].id
+    partial = Fault(effect=Error("AccessDenied", 403), action="ListUsers", account=chosen)
+    async with collect(world, tmp_path / "run", faults=[partial]):
+        pass
+    before = finish(tmp_path / "run")
+    denied = Fault(effect=Error("AccessDenied", 403), action="AssumeRole", account=chosen)
+    async with Simulator(world, faults=[denied]) as simulator:
+        await resume(simulator, tmp_path / "run", retry_gaps=True)
+
+    after = finish(tmp_path / "run")
+    assert after.accounts.set_index("account_id")["coverage"][chosen] == "PARTIAL"
+    assert after.accounts.set_index("account_id")["attempts"][chosen] == 2
+    assert_same_tables(before, after)
+
+
+async def test_accounts_that_joined_left_or_changed_state_are_told(
+    collect: Callable[..., Any], tmp_path: Path
+) -> None:
+    world = WORLDS["uniform"](accounts=30, users=1)
+    observer = StopAfter(5)
+    with pytest.raises(RunInterrupted):
+        async with collect(
+            world, tmp_path / "run", stop=observer.stop, observer=observer, concurrency=1
+        ):
+            pass
+    read = set(finish(tmp_path / "run").accounts.query("coverage == 'COMPLETE'")["account_id"])
+    unread = [account for account in world.accounts if account.id not in read]
+    left, closed = unread[-1], unread[-2]
+    joined = replace(left, id="999999999999", name="joined")
+    kept = [item for item in world.accounts if item.id != left.id]
+    moved: World = replace(world, accounts=(*kept, joined))
+    async with Simulator(moved) as simulator:
+        simulator.cloud.states[closed.id] = "SUSPENDED"
+        await resume(simulator, tmp_path / "run")
+
+    run = finish(tmp_path / "run")
+    coverage = run.accounts.set_index("account_id")["coverage"]
+    notes = " ".join(run.manifest["notes"])
+    assert Counter(run.accounts["account_id"]).most_common(1)[0][1] == 1
+    assert coverage["999999999999"] == "COMPLETE"
+    assert coverage[left.id] == "NOT_ACTIVE"
+    assert coverage[closed.id] == "NOT_ACTIVE"
+    assert "joined the organization: 999999999999" in notes
+    assert f"left the organization: {left.id}" in notes
+    assert f"changed state: {closed.id}" in notes
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"role_name": "Another"}, "role_name"),
+        ({"accounts": ("999999999999",)}, "accounts"),
+        ({"exclude_accounts": ("999999999999",)}, "exclude_accounts"),
+        ({"include_ous": ("Root/Security",)}, "include_ous"),
+        ({"thresholds": {"access_key_max_age_days": 1}}, "thresholds"),
+    ],
+)
+async def test_another_scope_is_refused(
+    collect: Callable[..., Any], tmp_path: Path, options: dict[str, Any], words: str
+) -> None:
+    async with collect("small", tmp_path / "run") as simulator:
+        with pytest.raises(UsageError, match=words):
+            await resume(simulator, tmp_path / "run", retry_gaps=True, **options)
+
+
+async def test_another_organization_is_refused_and_the_run_left_whole(
+    collect: Callable[..., Any], tmp_path: Path
+) -> None:
+    async with collect("small", tmp_path / "run"):
+        pass
+    before = finish(tmp_path / "run").manifest
+    async with Simulator(WORLDS["small"](seed=7)) as simulator:
+        with pytest.raises(UsageError, match="is a run of organization"):
+            await resume(simulator, tmp_path / "run", retry_gaps=True)
+    assert pipeline.Run(tmp_path / "run").manifest == before
+
+
+async def test_an_external_id_is_asked_for_again(
+    collect: Callable[..., Any], tmp_path: Path
+) -> None:
+    async with collect("small", tmp_path / "run", external_id="somebody") as simulator:
+        with pytest.raises(UsageError, match="--external-id"):
+            await resume(simulator, tmp_path / "run", retry_gaps=True)
+
+
+async def test_expired_caller_credentials_are_survived_by_resuming(
+    collect: Callable[..., Any], tmp_path: Path
+) -> None:
+    world = WORLDS["uniform"](accounts=30, users=2)
+    expired = Fault(effect=Error("ExpiredToken", 403), action="AssumeRole", nth=range(8, 999))
+    async with collect(world, tmp_path / "run", faults=[expired], concurrency=3):
+        pass
+    cut = finish(tmp_path / "run")
+    assert "NOT_ATTEMPTED" in set(cut.accounts["coverage"])
+    async with Simulator(world) as simulator:
+        await resume(simulator, tmp_path / "run")
+    whole = finish(tmp_path / "run")
+
+    assert set(whole.accounts["coverage"]) == {"COMPLETE"}
+    assert not whole.manifest["notes"]
+
+
+async def test_a_run_in_use_is_refused(collect: Callable[..., Any], tmp_path: Path) -> None:
+    refused: list[str] = []
+
+    class Intruder(Observer):
+        def settled(self, outcome: Outcome) -> None:  # noqa: ARG002 - any account will do
+            try:
+                pipeline.stored_settings(tmp_path / "run")
+            except UsageError as error:
+                refused.append(str(error))
+
+    async with collect("small", tmp_path / "run", observer=Intruder()):
+        pass
+    assert len(refused) == 4
+    assert all("in use" in text for text in refused)
+    assert pipeline.stored_settings(tmp_path / "run")["role_name"] == AUDIT_ROLE
