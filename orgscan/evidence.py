@@ -133,7 +133,7 @@ class EvidenceStore:
                 raise UsageError(message) from None
             message = f"{path}: cannot be read ({error})"
             raise IntegrityError(message) from None
-        except (sqlite3.DatabaseError, TypeError) as error:
+        except (sqlite3.DatabaseError, TypeError, ValueError) as error:
             message = f"{path}: is damaged ({error}); restore it from a backup"
             raise IntegrityError(message) from None
         if version > FORMAT:

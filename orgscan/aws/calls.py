@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,6 +22,7 @@ MAX_PAGES = 10_000
 
 _TRANSIENT_TRIES = 6
 _MALFORMED_TRIES = 3
+_BY_TIME = 0
 _THROTTLED_SECONDS = 180.0
 """How long one call keeps trying against throttling: it ends by itself, attempts do not help."""
 _FIRST_DELAY, _LONGEST_DELAY = 0.2, 10.0
@@ -162,25 +164,33 @@ class _Patience:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._began = clock.monotonic()
-        self._tries = 0
+        self._tries: Counter[int] = Counter()
+        """Failures by the number of tries their kind is worth."""
         self.renewed = False
         self.signer: object = None
         """Who signed the last try."""
 
     def after(self, error: CallError) -> float | None:
-        """Seconds to wait before the next try; None when patience is at its end."""
-        self._tries += 1
-        if isinstance(error, Throttled):
+        """Seconds to wait before the next try; None when patience is at its end.
+
+        Kinds of failure are counted apart: a reset after much throttling is the first reset.
+        """
+        worth = _worth(error)
+        self._tries[worth] += 1
+        if worth == _BY_TIME:
             if self._clock.monotonic() - self._began > _THROTTLED_SECONDS:
                 return None
-        elif isinstance(error, Malformed):
-            if error.code != "MalformedAnswer" or self._tries >= _MALFORMED_TRIES:
-                return None
-        elif error.code == "Timeout":
-            if self._tries >= _MALFORMED_TRIES:
-                return None
-        elif self._tries >= _TRANSIENT_TRIES:
+        elif self._tries[worth] >= worth:
             return None
-        ceiling = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** min(self._tries, 10))
+        ceiling = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** min(self._tries.total(), 10))
         # Never nothing at all, or a fast refusal becomes a storm.
         return ceiling * (0.2 + 0.8 * self._clock.jitter())
+
+
+def _worth(error: CallError) -> int:
+    """How many tries an error is worth."""
+    if isinstance(error, Throttled):
+        return _BY_TIME
+    if isinstance(error, Malformed):
+        return _MALFORMED_TRIES if error.code == "MalformedAnswer" else 1
+    return _MALFORMED_TRIES if error.code == "Timeout" else _TRANSIENT_TRIES

@@ -43,6 +43,7 @@ FOREIGN = (
     ExpatError,
     IndexError,
     LookupError,
+    RecursionError,
     TypeError,
     ValueError,
 )

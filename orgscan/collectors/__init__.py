@@ -58,7 +58,10 @@ class Limits:
 async def collect(
     calls: Calls, clock: Clock, limits: Limits
 ) -> tuple[tuple[Evidence, ...], tuple[Gap, ...]]:
-    """Collect every kind of evidence concurrently; what fails becomes a gap with its reason.
+    """Collect every kind of evidence; what fails becomes a gap with its reason.
+
+    Users and keys are listed once the report is there, all else meanwhile: the tables take the
+    listing for the newer of the two, and a user created in between must not look deleted.
 
     Raises only :class:`orgscan.errors.CallerBroken`, because no other account would fare
     better, and :class:`orgscan.errors.IntegrityError` where a renewed session belongs to
@@ -93,6 +96,7 @@ class _Reading:
         self.evidence: list[Evidence] = []
         self.gaps: list[Gap] = []
         self.broken: CallerBroken | IntegrityError | None = None
+        self._report_settled = asyncio.Event()
 
     async def report(self) -> None:
         work = credential_report.collect(
@@ -100,10 +104,14 @@ class _Reading:
         )
         # The collector keeps its own deadline; this one is for calls that hang.
         seconds = self._limits.report_seconds + self._limits.account_seconds
-        await self.plain(Kind.CREDENTIAL_REPORT, work, seconds)
+        try:
+            await self.plain(Kind.CREDENTIAL_REPORT, work, seconds)
+        finally:
+            self._report_settled.set()
 
     async def people(self) -> None:
         """Users, then the keys of each: the one place where a kind needs another."""
+        await self._report_settled.wait()
         names: list[str] | None = None
 
         async def list_users() -> Evidence:

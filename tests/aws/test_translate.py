@@ -186,6 +186,7 @@ class ConnectionKey:
         (KeyError("Error"), Malformed, "MalformedAnswer"),
         (AttributeError("text"), Malformed, "MalformedAnswer"),
         (TypeError("None"), Malformed, "MalformedAnswer"),
+        (RecursionError("nested"), Malformed, "MalformedAnswer"),
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), Malformed, "MalformedAnswer"),
         (boto.NoCredentialsError(), CallerBroken, "NoCredentialsError"),
         (boto.UnauthorizedSSOTokenError(), CallerBroken, "UnauthorizedSSOTokenError"),

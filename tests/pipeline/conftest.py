@@ -95,3 +95,27 @@ def scan(collect: Callable[..., Any], tmp_path: Path) -> Callable[..., Awaitable
         return pipeline.Run(output)
 
     return run
+
+
+@pytest.fixture
+def resume() -> Callable[..., Awaitable[None]]:
+    """Go on with a run against a simulator, with the settings it began with."""
+
+    async def run(simulator: Simulator, directory: Path, **options: Any) -> None:
+        keys = simulator.credentials
+        retry_gaps = options.pop("retry_gaps", False)
+        await pipeline.resume(
+            settings.load(
+                environment={},
+                stored=pipeline.stored_settings(directory),
+                endpoint_url=simulator.endpoint_url,
+                **options,
+            ),
+            directory,
+            retry_gaps=retry_gaps,
+            clock=HurriedClock(),
+            observer=Observer(),
+            credentials=Credentials(keys.access_key_id, keys.secret_access_key, ""),
+        )
+
+    return run

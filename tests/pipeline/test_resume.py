@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from orgscan import pipeline, settings
+from orgscan import pipeline
 from orgscan.errors import ExitCode, RunInterrupted, UsageError
-from orgscan.models import Clock, Credentials, Observer, Outcome
+from orgscan.models import Clock, Observer, Outcome
 from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator
 from orgscan.simulator.faults import Error
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orgscan.simulator import World
+
+Resume = Any
 
 OWN_TIMES = {
     "attempts", "started_at", "duration_seconds", "evidence_sha256", "as_of", "age_days",
@@ -42,24 +44,6 @@ class StopAfter(Observer):
             self.stop.set()
 
 
-async def resume(simulator: Simulator, run: Path, **options: Any) -> None:
-    keys = simulator.credentials
-    retry_gaps = options.pop("retry_gaps", False)
-    await pipeline.resume(
-        settings.load(
-            environment={},
-            stored=pipeline.stored_settings(run),
-            endpoint_url=simulator.endpoint_url,
-            **options,
-        ),
-        run,
-        retry_gaps=retry_gaps,
-        clock=Clock(),
-        observer=Observer(),
-        credentials=Credentials(keys.access_key_id, keys.secret_access_key, ""),
-    )
-
-
 def finish(run: Path) -> pipeline.Run:
     pipeline.render(run, clock=Clock(), observer=Observer())
     return pipeline.Run(run)
@@ -74,7 +58,7 @@ def assert_same_tables(one: pipeline.Run, other: pipeline.Run) -> None:
 
 @pytest.mark.parametrize("stop_after", [1, 7, 19])
 async def test_a_resumed_run_equals_an_undisturbed_one(
-    collect: Callable[..., Any], tmp_path: Path, stop_after: int
+    collect: Callable[..., Any], resume: Resume, tmp_path: Path, stop_after: int
 ) -> None:
     world = WORLDS["demo"]()
     async with collect(world, tmp_path / "whole"):
@@ -92,7 +76,7 @@ async def test_a_resumed_run_equals_an_undisturbed_one(
 
 
 async def test_what_is_complete_is_never_read_again(
-    collect: Callable[..., Any], tmp_path: Path
+    collect: Callable[..., Any], resume: Resume, tmp_path: Path
 ) -> None:
     world = WORLDS["uniform"](accounts=30, users=3)
     observer = StopAfter(10)
@@ -115,7 +99,7 @@ async def test_what_is_complete_is_never_read_again(
 
 
 async def test_gaps_are_read_again_and_better_answers_replace_worse(
-    collect: Callable[..., Any], tmp_path: Path
+    collect: Callable[..., Any], resume: Resume, tmp_path: Path
 ) -> None:
     world = WORLDS["uniform"](accounts=6, users=2)
     chosen = world.accounts[2].id
@@ -136,7 +120,7 @@ async def test_gaps_are_read_again_and_better_answers_replace_worse(
 
 
 async def test_a_second_attempt_that_brings_less_changes_nothing(
-    collect: Callable[..., Any], tmp_path: Path
+    collect: Callable[..., Any], resume: Resume, tmp_path: Path
 ) -> None:
     world = WORLDS["uniform"](accounts=4, users=2)
     chosen = world.accounts[2].id
@@ -155,7 +139,7 @@ async def test_a_second_attempt_that_brings_less_changes_nothing(
 
 
 async def test_accounts_that_joined_left_or_changed_state_are_told(
-    collect: Callable[..., Any], tmp_path: Path
+    collect: Callable[..., Any], resume: Resume, tmp_path: Path
 ) -> None:
     world = WORLDS["uniform"](accounts=30, users=1)
     observer = StopAfter(5)
@@ -197,7 +181,7 @@ async def test_accounts_that_joined_left_or_changed_state_are_told(
     ],
 )
 async def test_another_scope_is_refused(
-    collect: Callable[..., Any], tmp_path: Path, options: dict[str, Any], words: str
+    collect: Callable[..., Any], resume: Resume, tmp_path: Path, options: dict[str, Any], words: str
 ) -> None:
     async with collect("small", tmp_path / "run") as simulator:
         with pytest.raises(UsageError, match=words):
@@ -205,7 +189,7 @@ async def test_another_scope_is_refused(
 
 
 async def test_another_organization_is_refused_and_the_run_left_whole(
-    collect: Callable[..., Any], tmp_path: Path
+    collect: Callable[..., Any], resume: Resume, tmp_path: Path
 ) -> None:
     async with collect("small", tmp_path / "run"):
         pass
@@ -217,7 +201,7 @@ async def test_another_organization_is_refused_and_the_run_left_whole(
 
 
 async def test_an_external_id_is_asked_for_again(
-    collect: Callable[..., Any], tmp_path: Path
+    collect: Callable[..., Any], resume: Resume, tmp_path: Path
 ) -> None:
     async with collect("small", tmp_path / "run", external_id="somebody") as simulator:
         with pytest.raises(UsageError, match="--external-id"):
@@ -225,7 +209,7 @@ async def test_an_external_id_is_asked_for_again(
 
 
 async def test_expired_caller_credentials_are_survived_by_resuming(
-    collect: Callable[..., Any], tmp_path: Path
+    collect: Callable[..., Any], resume: Resume, tmp_path: Path
 ) -> None:
     world = WORLDS["uniform"](accounts=30, users=2)
     expired = Fault(effect=Error("ExpiredToken", 403), action="AssumeRole", nth=range(8, 999))

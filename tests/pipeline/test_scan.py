@@ -188,6 +188,18 @@ async def test_only_declared_actions_are_called_and_only_in_scope(
     assert asked == {chosen}
 
 
+async def test_users_and_keys_are_listed_after_the_report_was_fetched(
+    collect: Callable[..., Any], tmp_path: Path
+) -> None:
+    # A user created between a listing and a later report would look deleted and go unjudged.
+    async with collect("demo", tmp_path / "run") as simulator:
+        calls = simulator.calls
+    fetched = {call.account: call.index for call in calls if call.action == "GetCredentialReport"}
+    listed = {call.account: call.index for call in reversed(calls) if call.action == "ListUsers"}
+    assert len(fetched) > 15
+    assert all(fetched[account] < listed[account] for account in fetched)
+
+
 async def test_no_secret_reaches_a_file(collect: Callable[..., Any], tmp_path: Path) -> None:
     output = tmp_path / "run"
     async with collect("demo", output, external_id="canary-external-id") as simulator:
