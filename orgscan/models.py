@@ -57,6 +57,17 @@ class AccountState(StrEnum):
     """Missing or not known to this version: read like an active account and flagged."""
 
 
+class ReportWord(StrEnum):
+    """What the credential report says in place of a value; three words, three meanings."""
+
+    NOT_APPLICABLE = "N/A"
+    """There is none: no password, no key in the slot, a service without Regions."""
+    NO_INFORMATION = "no_information"
+    """A password exists and was not used since AWS began to count on 2014-10-20."""
+    NOT_SUPPORTED = "not_supported"
+    """The report does not tell; given for root only."""
+
+
 class Coverage(StrEnum):
     """How an account's reading ended; every account of the organization has exactly one."""
 

@@ -279,6 +279,12 @@ class TestWriters:
         assert digest(filled) == before
         assert list(filled.parent.iterdir()) == [filled]
 
+    def test_what_is_kept_is_on_the_disk_and_nobody_else_may_write(self, path: Path) -> None:
+        with EvidenceStore.create(path, INFO) as store:
+            asked = ("synchronous", "journal_mode", "locking_mode", "foreign_keys")
+            found = [store._connection.execute(f"PRAGMA {one}").fetchone()[0] for one in asked]
+        assert found == [2, "wal", "exclusive", 1]
+
 
 def read(path: Path) -> list[Any]:
     with EvidenceStore.read(path) as store:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from base64 import b64encode
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,7 @@ MANAGEMENT = "123456789012"
 """The account moto takes every caller without a session for."""
 
 ROOT_CONTROLS = ["root-access-key", "root-hardware-mfa", "root-mfa", "root-usage"]
+PLACES = {"app": "Workloads/Prod", "data": "Workloads", "empty": "", "closed": ""}
 KEYS = ("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", None)
 TEMPLATE = Path(__file__).parents[1] / "config" / "audit-role.cloudformation.yaml"
 
@@ -46,6 +48,8 @@ class Elsewhere:
     """Account id by name."""
     keys: dict[str, tuple[str, str]] = field(default_factory=dict)
     """User and status by access key id."""
+    seeds: list[bytes] = field(default_factory=list)
+    """What nobody but a virtual MFA device and AWS may know."""
 
     def enter(self, name: str, service: str = "iam") -> Any:
         """A client of a member account, through a role."""
@@ -99,7 +103,7 @@ def _found(world: Elsewhere) -> None:
             ParentId=places[parent], Name=path.rpartition("/")[2]
         )
         places[path] = unit["OrganizationalUnit"]["Id"]
-    for name, path in (("app", "Workloads/Prod"), ("data", "Workloads"), ("empty", "")):
+    for name, path in PLACES.items():
         status = organizations.create_account(AccountName=name, Email=f"{name}@example.com")
         account_id = status["CreateAccountStatus"]["AccountId"]
         if path:
@@ -107,6 +111,7 @@ def _found(world: Elsewhere) -> None:
                 AccountId=account_id, SourceParentId=root, DestinationParentId=places[path]
             )
         world.accounts[name] = account_id
+    organizations.close_account(AccountId=world.accounts["closed"])
 
 
 def _populate(world: Elsewhere) -> None:
@@ -126,6 +131,15 @@ def _populate(world: Elsewhere) -> None:
     world.add_key(app, "bob")
     world.add_key(app, "dev-ops")
     world.enter("data").create_user(UserName="carol")
+    # moto, unlike AWS, gives the seed away whenever devices are listed.
+    device = app.create_virtual_mfa_device(VirtualMFADeviceName="bob")["VirtualMFADevice"]
+    world.seeds.append(device["Base32StringSeed"])
+    app.enable_mfa_device(
+        UserName="bob",
+        SerialNumber=device["SerialNumber"],
+        AuthenticationCode1="123456",
+        AuthenticationCode2="654321",
+    )
     own = world.client("iam")
     own.create_user(UserName="admin")
     world.add_key(own, "admin")
@@ -167,21 +181,20 @@ def test_gaps_are_told_by_exit_code_and_summary(
     done, _output = scanned
     assert done.returncode == ExitCode.COVERAGE_GAPS, done.stderr
     assert "Traceback" not in done.stderr
-    for account_id in elsewhere.accounts.values():
-        assert account_id in done.stdout
+    for name, account_id in elsewhere.accounts.items():
+        assert (account_id in done.stdout) == (name != "closed")
     assert "no <root_account> row" in done.stdout
     assert "Nothing fails" not in done.stdout
 
 
 def test_every_account_is_there_once_and_partial(run: Run, elsewhere: Elsewhere) -> None:
     accounts = run.accounts.set_index("account_id")
-    paths = {
-        MANAGEMENT: "Root",
-        elsewhere.accounts["app"]: "Root/Workloads/Prod",
-        elsewhere.accounts["data"]: "Root/Workloads",
-        elsewhere.accounts["empty"]: "Root",
-    }
-    assert accounts["ou_path"].to_dict() == paths
+    assert accounts.index.is_unique
+    paths = {elsewhere.accounts[name]: f"Root/{path}".rstrip("/") for name, path in PLACES.items()}
+    assert accounts["ou_path"].to_dict() == paths | {MANAGEMENT: "Root"}
+    closed = accounts.loc[elsewhere.accounts["closed"]]
+    assert (closed["state"], closed["coverage"]) == ("SUSPENDED", "NOT_ACTIVE")
+    accounts = accounts.drop(elsewhere.accounts["closed"])
     assert set(accounts["coverage"]) == {"PARTIAL"}
     assert set(accounts["missing"]) == {"credential_report"}
     assert set(accounts["state"]) == {"ACTIVE"}
@@ -200,7 +213,7 @@ def test_the_caller_s_own_account_is_read_as_the_caller(run: Run) -> None:
 def test_nothing_about_root_is_known(run: Run) -> None:
     about_root = run.findings[run.findings["control_id"].isin(ROOT_CONTROLS)]
     assert set(about_root["status"]) == {"UNKNOWN"}
-    assert len(about_root) == len(ROOT_CONTROLS) * len(run.accounts)
+    assert len(about_root) == len(ROOT_CONTROLS) * len(run.gaps)
     assert not run.credentials["is_root"].any()
 
 
@@ -212,6 +225,8 @@ def test_users_are_those_of_their_account(run: Run, elsewhere: Elsewhere) -> Non
         elsewhere.accounts["data"]: ["carol"],
     }
     assert set(run.credentials["source"]) == {"both"}
+    with_mfa = run.credentials[run.credentials["mfa_active"].fillna(value=False)]
+    assert with_mfa["user"].tolist() == ["bob"]
     with_password = run.credentials[run.credentials["password_enabled"].fillna(value=False)]
     assert with_password["user"].tolist() == ["alice"]
 
@@ -250,6 +265,18 @@ def test_what_can_be_judged_is(run: Run, elsewhere: Elsewhere) -> None:
     own = run.findings[run.findings["account_id"] == MANAGEMENT]
     single = own[own["control_id"] == "single-active-access-key"]
     assert single["status"].tolist() == ["FAIL"]
+
+
+def test_no_seed_of_an_mfa_device_is_kept(
+    scanned: tuple[subprocess.CompletedProcess[str], Path], elsewhere: Elsewhere
+) -> None:
+    assert elsewhere.seeds
+    for path in scanned[1].iterdir():
+        content = path.read_bytes()
+        assert b"Base32StringSeed" not in content
+        for seed in elsewhere.seeds:
+            assert seed not in content
+            assert b64encode(seed) not in content
 
 
 @pytest.mark.usefixtures("scanned")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -282,7 +284,11 @@ class TestFiles:
     def test_too_large(self, write: Any) -> None:
         assert "larger than 1 MB" in refused(write("#" * 1_000_001))
 
-    def test_without_end(self, tmp_path: Path) -> None:
-        endless = tmp_path / "endless.toml"
-        endless.symlink_to("/dev/zero")
-        assert "larger than 1 MB" in refused(endless)
+    def test_so_large_that_reading_it_whole_would_hurt(self, write: Any) -> None:
+        file = write("")
+        os.truncate(file, 300_000_000)
+        tracemalloc.start()
+        assert "larger than 1 MB" in refused(file)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 10_000_000

@@ -60,5 +60,6 @@ def _page(entry: CatalogueEntry) -> list[str]:
     ]
     if entry.framework_ids:
         lines += ["", "Ids:"]
-        lines += [f"  {label:<34} {ids}" for label, ids in entry.framework_ids.items()]
+        width = max(map(len, entry.framework_ids))
+        lines += [f"  {label:<{width}}  {ids}" for label, ids in entry.framework_ids.items()]
     return lines

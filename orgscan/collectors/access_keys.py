@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 KIND = Kind.ACCESS_KEYS
 ACTIONS = ("iam:ListAccessKeys",)
+_KEPT = ("AccessKeyId", "Status", "CreateDate")
 _AT_ONCE = 8
 """Users asked about at the same time; the account's pace is the real limit."""
 
@@ -62,4 +63,7 @@ async def _keys_of(calls: Calls, user: str) -> list[dict[str, Any]]:
         )
     ]
     # The name asked for is the name filed under, whatever the answer repeats.
-    return [{**key, "UserName": user} for key in unique(pages, "AccessKeyId", ACTIONS[0])]
+    return [
+        {name: key[name] for name in _KEPT if name in key} | {"UserName": user}
+        for key in unique(pages, "AccessKeyId", ACTIONS[0])
+    ]

@@ -13,7 +13,10 @@ LIST_PAGE = 1_000
 
 
 def document(answer: Any) -> bytes:
-    """Canonical JSON of an answer: sorted keys, ASCII, times in ISO 8601 UTC."""
+    """Canonical JSON of an answer: sorted keys, ASCII, times in ISO 8601 UTC.
+
+    Raises :class:`orgscan.errors.Malformed` for what no answer in use holds.
+    """
     return json.dumps(answer, sort_keys=True, separators=(",", ":"), default=_plain).encode()
 
 
@@ -35,5 +38,5 @@ def unique(pages: list[list[dict[str, Any]]], key: str, action: str) -> list[dic
 def _plain(value: Any) -> str:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
-    message = f"{type(value).__name__} has no place in evidence"
-    raise TypeError(message)
+    text = f"the answer holds {type(value).__name__}, which no evidence has a place for"
+    raise Malformed(text, code="MalformedAnswer", action="iam")

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 KIND = Kind.VIRTUAL_MFA_DEVICES
 ACTIONS = ("iam:ListVirtualMFADevices",)
 
+_KEPT = ("SerialNumber", "EnableDate", "User")
+"""AWS leaves a device's seed out of lists; should an endpoint send it, it is not ours to keep."""
+
 
 async def collect(calls: Calls, clock: Clock) -> Evidence:
     """The assigned virtual devices.
@@ -28,5 +31,8 @@ async def collect(calls: Calls, clock: Clock) -> Evidence:
             MaxItems=LIST_PAGE,
         )
     ]
-    devices = unique(pages, "SerialNumber", ACTIONS[0])
+    devices = [
+        {name: device[name] for name in _KEPT if name in device}
+        for device in unique(pages, "SerialNumber", ACTIONS[0])
+    ]
     return Evidence(kind=KIND, content=document(devices), collected_at=clock.now())

@@ -99,7 +99,7 @@ def _unused(frame: pd.DataFrame, limits: Limits, as_of: np.int64) -> Cases:
             Status.PASS,
             "creation or last use of the key lies after the as-of time; idle time counted as 0",
         ),
-        Case(OTHERWISE, Status.PASS, "the key is in use within the limit"),
+        Case(OTHERWISE, Status.PASS, "the key was idle for less than the limit"),
     )
 
 

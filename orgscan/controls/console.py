@@ -23,12 +23,12 @@ from orgscan.controls.control import (
     truth,
 )
 from orgscan.controls.reported import without_report_row
-from orgscan.models import Kind, Severity, Status
+from orgscan.models import Kind, ReportWord, Severity, Status
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_NEVER_USED = ("no_information", "N/A")
+_NEVER_USED = (ReportWord.NO_INFORMATION, ReportWord.NOT_APPLICABLE)
 
 
 def _password_cases(frame: pd.DataFrame) -> tuple[Case, ...]:
@@ -84,7 +84,7 @@ def _unused_password(frame: pd.DataFrame, limits: Limits, as_of: np.int64) -> Ca
             Status.PASS,
             "last use or change of the password lies after the as-of time; idle time counted as 0",
         ),
-        Case(OTHERWISE, Status.PASS, "the console password is in use within the limit"),
+        Case(OTHERWISE, Status.PASS, "the console password was idle for less than the limit"),
     )
 
 

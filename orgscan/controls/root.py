@@ -25,12 +25,12 @@ from orgscan.controls.control import (
     micros,
     truth,
 )
-from orgscan.models import Kind, Severity, Status
+from orgscan.models import Kind, ReportWord, Severity, Status
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_NOT_SUPPORTED = "not_supported"
+_NOT_SUPPORTED = ReportWord.NOT_SUPPORTED
 _NO_ROOT = "no readable root row in a credential report was collected"
 _NO_CREDENTIALS = "root has no password, no access key and no certificate"
 _CREDENTIALS_UNCLEAR = "the report does not say which credentials root has"

@@ -12,11 +12,17 @@ def audit_role_policy() -> dict[str, Any]:
     return _policy(("ReadCredentialEvidence", collectors.ACTIONS, "*"))
 
 
-def caller_policy(role_name: str, partition: str = "aws") -> dict[str, Any]:
+def caller_policy(
+    role_name: str, *, role_path: str = "/", partition: str = "aws"
+) -> dict[str, Any]:
     """The policy of whoever runs orgscan: list the organization, assume the audit role."""
     return _policy(
         ("ReadOrganization", organization.ACTIONS, "*"),
-        ("BecomeAuditRole", ("sts:AssumeRole",), f"arn:{partition}:iam::*:role/{role_name}"),
+        (
+            "BecomeAuditRole",
+            ("sts:AssumeRole",),
+            f"arn:{partition}:iam::*:role{role_path}{role_name}",
+        ),
         # The caller's own account is read without a role.
         ("ReadOwnAccount", collectors.ACTIONS, "*"),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from orgscan.models import Clock, Observer
 
 MANIFEST_FORMAT = 1
+_REPORT_LIFETIME = timedelta(hours=4, minutes=15)
 _REPORTED_VERSIONS = ("aioboto3", "botocore", "openpyxl", "pandas", "pyarrow")
 
 
@@ -37,6 +39,11 @@ class _Rendering:
     thresholds: Thresholds
     accounts_enumerated: int
     frames: Mapping[str, pd.DataFrame]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The run's notes, and what the tables themselves tell."""
+        return (*self.info.notes, *_stale_reports(self.frames["accounts"]))
 
 
 def render(
@@ -106,6 +113,20 @@ def _publish(rendering: _Rendering, evidence: Path, directory: Path) -> None:
     rundir.write_manifest(directory, _manifest(rendering, hashes))
 
 
+def _stale_reports(accounts: pd.DataFrame) -> list[str]:
+    """AWS hands a report out for four hours; an older one says nothing of the time since."""
+    age = accounts["started_at"] - accounts["report_generated_at"]
+    stale = accounts[age > _REPORT_LIFETIME]
+    if stale.empty:
+        return []
+    oldest = stale["report_generated_at"].min()
+    note = (
+        f"{len(stale)} accounts handed out a credential report more than 4 hours old (oldest "
+        f"{oldest:%Y-%m-%d %H:%M} UTC): passwords, MFA and last use are as of then."
+    )
+    return [note]
+
+
 def _parquet_metadata(rendering: _Rendering) -> dict[str, str]:
     """What every Parquet file says of its origin; nothing that differs between renderings."""
     info = rendering.info
@@ -134,7 +155,7 @@ def _workbook_content(rendering: _Rendering, hashes: Mapping[str, str]) -> repor
         },
         versions=_versions(),
         hashes=dict(hashes),
-        notes=rendering.info.notes,
+        notes=rendering.notes,
         accounts_enumerated=rendering.accounts_enumerated,
     )
 
@@ -183,7 +204,7 @@ def _manifest(rendering: _Rendering, hashes: Mapping[str, str]) -> dict[str, Any
         "findings": findings,
         "severities": {control.id: control.severity.value for control in controls.CATALOGUE},
         "thresholds": rendering.thresholds.model_dump(),
-        "notes": list(info.notes),
+        "notes": list(rendering.notes),
         "versions": _versions(),
         "files": dict(hashes),
     }

@@ -136,7 +136,8 @@ async def resume(
         earlier = _Earlier.of(store)
         if info.enumerated and not earlier.unread and not retry_gaps:
             gaps = len(earlier.gaps)
-            message = f"{run}: is finished; add --retry-gaps to read its {gaps} gaps again"
+            remedy = f"add --retry-gaps to read its {gaps} gaps again" if gaps else "it has no gaps"
+            message = f"{run}: is finished and needs no resuming; {remedy}"
             raise UsageError(message)
         async with Aws(settings, clock, credentials) as aws:
             observer.phase("Asking AWS who we are")

@@ -15,13 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from orgscan.models import ReportWord
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-NOT_APPLICABLE = "N/A"
-NO_INFORMATION = "no_information"
-NOT_SUPPORTED = "not_supported"
-_WORDS = pa.array([NOT_APPLICABLE, NO_INFORMATION, NOT_SUPPORTED], pa.large_string())
+_WORDS = pa.array([word.value for word in ReportWord], pa.large_string())
 
 # UTC only, and said so: a time without a zone could be anybody's local time.
 _TIME = r"^[12]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|\+00:00)$"

@@ -244,7 +244,7 @@ async def struck(new_clock: Callable[[], FakeClock]) -> AsyncIterator[tuple[Simu
     ]
     async with Simulator(WORLD, faults=scripted) as simulator:
         settings = load(
-            environment={}, endpoint_url=simulator.endpoint_url, call_timeout_seconds=0.2
+            environment={}, endpoint_url=simulator.endpoint_url, call_timeout_seconds=0.4
         )
         key, secret, _ = simulator.credentials
         async with Aws(settings, new_clock(), Credentials(key, secret, "")) as aws:
@@ -290,7 +290,7 @@ async def test_none_of_it_keeps_a_slot_or_a_connection_from_the_others(
 ) -> None:
     simulator, enter = struck
     silent, healthy = await enter(ACCOUNTS["silent"]), await enter(HEALTHY)
-    calls = [silent.call("GetAccountSummary", "SummaryMap") for _ in range(210)]
+    calls = [silent.call("GetAccountSummary", "SummaryMap") for _ in range(205)]
     waiting = asyncio.gather(*calls, return_exceptions=True)
     answer = await healthy.call("GetAccountSummary", "SummaryMap")
     assert answer["SummaryMap"]["Users"] == 1

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import stat
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import openpyxl
@@ -121,6 +122,17 @@ async def test_what_changed_since_the_report_is_told_apart(scan: Callable[..., A
     judged = set(run.findings.query(member)["user"].dropna())
     assert "drift-user-deleted" not in judged
     assert "drift-user-created" in judged
+
+
+async def test_a_report_older_than_aws_keeps_one_is_told(scan: Callable[..., Any]) -> None:
+    world = WORLDS["small"](now=datetime.now(UTC) - timedelta(days=3))
+    run = await scan(world)
+
+    assert any(
+        "4 accounts handed out a credential report" in note for note in run.manifest["notes"]
+    )
+    fresh = await scan("small", name="fresh")
+    assert not fresh.manifest["notes"]
 
 
 async def test_the_run_directory_is_as_designed_and_private(scan: Callable[..., Any]) -> None:

@@ -1,0 +1,427 @@
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from orgscan.errors import Denied, Malformed, RunError, Transient
+from orgscan.models import Account, AccountState, Organization
+from orgscan.organization import ACTIONS, Enumeration, Scope, describe
+from orgscan.simulator import WORLDS, Fault, faults
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+MANAGEMENT = "000000000001"
+ORGANIZATION = Organization("o-abc123", MANAGEMENT)
+DENIED = Denied("not allowed", code="AccessDeniedException", action="organizations:X")
+BROKEN = Transient("gone", code="ServiceException", action="organizations:X")
+TREE = {
+    "r-1": (["ou-a", "ou-b"], [MANAGEMENT]),
+    "ou-a": (["ou-c"], ["000000000002"]),
+    "ou-b": ([], []),
+    "ou-c": ([], ["000000000003", "000000000004"]),
+}
+NAMES = {"r-1": "Root", "ou-a": "Work", "ou-b": "Empty", "ou-c": "Prod"}
+ALL = [f"{number:012d}" for number in range(1, 5)]
+
+
+class Tree:
+    """An organization whose answers a test writes; pages of one item each.
+
+    ``reads`` counts how often each list was begun; ``change`` is told of each reading.
+    """
+
+    def __init__(self, **errors: Exception) -> None:
+        self.tree = {parent: ([*units], [*members]) for parent, (units, members) in TREE.items()}
+        self.listed = [*ALL]
+        self.errors = errors
+        self.reads: Counter[str] = Counter()
+        self.pages_given: list[str] = []
+        self.change: Callable[[str], None] = lambda _what: None
+        self.details: dict[str, dict[str, Any]] = {}
+
+    async def call(self, action: str, _result: str, /, **_parameters: Any) -> dict[str, Any]:
+        raise NotImplementedError(action)
+
+    async def pages(self, action: str, _result: str, /, **parameters: Any) -> AsyncIterator[Any]:
+        parent = parameters.get("ParentId", parameters.get("ResourceId", ""))
+        what = f"{action} {parent}".strip()
+        self.change(what)
+        self.reads[what] += 1
+        items = self._items(action, parent)
+        for item in [*items, None]:
+            await asyncio.sleep(0)
+            for name in (action, f"{action}_{parent.replace('-', '_')}"):
+                # An error strikes after the first page, so that it is always in the middle.
+                if name in self.errors and (item is None or item is not items[0]):
+                    raise self.errors[name]
+            self.pages_given.append(what)
+            yield [] if item is None else [item]
+
+    def _items(self, action: str, parent: str) -> list[dict[str, Any]]:
+        if action == "ListRoots":
+            return [{"Id": "r-1", "Name": "Root"}]
+        if action == "ListOrganizationalUnitsForParent":
+            return [{"Id": unit, "Name": NAMES[unit]} for unit in self.tree[parent][0]]
+        if action == "ListTagsForResource":
+            return [{"Key": "owner", "Value": parent}, {"Key": "empty", "Value": ""}]
+        members = self.listed if action == "ListAccounts" else self.tree[parent][1]
+        plain = {"State": "ACTIVE", "Name": "name"}
+        return [{"Id": one, **plain, **self.details.get(one, {})} for one in members]
+
+
+async def read(tree: Any, **more: Any) -> tuple[Enumeration, list[Account]]:
+    enumeration = Enumeration(tree, ORGANIZATION, **more)
+    return enumeration, [account async for account in enumeration]
+
+
+def paths(accounts: list[Account]) -> dict[str, str]:
+    assert len({account.account_id for account in accounts}) == len(accounts)
+    return {account.account_id: account.ou_path for account in accounts}
+
+
+WHOLE = dict(zip(ALL, ["Root", "Root/Work", "Root/Work/Prod", "Root/Work/Prod"], strict=True))
+
+
+class TestTree:
+    async def test_every_account_has_the_path_of_its_unit(self) -> None:
+        enumeration, accounts = await read(Tree())
+        assert paths(accounts) == WHOLE
+        assert (enumeration.total, enumeration.notes, enumeration.tree_readable) == (4, [], True)
+        assert enumeration.ou_paths == {
+            "r-1": "Root",
+            "ou-a": "Root/Work",
+            "ou-b": "Root/Empty",
+            "ou-c": "Root/Work/Prod",
+        }
+
+    async def test_the_management_account_is_marked(self) -> None:
+        _, accounts = await read(Tree())
+        assert [one.account_id for one in accounts if one.is_management] == [MANAGEMENT]
+
+    async def test_the_first_account_comes_before_the_last_page_was_read(self) -> None:
+        tree = Tree()
+        enumeration = aiter(Enumeration(tree, ORGANIZATION))
+        first = await anext(enumeration)
+        assert first.account_id == MANAGEMENT
+        assert "ListAccountsForParent ou-c" not in tree.pages_given
+        await enumeration.aclose()
+
+    async def test_leaving_early_leaves_no_task(self) -> None:
+        before = asyncio.all_tasks()
+        enumeration = aiter(Enumeration(Tree(), ORGANIZATION))
+        await anext(enumeration)
+        await enumeration.aclose()
+        assert asyncio.all_tasks() <= before
+
+    async def test_an_account_met_twice_is_one_account(self) -> None:
+        tree = Tree()
+        tree.tree["ou-b"][1].append("000000000002")
+        tree.listed += ["000000000003"]
+        _, accounts = await read(tree)
+        assert paths(accounts) == WHOLE
+
+    async def test_a_unit_met_twice_is_walked_once(self) -> None:
+        tree = Tree()
+        tree.tree["ou-c"][0].append("ou-a")  # moved below itself while being walked
+        _, accounts = await read(tree)
+        assert paths(accounts) == WHOLE
+        assert tree.reads["ListAccountsForParent ou-a"] == 1
+
+    @pytest.mark.parametrize("action", ["ListRoots", "ListOrganizationalUnitsForParent"])
+    async def test_a_unit_or_root_without_an_id_is_malformed(self, action: str) -> None:
+        tree = Tree()
+        items = tree._items
+        tree._items = lambda asked, parent: [{}] if asked == action else items(asked, parent)  # type: ignore[method-assign]
+        with pytest.raises(RunError, match="without an id"):
+            await read(tree)
+
+
+class TestControlTotal:
+    async def test_an_account_only_listed_at_first_gets_its_path_at_the_second_reading(
+        self,
+    ) -> None:
+        tree = Tree()
+        tree.listed.append("000000000009")
+
+        def change(what: str) -> None:
+            if what == "ListRoots" and tree.reads["ListRoots"]:
+                tree.tree["ou-c"][1].append("000000000009")
+
+        tree.change = change
+        enumeration, accounts = await read(tree)
+        assert paths(accounts) == {**WHOLE, "000000000009": "Root/Work/Prod"}
+        assert enumeration.notes == []
+        assert tree.reads["ListAccounts"] == tree.reads["ListRoots"] == 2
+
+    async def test_an_account_only_walked_at_first_is_found_listed_at_the_second_reading(
+        self,
+    ) -> None:
+        tree = Tree()
+        tree.listed.remove("000000000004")
+
+        def change(what: str) -> None:
+            if what == "ListAccounts" and tree.reads["ListAccounts"]:
+                tree.listed.append("000000000004")
+
+        tree.change = change
+        enumeration, accounts = await read(tree)
+        assert (paths(accounts), enumeration.notes) == (WHOLE, [])
+
+    async def test_what_still_differs_is_united_and_told(self) -> None:
+        tree = Tree()
+        tree.listed.remove("000000000004")
+        tree.listed.append("000000000009")
+        enumeration, accounts = await read(tree)
+        assert paths(accounts) == {**WHOLE, "000000000009": ""}
+        (note,) = enumeration.notes
+        assert "Only in the tree: 000000000004. Only in the list: 000000000009." in note
+
+    async def test_many_that_differ_are_counted_and_not_all_named(self) -> None:
+        tree = Tree()
+        tree.listed += [f"9{number:011d}" for number in range(25)]
+        enumeration, accounts = await read(tree)
+        assert len(accounts) == 29
+        assert "900000000009 and 15 more." in enumeration.notes[0]
+
+    async def test_agreement_is_read_once(self) -> None:
+        tree = Tree()
+        await read(tree)
+        assert set(tree.reads.values()) == {1}
+
+
+class TestDenied:
+    async def test_the_tree_leaves_the_list_without_paths_and_a_note(self) -> None:
+        enumeration, accounts = await read(Tree(ListRoots=DENIED))
+        assert set(paths(accounts)) == set(ALL)
+        assert not enumeration.tree_readable
+        assert "OU paths are incomplete or empty" in enumeration.notes[0]
+
+    async def test_a_part_of_the_tree_keeps_the_paths_seen_before(self) -> None:
+        tree = Tree(ListAccountsForParent_ou_c=DENIED)
+        enumeration, accounts = await read(tree)
+        assert set(paths(accounts)) == set(ALL)
+        assert paths(accounts)["000000000002"] == "Root/Work"
+        assert len(enumeration.notes) == 1
+
+    async def test_the_list_leaves_the_tree_and_a_note(self) -> None:
+        enumeration, accounts = await read(Tree(ListAccounts=DENIED))
+        assert paths(accounts) == WHOLE
+        assert "the 4 accounts of the OU tree could not be checked" in enumeration.notes[0]
+
+    async def test_both_fail_the_run(self) -> None:
+        with pytest.raises(RunError, match="the account list could not be read to its end"):
+            await read(Tree(ListRoots=DENIED, ListAccounts=DENIED))
+
+    async def test_tags_are_left_out_with_one_note(self) -> None:
+        enumeration, accounts = await read(Tree(ListTagsForResource=DENIED), with_tags=True)
+        assert {account.tags for account in accounts} == {None}
+        assert enumeration.notes == ["Account tags could not be read (not allowed)."]
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "ListRoots",
+        "ListAccounts",
+        "ListAccountsForParent_ou_c",
+        "ListOrganizationalUnitsForParent_ou_a",
+        "ListTagsForResource",
+    ],
+)
+async def test_a_failure_in_the_middle_fails_the_run(action: str) -> None:
+    before = asyncio.all_tasks()
+    with pytest.raises(RunError, match="could not be read to its end: gone"):
+        await read(Tree(**{action: BROKEN}), with_tags=True)
+    assert asyncio.all_tasks() <= before
+
+
+async def test_an_account_without_an_id_fails_the_run() -> None:
+    tree = Tree()
+    tree.details[ALL[1]] = {"Id": None}
+    accounts = tree._items("ListAccounts", "")
+    accounts[0].pop("Id")
+    tree._items = lambda *_: accounts  # type: ignore[method-assign]
+    with pytest.raises(RunError, match="without an id"):
+        await read(tree)
+
+
+class TestAccounts:
+    @pytest.mark.parametrize(
+        ("fields", "state"),
+        [
+            ({"State": "SUSPENDED"}, AccountState.SUSPENDED),
+            ({"State": "CLOSED", "Status": "SUSPENDED"}, AccountState.CLOSED),
+            ({"State": None, "Status": "SUSPENDED"}, AccountState.SUSPENDED),
+            ({"State": "", "Status": "ACTIVE"}, AccountState.ACTIVE),
+            ({"State": None}, AccountState.UNKNOWN),
+            ({"State": "HIBERNATING"}, AccountState.UNKNOWN),
+            ({"State": "HIBERNATING", "Status": "ACTIVE"}, AccountState.UNKNOWN),
+            ({"State": ["ACTIVE"]}, AccountState.UNKNOWN),
+        ],
+        ids=str,
+    )
+    async def test_have_a_state_or_are_unknown_and_never_dropped(
+        self, fields: dict[str, Any], state: AccountState
+    ) -> None:
+        tree = Tree()
+        tree.details[ALL[2]] = fields
+        _, accounts = await read(tree)
+        assert next(one.state for one in accounts if one.account_id == ALL[2]) is state
+
+    @pytest.mark.parametrize("name", ["=1+1", "NA", "", "\U0001f680", "a\nb\x00", "\u202ex"])
+    async def test_keep_their_names_to_the_letter(self, name: str) -> None:
+        tree = Tree()
+        tree.details[ALL[2]] = {"Name": name, "Email": name}
+        _, accounts = await read(tree)
+        found = next(one for one in accounts if one.account_id == ALL[2])
+        assert (found.name, found.email) == (name, name)
+
+    async def test_half_a_surrogate_pair_is_replaced(self) -> None:
+        tree = Tree()
+        tree.details[ALL[2]] = {"Name": "lone \ud800 half", "Email": None}
+        _, accounts = await read(tree)
+        found = next(one for one in accounts if one.account_id == ALL[2])
+        assert (found.name, found.email) == ("lone \ufffd half", "")
+
+    async def test_keep_when_they_joined_where_it_is_a_time(self) -> None:
+        joined = datetime(2020, 1, 1, tzinfo=UTC)
+        tree = Tree()
+        tree.details = {ALL[0]: {"JoinedTimestamp": joined}, ALL[1]: {"JoinedTimestamp": "soon"}}
+        _, accounts = await read(tree)
+        assert [one.joined_at for one in accounts[:2]] == [joined, None]
+
+    async def test_have_tags_where_they_are_asked_for(self) -> None:
+        _, without = await read(Tree())
+        _, tagged = await read(Tree(), with_tags=True)
+        assert {one.tags for one in without} == {None}
+        assert all(one.tags == {"owner": one.account_id, "empty": ""} for one in tagged)
+
+
+class TestScope:
+    PATHS = {"r-1": "Root", "ou-1": "Root/Prod", "ou-2": "Root/Prod/EU", "ou-3": "Root/Production"}  # noqa: RUF012
+
+    def excluded(self, path: str, **scope: Any) -> str:
+        account = Account(account_id="000000000005", ou_path=path)
+        return Scope(**scope).exclusion(account, self.PATHS)
+
+    def test_of_nothing_is_everything(self) -> None:
+        assert not Scope()
+        assert self.excluded("Root/Prod") == ""
+
+    @pytest.mark.parametrize("ou", ["ou-1", "Root/Prod", "Prod", "/Root/Prod/", "Prod/"])
+    def test_of_a_unit_is_all_below_it_and_nothing_beside_it(self, ou: str) -> None:
+        assert self.excluded("Root/Prod", include_ous=(ou,)) == ""
+        assert self.excluded("Root/Prod/EU", include_ous=(ou,)) == ""
+        for path in ("Root", "Root/Production", ""):
+            assert self.excluded(path, include_ous=(ou,)).startswith("outside the organizational")
+
+    def test_of_the_root_is_everything(self) -> None:
+        assert self.excluded("Root/Production", include_ous=("r-1",)) == ""
+        assert self.excluded("Root", include_ous=("Root",)) == ""
+
+    def test_exclusion_by_number_outweighs_inclusion(self) -> None:
+        both = {"accounts": ("000000000005",), "exclude_accounts": ("000000000005",)}
+        assert self.excluded("Root", **both) == "excluded by name in the settings"
+
+    def test_of_other_accounts_leaves_this_one_out(self) -> None:
+        assert "not among the accounts" in self.excluded("Root", accounts=("000000000006",))
+        assert self.excluded("Root", accounts=("000000000005",)) == ""
+
+    @pytest.mark.parametrize(
+        ("scope", "said"),
+        [
+            ({"accounts": ("000000000099",)}, "account 000000000099 is not in the organization"),
+            ({"exclude_accounts": ("000000000099",)}, "account 000000000099 is not in the"),
+            ({"include_ous": ("Wrok",)}, "there is no OU 'Wrok'; give an id or a path, as in"),
+            ({"include_ous": ("",)}, "there is no OU ''"),
+            ({"include_ous": ("/",)}, "there is no OU '/'"),
+            ({"include_ous": ("ou-a", "Work/Prod"), "accounts": (MANAGEMENT,)}, None),
+        ],
+        ids=str,
+    )
+    async def test_that_names_what_does_not_exist_is_told(
+        self, scope: dict[str, Any], said: str | None
+    ) -> None:
+        enumeration, accounts = await read(Tree())
+        problem = Scope(**scope).unknown(enumeration, accounts)
+        assert problem is None if said is None else said in (problem or "")
+
+    async def test_of_units_needs_the_tree(self) -> None:
+        enumeration, accounts = await read(Tree(ListRoots=DENIED))
+        problem = Scope(include_ous=("ou-a",)).unknown(enumeration, accounts)
+        assert problem == "--include-ou needs the OU tree, which the caller may not read"
+
+
+class Described:
+    def __init__(self, organization: Any) -> None:
+        self._organization = organization
+
+    async def call(self, _action: str, _result: str, /) -> dict[str, Any]:
+        return {"Organization": self._organization}
+
+    pages: Any = None
+
+
+async def test_an_organization_is_its_id_and_its_management_account() -> None:
+    found = await describe(Described({"Id": "o-1", "MasterAccountId": MANAGEMENT}))
+    assert found == Organization("o-1", MANAGEMENT)
+
+
+@pytest.mark.parametrize("answer", [{}, {"Id": "o-1"}, None, {"MasterAccountId": "1"}], ids=str)
+async def test_an_organization_without_its_parts_is_malformed(answer: Any) -> None:
+    with pytest.raises(Malformed):
+        await describe(Described(answer))
+
+
+class TestAgainstTheSimulator:
+    @pytest.mark.parametrize("name", ["paging", "hostile"])
+    async def test_every_account_comes_once_with_its_path_and_only_declared_actions_are_called(
+        self, simulate: Any, connect: Any, name: str
+    ) -> None:
+        world = WORLDS[name]()
+        simulator = await simulate(world)
+        aws = await connect(simulator)
+        described = await describe(aws.organizations)
+        enumeration = Enumeration(aws.organizations, described, with_tags=True)
+        found = {account.account_id: account async for account in enumeration}
+        assert enumeration.notes == []
+        assert enumeration.total == len(found) == len(world.accounts)
+        for account in world.accounts:
+            mine = found[account.id]
+            assert (mine.ou_path, mine.tags) == (account.ou, account.tags)
+            assert mine.name == account.name.replace("\ud800", "\ufffd")
+            assert mine.joined_at == account.joined
+        assert {call.name for call in simulator.calls} == set(ACTIONS)
+
+    async def test_throttling_and_odd_pages_change_nothing(
+        self, simulate: Any, connect: Any
+    ) -> None:
+        world = replace(
+            WORLDS["paging"](),
+            faults=(
+                Fault(effect=faults.TOO_MANY_REQUESTS, service="organizations", probability=0.5),
+                Fault(effect=faults.PAGE_EDITS["empty-page"], action="ListAccounts", nth=1),
+                Fault(effect=faults.PAGE_EDITS["duplicate-page"], action="ListAccountsForParent"),
+            ),
+        )
+        aws = await connect(await simulate(world))
+        enumeration = Enumeration(aws.organizations, await describe(aws.organizations))
+        found = [account.account_id async for account in enumeration]
+        assert sorted(found) == sorted(account.id for account in world.accounts)
+        assert enumeration.notes == []
+
+    async def test_markers_that_go_in_circles_fail_the_run(
+        self, simulate: Any, connect: Any
+    ) -> None:
+        circle = Fault(effect=faults.PAGE_EDITS["marker-circle"], action="ListAccounts")
+        aws = await connect(await simulate(WORLDS["small"](), faults=[circle]))
+        enumeration = Enumeration(aws.organizations, await describe(aws.organizations))
+        with pytest.raises(RunError, match="the same page marker came twice"):
+            async for _ in enumeration:
+                pass
