@@ -122,7 +122,8 @@ class ServiceCalls:
             answer = await self.call(action, result, **parameters)
             yield answer[result]
             token = answer.get(paging.next_token)
-            more = answer.get(paging.truncated, False) if paging.truncated else bool(token)
+            # A page that names the next one has one, whether or not a flag says so.
+            more = answer.get(paging.truncated, bool(token)) if paging.truncated else bool(token)
             if not more:
                 return
             if not token:

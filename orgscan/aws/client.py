@@ -12,6 +12,7 @@ import os
 from contextlib import AsyncExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 import aioboto3
@@ -24,6 +25,7 @@ from botocore.exceptions import BotoCoreError, ProfileNotFound
 from orgscan.aws.calls import JSON_PAGING, QUERY_PAGING, Operation, ServiceCalls
 from orgscan.aws.pacing import Pace
 from orgscan.aws.transport import Transport
+from orgscan.aws.wire import Keys, Wire
 from orgscan.errors import RunError, UsageError
 from orgscan.version import __version__
 
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
     from orgscan.models import Clock, Credentials
     from orgscan.settings import Settings
+
+    _Signer = Callable[[], Awaitable[Keys]]
 
 _ORGANIZATIONS_BUCKETS = {
     "DescribeOrganization": (1, 2),
@@ -44,7 +48,9 @@ _ORGANIZATIONS_BUCKETS = {
 }
 """AWS's published token buckets: starts per second, burst."""
 _STS_PER_SECOND = 600
-_CONNECTIONS = {"organizations": 10, "sts": 50, "iam": 200}
+_KMS_PER_SECOND = 10
+AUDIT_SERVICES = ("organizations", "sts", "iam")
+_CONNECTIONS = {"organizations": 10, "sts": 50, "iam": 200, "kms": 2}
 _FALLBACK_REGION = "us-east-1"
 _TALKATIVE = ("aioboto3", "aiobotocore", "aiohttp", "boto3", "botocore", "urllib3")
 
@@ -56,18 +62,8 @@ _ISOLATED = {
 }
 """SDK settings cut off from files and environment: name, variable, default, conversion."""
 
-_signer: ContextVar[_Frozen | None] = ContextVar("signer", default=None)
+_signer: ContextVar[_Signer | None] = ContextVar("signer", default=None)
 """Who signs the IAM requests of the current task."""
-
-
-class _Frozen:
-    """Credentials as botocore's signer asks for them."""
-
-    def __init__(self, credentials: Any) -> None:
-        self._credentials = credentials
-
-    async def get_frozen_credentials(self) -> Any:
-        return self._credentials
 
 
 class Aws:
@@ -77,12 +73,21 @@ class Aws:
     """
 
     def __init__(
-        self, settings: Settings, clock: Clock, credentials: Credentials | None = None
+        self,
+        settings: Settings,
+        clock: Clock,
+        credentials: Credentials | None = None,
+        *,
+        services: tuple[str, ...] = AUDIT_SERVICES,
+        region: str | None = None,
     ) -> None:
         """Nothing is read or connected before the context is entered.
 
         With ``credentials`` given, no AWS profile, file or variable of the machine is looked at.
+        Only ``services`` are opened; ``region`` goes before the settings'.
         """
+        self._services = services
+        self._region = region
         self._settings = settings
         self._given = credentials
         self._clock = clock
@@ -118,11 +123,9 @@ class Aws:
             # that credential providers build for themselves.
             core.set_config_variable("ignore_configured_endpoint_urls", True)  # noqa: FBT003
             self._caller = await core.get_credentials()
-            region = self._settings.region or core.get_config_variable("region")
-            ca_bundle = core.get_config_variable("ca_bundle")
-            session = aioboto3.Session(botocore_session=core)
-            for name in _CONNECTIONS:
-                self._clients[name] = await self._client(session, name, region, ca_bundle)
+            region = self._region or self._settings.region or core.get_config_variable("region")
+            for name in self._services:
+                self._clients[name] = await self._client(core, name, region)
         except ProfileNotFound as error:
             # It may come from AWS_PROFILE as well as from the settings.
             message = f"AWS profile {error.kwargs['profile']!r} does not exist; see `aws configure`"
@@ -142,6 +145,11 @@ class Aws:
                 "and try again"
             )
             raise UsageError(message)
+        self._check_models()
+
+    def _check_models(self) -> None:
+        if "organizations" not in self._clients:
+            return
         account = self._clients["organizations"].meta.service_model.shape_for("Account")
         if "State" not in account.members:
             message = "the installed botocore does not know Account.State; upgrade aioboto3"
@@ -155,18 +163,16 @@ class Aws:
         core.set_credentials(given.access_key, given.secret_key, given.token or None)
         return core
 
-    async def _client(
-        self, session: Any, name: str, region: str | None, ca_bundle: str | None
-    ) -> Any:
+    async def _client(self, core: AioSession, name: str, region: str | None) -> Any:
         transport = await self._stack.enter_async_context(
             Transport(
                 connections=_CONNECTIONS[name],
                 connect_timeout=min(10.0, self._settings.call_timeout_seconds),
-                ca_bundle=ca_bundle,
+                ca_bundle=core.get_config_variable("ca_bundle"),
             )
         )
         client = await self._stack.enter_async_context(
-            session.client(
+            aioboto3.Session(botocore_session=core).client(
                 name,
                 region_name=region or _FALLBACK_REGION,
                 endpoint_url=self._settings.endpoint_url,
@@ -180,12 +186,21 @@ class Aws:
                 ),
             )
         )
-        client.meta.events.register("before-send", transport.send)
-        if name == "iam":
-            client.meta.events.register_first("before-sign", _sign_for_task)
+        protocol = client.meta.service_model.resolved_protocol
+        wire = Wire(
+            transport,
+            core.get_component("response_parser_factory").create_parser(protocol),
+            _keys_of_task if name == "iam" else self._own_keys,
+        )
+        client.meta.events.register("before-call", wire.answer)
         return client
 
-    @property
+    async def _own_keys(self) -> Keys:
+        """The caller's keys, refreshed by botocore where they come from a provider."""
+        frozen = await self._caller.get_frozen_credentials()
+        return Keys(frozen.access_key, frozen.secret_key, frozen.token)
+
+    @cached_property
     def organizations(self) -> ServiceCalls:
         """AWS Organizations as the caller, paced by AWS's published buckets."""
         paces = {
@@ -194,16 +209,22 @@ class Aws:
         }
         return self._door("organizations", paces.__getitem__)
 
-    @property
+    @cached_property
     def sts(self) -> ServiceCalls:
         """AWS STS as the caller."""
         pace = Pace(_STS_PER_SECOND, 1.0, self._clock)
         return self._door("sts", lambda _action: pace)
 
+    @property
+    def kms(self) -> ServiceCalls:
+        """AWS KMS as the caller; only where it is among the services opened."""
+        pace = Pace(_KMS_PER_SECOND, 1.0, self._clock)
+        return self._door("kms", lambda _action: pace)
+
     def own_account(self) -> ServiceCalls:
         """IAM of the caller's own account, signed with the caller's credentials."""
         pace = self._iam_pace()
-        return self._door("iam", lambda _action: pace, signed=lambda: _signing(self._caller))
+        return self._door("iam", lambda _action: pace, signed=lambda: _signing(self._own_keys))
 
     async def member_account(self, assume: Callable[[], Awaitable[Credentials]]) -> ServiceCalls:
         """IAM of a member account, signed with what ``assume`` returns.
@@ -249,18 +270,28 @@ class _MemberSession:
     def __init__(self, assume: Callable[[], Awaitable[Credentials]]) -> None:
         self._assume = assume
         self._lock = asyncio.Lock()
-        self.signer: _Frozen | None = None
+        self.signer: _Signer | None = None
 
     async def renew(self, expired: object) -> None:
         async with self._lock:
             # Many tasks see the same expiry, some of them long after the first; the first
             # one's new session serves them all.
             if self.signer is expired:
-                self.signer = _Frozen(await self._assume())
+                credentials = await self._assume()
+                self.signer = _always(
+                    Keys(credentials.access_key, credentials.secret_key, credentials.token)
+                )
+
+
+def _always(keys: Keys) -> _Signer:
+    async def signer() -> Keys:
+        return keys
+
+    return signer
 
 
 @contextmanager
-def _signing(signer: Any) -> Iterator[object]:
+def _signing(signer: _Signer | None) -> Iterator[object]:
     token = _signer.set(signer)
     try:
         yield signer
@@ -268,15 +299,15 @@ def _signing(signer: Any) -> Iterator[object]:
         _signer.reset(token)
 
 
-def _sign_for_task(request: Any, **_event: object) -> None:
-    """Handle ``before-sign.iam``: sign with the credentials of the account at work."""
+async def _keys_of_task() -> Keys:
+    """The keys of the account the current task works on."""
     signer = _signer.get()
     if signer is None:
         # Without this the client would sign with the caller's credentials, and the caller's
         # own users would be reported under another account's number.
         message = "an IAM request without an account to sign for"
         raise RuntimeError(message)
-    request.context.setdefault("signing", {})["request_credentials"] = signer
+    return await signer()
 
 
 def _parse_time(value: Any) -> datetime:

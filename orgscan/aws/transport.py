@@ -1,14 +1,14 @@
 """How a signed request reaches AWS: pooled, never redirected, never larger than a cap.
 
 aiobotocore's own HTTP session follows redirects and sends the session token along, and reads
-bodies of any size. Its ``before-send`` event lets a handler answer instead; this is that handler.
+bodies of any size. This one does neither.
 """
 
 from __future__ import annotations
 
 import ssl
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -17,6 +17,7 @@ from botocore.httpsession import where as default_ca_bundle
 from yarl import URL
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -39,23 +40,36 @@ class BodyTooLargeError(Exception):
     """The answer is larger than anything AWS sends."""
 
 
-class Answer:
-    """What botocore's parsers need of an HTTP response."""
+class Answer(NamedTuple):
+    """A response read to its end; header names in lower case, as botocore's parsers ask."""
 
-    __slots__ = ("_body", "headers", "raw", "status_code", "url")
+    status_code: int
+    headers: dict[str, str]
+    body: bytes
 
-    def __init__(self, url: str, status: int, headers: dict[str, str], body: bytes) -> None:
-        """Hold a response that was read to its end."""
-        self.url = url
-        self.status_code = status
-        self.headers = headers
-        self.raw = None
-        self._body = body
+
+class Request(Protocol):
+    """What there is to send, signed already."""
 
     @property
-    async def content(self) -> bytes:
-        """The body; awaitable, as aiobotocore asks for it."""
-        return self._body
+    def method(self) -> str:
+        """The HTTP method."""
+        ...
+
+    @property
+    def url(self) -> str:
+        """Where to, with the path encoded."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers."""
+        ...
+
+    @property
+    def body(self) -> bytes:
+        """The body."""
+        ...
 
 
 class Transport:
@@ -91,23 +105,18 @@ class Transport:
         if self._http is not None:
             await self._http.close()
 
-    async def send(self, request: Any, **_event: object) -> Answer:
-        """Handle botocore's ``before-send`` event: send ``request``, read the answer whole.
+    async def send(self, request: Request) -> Answer:
+        """Send ``request`` and read the answer whole.
 
         Raises aiohttp's errors, :class:`RedirectRefusedError` and :class:`BodyTooLargeError`.
         """
         if self._http is None:
             message = "the transport is used outside its context"
             raise RuntimeError(message)
-        headers = {
-            name: value.decode("utf-8") if isinstance(value, bytes) else value
-            for name, value in request.headers.items()
-        }
-        headers["Accept-Encoding"] = "identity"
         async with self._http.request(
             request.method,
             URL(request.url, encoded=True),
-            headers=headers,
+            headers={**request.headers, "Accept-Encoding": "identity"},
             data=request.body,
             allow_redirects=False,
             proxy=self._proxy_for(request.url),
@@ -116,7 +125,7 @@ class Transport:
                 raise RedirectRefusedError(response.headers.get("Location", "nowhere"))
             body = await _read(response)
         lowered = {name.lower(): text for name, text in response.headers.items()}
-        return Answer(request.url, response.status, lowered, body)
+        return Answer(response.status, lowered, body)
 
     def _proxy_for(self, url: str) -> str | None:
         """The proxy the environment names for this host, looked up once per host."""

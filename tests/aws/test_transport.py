@@ -64,7 +64,7 @@ async def opened() -> AsyncIterator[Transport]:
         yield one
 
 
-def request(url: str, **headers: str | bytes) -> Any:
+def request(url: str, **headers: str) -> Any:
     return SimpleNamespace(url=url, method="POST", headers=headers, body=b"Action=X")
 
 
@@ -75,14 +75,14 @@ def response(body: bytes = b"", status: str = "200 OK", *headers: str) -> bytes:
 
 async def test_an_answer_is_read_whole(opened: Transport, serve: Any) -> None:
     host = await serve(response(b"<Answer/>", "418 Teapot", "X-Amzn-RequestId: 7"))
-    answer = await opened.send(request(f"{host.url}/path?a=%2F", Authorization=b"AWS4 signed"))
-    assert (answer.status_code, await answer.content) == (418, b"<Answer/>")
+    answer = await opened.send(request(f"{host.url}/path?a=%2F", Authorization="AWS4 signed"))
+    assert (answer.status_code, answer.body) == (418, b"<Answer/>")
     assert answer.headers["x-amzn-requestid"] == "7"
 
 
 async def test_what_was_signed_is_what_is_sent(opened: Transport, serve: Any) -> None:
     host = await serve(response())
-    headers = {"Authorization": b"AWS4 signed", "X-Amz-Security-Token": "tökén"}
+    headers = {"Authorization": "AWS4 signed", "X-Amz-Security-Token": "tökén"}
     await opened.send(request(f"{host.url}/a%2Fb?c=%20d", **headers))
     head = host.received[0]
     assert head.startswith(b"POST /a%2Fb?c=%20d HTTP/1.1\r\n")
@@ -133,10 +133,10 @@ async def test_a_proxy_of_the_environment_is_used_unless_the_host_is_exempt(
     monkeypatch.setenv("http_proxy", proxy.url)
     async with Transport(connections=1, connect_timeout=5.0, ca_bundle=None) as through:
         answer = await through.send(request("http://iam.example/"))
-        assert await answer.content == b"proxied"
+        assert answer.body == b"proxied"
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     async with Transport(connections=1, connect_timeout=5.0, ca_bundle=None) as past:
-        assert await (await past.send(request(host.url))).content == b"direct"
+        assert (await past.send(request(host.url))).body == b"direct"
 
 
 @pytest.fixture(scope="session")
@@ -176,7 +176,7 @@ async def test_a_bundle_of_ones_own_authorities_is_trusted(
     host = await serve(response(b"hello"), tls=tls)
     bundle = f"{certificate}.crt"
     async with Transport(connections=1, connect_timeout=5.0, ca_bundle=bundle) as trusting:
-        assert await (await trusting.send(request(host.url))).content == b"hello"
+        assert (await trusting.send(request(host.url))).body == b"hello"
 
 
 async def test_outside_its_context_it_sends_nothing() -> None:
