@@ -38,7 +38,7 @@ HOSTS = (
     service=st.sampled_from(["iam", "sts", "organizations"]),
 )
 def test_it_signs_as_botocore_signs(
-    url: str, key: str, secret: str, token: str | None, body: bytes, target: str | None,
+    *, url: str, key: str, secret: str, token: str | None, body: bytes, target: str | None,
     agent: str, region: str, service: str,
 ) -> None:  # fmt: skip
     headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
