@@ -20,9 +20,10 @@ from orgscan.version import __version__
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from orgscan.history import History
     from orgscan.pipeline import Run
 
-__all__ = ["__version__", "open_run", "scan"]
+__all__ = ["__version__", "open_history", "open_run", "scan"]
 
 
 def open_run(path: Path | str) -> Run:
@@ -33,6 +34,19 @@ def open_run(path: Path | str) -> Run:
     from orgscan.pipeline import Run  # noqa: PLC0415 - importing orgscan stays quick
 
     return Run(path)
+
+
+def open_history(destination: str, *, profile: str | None = None) -> History:
+    """Open the runs published to a directory or ``s3://bucket/prefix``.
+
+    ``open_history("history").table("findings", since=date(2026, 1, 1))`` is a pyarrow dataset.
+    ``profile`` is the AWS profile to read S3 with.
+
+    Raises :class:`orgscan.errors.OrgscanError` where it cannot be read.
+    """
+    from orgscan import pipeline  # noqa: PLC0415 - importing orgscan stays quick
+
+    return pipeline.open_history(destination, profile=profile)
 
 
 async def scan(output: Path | str, *, config: Path | None = None, **options: Any) -> Run:

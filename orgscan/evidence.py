@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,7 +31,7 @@ from orgscan.models import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -82,6 +83,7 @@ class EvidenceStore:
         """Use :meth:`create`, :meth:`resume` or :meth:`read`."""
         self._connection = connection
         self._path = path
+        self._journaled = False
 
     @classmethod
     def create(cls, path: Path, info: RunInfo) -> Self:
@@ -89,12 +91,21 @@ class EvidenceStore:
 
         Raises :class:`orgscan.errors.UsageError` where it cannot be written.
         """
+        # Under another name until its tables are there: a process killed in between must not
+        # leave what looks like a damaged store.
+        draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
-            path.touch(mode=0o600, exist_ok=False)
+            draft.touch(mode=0o600, exist_ok=False)
+            try:
+                with closing(sqlite3.connect(draft)) as connection, connection:
+                    connection.executescript(f"BEGIN;{_TABLES}")
+                    connection.execute("INSERT INTO run VALUES (?, ?)", (FORMAT, _dump(info)))
+                path.hardlink_to(draft)
+            finally:
+                draft.unlink()
             store = cls(_connect(path, exclusive=True), path)
-            with _closed_on_error(store._connection) as connection, connection:
-                connection.executescript(f"BEGIN;{_TABLES}")
-                connection.execute("INSERT INTO run VALUES (?, ?)", (FORMAT, _dump(info)))
+            with _closed_on_error(store._connection) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")
         except (OSError, sqlite3.Error) as error:
             message = f"{path}: cannot be written ({error}); choose another --output"
             raise UsageError(message) from None
@@ -160,7 +171,9 @@ class EvidenceStore:
         process that opens the store.
         """
         with closing(self._connection) as connection, suppress(sqlite3.Error):
-            if connection.execute("PRAGMA locking_mode").fetchone() == ("exclusive",):
+            locking = connection.execute("PRAGMA locking_mode").fetchone()
+            journal = connection.execute("PRAGMA journal_mode").fetchone()
+            if (locking, journal) == (("exclusive",), ("wal",)):
                 connection.execute("PRAGMA journal_mode=DELETE")
 
     @property
@@ -228,6 +241,9 @@ class EvidenceStore:
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction, whole or not at all."""
         try:
+            if not self._journaled:
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                self._journaled = True
             with self._connection as connection:
                 yield connection
         except sqlite3.Error as error:
@@ -323,6 +339,133 @@ class EvidenceStore:
             yield current, tuple(items)
 
 
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What an evidence store turned out to be when every row of it was looked at."""
+
+    problems: tuple[str, ...]
+    """One sentence each; empty where the store is consistent in itself."""
+    accounts: Mapping[str, str | None]
+    """Evidence hash by account, as computed anew; accounts that cannot be read are left out."""
+
+
+def inspect(path: Path) -> Inspection:
+    """Hold a finished store to its own hashes and references; never changes or creates a file.
+
+    Journals beside it are not looked at: a finished store has none, and a foreign one would be
+    played into the evidence.
+    """
+    try:
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+    except sqlite3.Error as error:
+        return Inspection((_damaged(error),), {})
+    with closing(connection):
+        return _Inspector(connection).inspect()
+
+
+_DAMAGE = (
+    sqlite3.Error,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""Whatever a damaged file makes SQLite or the reading of rows stumble over."""
+
+
+def _damaged(error: BaseException) -> str:
+    return f"is damaged ({_brief(error)})"
+
+
+def _brief(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+_NAMED = 10
+"""Accounts named in one line."""
+
+
+class _Inspector:
+    """Goes on after each problem, so that all are found at once."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._problems: list[str] = []
+        self._unreadable: dict[str, list[str]] = {}
+        """Accounts by the reason why they cannot be read."""
+        self._hashes: dict[str, str | None] = {}
+
+    def inspect(self) -> Inspection:
+        for step in (self._structure, self._head, self._references, self._accounts):
+            try:
+                step()
+            except _DAMAGE as error:
+                self._problems.append(_damaged(error))
+        for reason, accounts in self._unreadable.items():
+            more = f" and {len(accounts) - _NAMED} more" if len(accounts) > _NAMED else ""
+            named = ", ".join(accounts[:_NAMED])
+            self._problems.append(f"evidence cannot be read ({reason}): account {named}{more}")
+        return Inspection(tuple(dict.fromkeys(self._problems)), self._hashes)
+
+    def _structure(self) -> None:
+        for (text,) in self._connection.execute("PRAGMA integrity_check(5)"):
+            if text != "ok":
+                self._problems.append(f"is damaged ({' '.join(str(text).split())})")
+
+    def _head(self) -> None:
+        ((version, text),) = self._connection.execute("SELECT format, info FROM run").fetchall()
+        _load(text)
+        if version > FORMAT:
+            self._problems.append(f"has format {version}, this orgscan reads {FORMAT}")
+
+    def _references(self) -> None:
+        for table, *_ in self._connection.execute("PRAGMA foreign_key_check"):
+            self._problems.append(f"holds {table} of an account that is not listed")
+
+    def _accounts(self) -> None:
+        listed = self._connection.execute("SELECT account_id FROM accounts ORDER BY account_id")
+        for (account_id,) in listed.fetchall():
+            try:
+                self._account(account_id)
+            except _DAMAGE as error:
+                self._unreadable.setdefault(_brief(error), []).append(str(account_id))
+
+    def _account(self, account_id: str) -> None:
+        row = self._connection.execute(
+            "SELECT account, coverage, reason, error_code, attempts, started_at, "
+            "duration_seconds, gaps, evidence_sha256 "
+            "FROM accounts LEFT JOIN outcomes USING (account_id) WHERE account_id = ?",
+            (account_id,),
+        ).fetchone()
+        account_text, *columns, digest = row
+        items = tuple(self._evidence(account_id))
+        _outcome(account_id, columns, items)
+        if _account(account_text).account_id != account_id:
+            self._problems.append(f"account {account_id}: is listed as another one")
+        self._hashes[account_id] = account_hash(items)
+        if self._hashes[account_id] != digest:
+            self._problems.append(f"account {account_id}: its evidence was altered or is lost")
+
+    def _evidence(self, account_id: str) -> Iterator[Evidence]:
+        rows = self._connection.execute(
+            "SELECT kind, content, collected_at, generated_at, sha256 "
+            "FROM evidence WHERE account_id = ? ORDER BY kind",
+            (account_id,),
+        )
+        for kind, content, collected_at, generated_at, sha256 in rows:
+            item = Evidence(
+                kind=Kind(kind),
+                content=content,
+                collected_at=datetime.fromisoformat(collected_at),
+                generated_at=_time(generated_at),
+            )
+            if item.sha256 != sha256:
+                self._problems.append(f"account {account_id}: its {kind} was altered")
+            yield item
+
+
 def account_hash(evidence: Iterable[Evidence]) -> str | None:
     """SHA-256 over the sorted ``kind:sha256`` lines of an account; None without evidence."""
     lines = sorted(f"{item.kind}:{item.sha256}\n" for item in evidence)
@@ -335,7 +478,10 @@ def _connect(path: Path, *, exclusive: bool) -> sqlite3.Connection:
     # The writer is one task at a time, though not always on one thread.
     with _closed_on_error(sqlite3.connect(path, timeout=0, check_same_thread=False)) as connection:
         connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-        connection.execute("PRAGMA journal_mode=WAL")
+        # Takes the lock, which stays, and writes nothing: who opens a finished store and then
+        # has no use for it must not have changed a byte of it.
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.commit()
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
     return connection

@@ -185,6 +185,8 @@ class Evidence:
     collected_at: datetime
     generated_at: datetime | None = None
     """AWS's GeneratedTime; only the credential report has one."""
+    repeated: int = 0
+    """Entries AWS listed more than once, of which one is kept; told in the account's reason."""
 
     @cached_property
     def sha256(self) -> str:

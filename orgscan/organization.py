@@ -70,6 +70,8 @@ class Enumeration:
     tree_readable: bool = True
     total: int = 0
     """Accounts found."""
+    repeated: int = 0
+    """Accounts and units that were listed again."""
 
     async def __aiter__(self) -> AsyncGenerator[Account]:
         try:
@@ -87,13 +89,20 @@ class Enumeration:
         try:
             async with aclosing(self._walk()) as walk:
                 async for account in walk:
-                    if account.account_id not in seen:
+                    if account.account_id in seen:
+                        self.repeated += 1
+                    else:
                         seen.add(account.account_id)
                         yield account
             listed = await self._control_total(listing, seen)
         finally:
             listing.cancel()
             await asyncio.gather(listing, return_exceptions=True)
+        if self.repeated:
+            self.notes.append(
+                f"AWS Organizations listed {self.repeated} entries more than once; each account "
+                "is covered once."
+            )
         if listed is None:
             return
         if self.tree_readable and listed.keys() != seen:
@@ -135,6 +144,7 @@ class Enumeration:
         async for page in self.organizations.pages("ListAccounts", "Accounts"):
             for item in page:
                 account = self._account(item)
+                self.repeated += account.account_id in found
                 found.setdefault(account.account_id, account)
         return found
 
@@ -168,13 +178,16 @@ class Enumeration:
             )
 
     async def _units(self, parent: str, path: str) -> list[tuple[str, str]]:
-        return [
+        units = [
             (_id(unit), f"{path}/{_text(unit.get('Name')) or unit['Id']}")
             async for page in self.organizations.pages(
                 "ListOrganizationalUnitsForParent", "OrganizationalUnits", ParentId=parent
             )
             for unit in page
         ]
+        once = dict(units)
+        self.repeated += len(units) - len(once)
+        return list(once.items())
 
     async def _members(self, parent: str, path: str) -> AsyncGenerator[Account]:
         pages = self.organizations.pages("ListAccountsForParent", "Accounts", ParentId=parent)

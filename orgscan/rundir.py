@@ -11,7 +11,7 @@ import re
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from orgscan.errors import RunError, UsageError
 
@@ -29,7 +29,9 @@ _CHUNK = 1 << 20
 _SEAL = "sha256"
 """The member of a sealed file that holds the hash of all its others."""
 _PROBE = ".orgscan-probe"
-_LEFTOVER = re.compile(r"\.(orgscan-.*\.xlsx|\w+\.parquet|manifest(\.sig)?\.json)\.\d+\.tmp")
+_LEFTOVER = re.compile(
+    r"\.(evidence\.sqlite|orgscan-.*\.xlsx|\w+\.parquet|manifest(\.sig)?\.json)\.\d+\.tmp"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,7 @@ class Publication:
         self.files: dict[str, FileRecord] = {}
         """What was written so far, by name."""
 
-    def __enter__(self) -> Publication:
+    def __enter__(self) -> Self:
         with _told(self._directory, self._remedy):
             clear_leftovers(self._directory)
         return self

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import os
+import pickle
 import random
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,8 @@ from orgscan.models import Clock, Credentials
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
+
+    from distributed import LocalCluster, Scheduler
 
     from orgscan.aws import Aws
     from orgscan.simulator import Simulator, World
@@ -139,3 +142,44 @@ def connect(entered: AsyncExitStack, clock: FakeClock) -> Callable[..., Awaitabl
         return await entered.enter_async_context(Aws(chosen, time or clock, credentials))
 
     return start
+
+
+@pytest.fixture
+def foreign(entered: AsyncExitStack) -> Callable[..., Awaitable[LocalCluster]]:
+    """Somebody else's Dask cluster, in the loop of the test, over real connections."""
+
+    async def start(workers: int = 2) -> LocalCluster:
+        from distributed import LocalCluster  # noqa: PLC0415 - most tests need none
+
+        return await entered.enter_async_context(
+            LocalCluster(
+                n_workers=workers,
+                threads_per_worker=4,
+                processes=False,
+                protocol="tcp",
+                asynchronous=True,
+                dashboard_address=None,
+                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+            )
+        )
+
+    return start
+
+
+@pytest.fixture
+def known_to() -> Callable[[Scheduler], bytes]:
+    """What Dask holds, shows, dumps or logs of its work, as bytes to search for secrets."""
+
+    def known(scheduler: Scheduler) -> bytes:
+        state = {
+            "identity": scheduler.identity(),
+            "transitions": list(scheduler.transition_log),
+            "events": [scheduler.get_events(topic) for topic in scheduler._broker._topics],
+            "logs": scheduler.get_logs(),
+            "tasks": [(repr(task), repr(task.annotations)) for task in scheduler.tasks.values()],
+        }
+        specs = [task.run_spec for task in scheduler.tasks.values()]
+        plugins = [*scheduler.worker_plugins.values(), *scheduler.nanny_plugins.values()]
+        return b"".join([repr(state).encode(), pickle.dumps(specs), *plugins])
+
+    return known

@@ -25,6 +25,7 @@ _HEAVY += ("pandas", "pyarrow")
 _BROUGHT_BY = {
     "aiobotocore": "aioboto3",
     "botocore": "aioboto3",
+    "dask": "distributed",
     "numpy": "pandas",
     "pydantic": "pydantic_settings",
     "yarl": "aiohttp",
@@ -49,6 +50,12 @@ def test_every_foreign_package_is_a_declared_dependency_or_comes_with_one() -> N
         for path in MODULES
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         for name in _names(node)
+    }
+    declared |= {
+        re.split(r"[^\w-]", line)[0].replace("-", "_")
+        for extra, lines in project["optional-dependencies"].items()
+        if extra not in {"dev", "notebook"}
+        for line in lines
     }
     foreign = imported - sys.stdlib_module_names - {"orgscan"} - declared
     assert {

@@ -95,6 +95,7 @@ class Aws:
         self._clients: dict[str, Any] = {}
         self._slots = {name: asyncio.Semaphore(count) for name, count in _CONNECTIONS.items()}
         self._caller: Any = None
+        self._sts_pace = Pace(_STS_PER_SECOND, 1.0, clock)
 
     async def __aenter__(self) -> Self:
         _hush()
@@ -212,8 +213,11 @@ class Aws:
     @cached_property
     def sts(self) -> ServiceCalls:
         """AWS STS as the caller."""
-        pace = Pace(_STS_PER_SECOND, 1.0, self._clock)
-        return self._door("sts", lambda _action: pace)
+        return self._door("sts", lambda _action: self._sts_pace)
+
+    def share(self, processes: int) -> None:
+        """Be content with one of so many equal parts of what AWS grants the caller on STS."""
+        self._sts_pace.cap(max(1, _STS_PER_SECOND // processes))
 
     @property
     def kms(self) -> ServiceCalls:

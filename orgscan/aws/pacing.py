@@ -53,6 +53,12 @@ class Pace(Throttler):
                 self.flush()
             self._task_logs.append(self._clock.monotonic())
 
+    def cap(self, ceiling: int) -> None:
+        """Grow back to ``ceiling`` from now on; what is at the old one follows at once."""
+        whole = self.rate_limit >= self._ceiling
+        self._ceiling = ceiling
+        self.rate_limit = ceiling if whole else min(self.rate_limit, ceiling)
+
     def slow_down(self) -> None:
         """Halve the rate, once per period: a burst of refusals is one piece of news."""
         now = self._clock.monotonic()

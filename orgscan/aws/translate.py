@@ -103,6 +103,8 @@ _BAD_SIGNATURE = {
     "RequestTimeTooSkewed",
     "SignatureDoesNotMatch",
 }
+_CLOCK_CODES = {"RequestExpired", "RequestTimeTooSkewed"}
+_CLOCK_OFF = re.compile(r"(?i)signature (expired|not yet current)")
 _SERVER_ERROR = 500
 _LONGEST_MESSAGE = 400
 
@@ -156,9 +158,15 @@ def _from_answer(answer: Mapping[str, Any], action: str, *, own_credentials: boo
     if not code or code == str(status):
         code = f"HTTP{status}"  # a load balancer's page, say, instead of the service's answer
     kind = _kind(code, status, own_credentials=own_credentials)
-    request_id = str(metadata.get("RequestId", ""))
+    # A load balancer's page names the request in its head only.
+    headers = metadata.get("HTTPHeaders", {})
+    request_id = str(metadata.get("RequestId") or headers.get("x-amzn-requestid") or "")
     message = _brief(str(error.get("Message", ""))) or code
     text = f"{action}: {message}"
+    if code in _BAD_SIGNATURE and (_CLOCK_OFF.search(message) or code in _CLOCK_CODES):
+        # AWS names the signature; what is wrong is the time in it.
+        code = "ClockOff"
+        text = f"this machine's clock differs too much from AWS's ({text})"
     if kind is Transient and request_id:
         # AWS support asks for it, and only for failures on AWS's side.
         text += f" (request id {request_id})"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from orgscan.cli.scan import check_end_options
 from orgscan.models import Severity
 
 
@@ -22,6 +23,21 @@ def report(
     fail_on: Severity | None = typer.Option(
         None, help="Leave with 3 when a finding of this severity or worse fails."
     ),
+    previous: Path | None = typer.Option(
+        None, metavar="RUN", help="Earlier run that this one continues; the manifest names it."
+    ),
+    sign_with_kms: str | None = typer.Option(
+        None, "--sign-with-kms", metavar="KEY", help="Sign the manifest with this AWS KMS key."
+    ),
+    profile: str | None = typer.Option(None, help="AWS profile to sign and publish with."),
+    endpoint_url: str | None = typer.Option(
+        None, help="Another endpoint than AWS's own, for signing."
+    ),
+    publish: str | None = typer.Option(
+        None,
+        metavar="DEST",
+        help="Add the tables to this history: a directory or s3://BUCKET/PREFIX.",
+    ),
     quiet: bool = typer.Option(False, "--quiet", help="No progress."),
 ) -> None:
     """Write a run's reports again, with another as-of time or other thresholds."""
@@ -30,7 +46,11 @@ def report(
     from orgscan.cli import running
     from orgscan.models import Clock
 
-    thresholds = None if config is None else settings_module.load(config).thresholds
+    check_end_options(previous, sign_with_kms, publish)
+    settings = None
+    if config is not None or sign_with_kms is not None or publish is not None:
+        settings = settings_module.load(config, profile=profile, endpoint_url=endpoint_url)
+    thresholds = None if config is None or settings is None else settings.thresholds
     moment = None if as_of is None else _moment(as_of)
     with (
         running.observer(quiet=quiet, log_format="text") as observer,
@@ -43,8 +63,11 @@ def report(
             output=output,
             as_of=moment,
             thresholds=thresholds,
+            previous=previous,
         )
-    running.conclude(directory, fail_on)
+    running.conclude(
+        directory, fail_on, sign_with=sign_with_kms, publish_to=publish, settings=settings
+    )
 
 
 def _moment(text: str) -> datetime:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from orgscan.models import Observer, Severity
     from orgscan.pipeline import Run
+    from orgscan.settings import Settings
 
 _FIRST = "stopping: accounts in flight are finished first; once more to stop now"
 
@@ -96,6 +97,32 @@ def show(directory: Path) -> Run:
     return run
 
 
-def conclude(directory: Path, fail_on: Severity | None) -> None:
-    """Print the summary and leave with the exit code that tells coverage and findings."""
-    raise typer.Exit(show(directory).exit_code(fail_on))
+def conclude(
+    directory: Path,
+    fail_on: Severity | None,
+    *,
+    sign_with: str | None = None,
+    publish_to: str | None = None,
+    settings: Settings | None = None,
+) -> None:
+    """Print the summary, sign and publish if asked to, leave with the code of the run.
+
+    The summary comes first: a run that could not be signed or published is finished all the same.
+    """
+    run = show(directory)
+    if sign_with is not None and settings is not None:
+        from orgscan import pipeline
+        from orgscan.models import Clock, Observer
+
+        asyncio.run(
+            pipeline.sign(directory, sign_with, settings, clock=Clock(), observer=Observer())
+        )
+        typer.echo(f"Signed    {directory}/manifest.sig.json")
+    if publish_to is not None:
+        from orgscan import pipeline
+        from orgscan.models import Observer
+
+        profile = None if settings is None else settings.profile
+        pipeline.publish(directory, publish_to, observer=Observer(), profile=profile)
+        typer.echo(f"Published {publish_to}")
+    raise typer.Exit(run.exit_code(fail_on))

@@ -28,6 +28,12 @@ def scan(
     account: list[str] = typer.Option([], help="Only this account; may be repeated."),
     exclude_account: list[str] = typer.Option([], help="Not this account; may be repeated."),
     concurrency: int | None = typer.Option(None, help="Accounts read at the same time."),
+    workers: int | None = typer.Option(
+        None, min=1, max=256, help="Read with so many processes of this machine (needs Dask)."
+    ),
+    scheduler: str | None = typer.Option(
+        None, metavar="ADDRESS", help="Read with the workers of this Dask cluster."
+    ),
     fail_on: Severity | None = typer.Option(
         None, help="Leave with 3 when a finding of this severity or worse fails."
     ),
@@ -40,6 +46,17 @@ def scan(
     retry_gaps: bool = typer.Option(
         False, "--retry-gaps", help="With --resume, also read the gaps of a finished run again."
     ),
+    previous: Path | None = typer.Option(
+        None, metavar="RUN", help="Earlier run that this one continues; the manifest names it."
+    ),
+    sign_with_kms: str | None = typer.Option(
+        None, "--sign-with-kms", metavar="KEY", help="Sign the manifest with this AWS KMS key."
+    ),
+    publish: str | None = typer.Option(
+        None,
+        metavar="DEST",
+        help="Add the tables to this history: a directory or s3://BUCKET/PREFIX.",
+    ),
     quiet: bool = typer.Option(False, "--quiet", help="No progress."),
     log_format: str = LogFormat,
 ) -> None:
@@ -50,6 +67,10 @@ def scan(
     if resume is not None and output is not None:
         message = "--output and --resume exclude each other: a resumed run stays where it is"
         raise typer.BadParameter(message)
+    if workers is not None and scheduler is not None:
+        message = "--workers and --scheduler exclude each other: start workers or use a cluster's"
+        raise typer.BadParameter(message)
+    check_end_options(previous, sign_with_kms, publish)
     if retry_gaps and resume is None:
         message = "--retry-gaps goes with --resume RUN"
         raise typer.BadParameter(message)
@@ -76,10 +97,19 @@ def scan(
     from orgscan.models import Clock
 
     clock = Clock()
+    cluster = None
+    if workers is not None or scheduler is not None:
+        cluster = pipeline.Cluster(workers or 0, scheduler or "")
     directory = resume or output or pipeline.default_output(clock)
     with running.observer(quiet=quiet, log_format=log_format) as observer:
         work: Callable[..., Coroutine[Any, Any, None]] = partial(
-            pipeline.collect, settings, directory, clock=clock, observer=observer
+            pipeline.collect,
+            settings,
+            directory,
+            clock=clock,
+            observer=observer,
+            cluster=cluster,
+            previous=previous,
         )
         if resume is not None:
             work = partial(
@@ -89,11 +119,27 @@ def scan(
                 retry_gaps=retry_gaps,
                 clock=clock,
                 observer=observer,
+                cluster=cluster,
             )
         running.collect(lambda stop: work(stop=stop), directory)
         with running.rendering(directory):
-            pipeline.render(directory, clock=clock, observer=observer)
-    running.conclude(directory, fail_on)
+            pipeline.render(directory, clock=clock, observer=observer, previous=previous)
+    running.conclude(
+        directory, fail_on, sign_with=sign_with_kms, publish_to=publish, settings=settings
+    )
+
+
+def check_end_options(
+    previous: Path | None, sign_with_kms: str | None, publish: str | None
+) -> None:
+    """Say before the work begins what would spoil its end."""
+    if previous is None and sign_with_kms is None and publish is None:
+        return
+    from orgscan import pipeline
+
+    pipeline.check_previous(previous)
+    pipeline.check_signing_key(sign_with_kms)
+    pipeline.check_destination(publish)
 
 
 def check_log_format(log_format: str) -> None:

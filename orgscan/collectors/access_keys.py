@@ -6,7 +6,7 @@ A user deleted since the listing is a fact, not an error.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orgscan.collectors.document import LIST_PAGE, document, unique
 from orgscan.errors import Absent
@@ -29,7 +29,7 @@ async def collect(calls: Calls, clock: Clock, users: list[str]) -> Evidence:
 
     Raises :class:`orgscan.errors.CallError`: a listing with a hole is no listing.
     """
-    found: dict[str, list[dict[str, Any]] | None] = {}
+    found: dict[str, _Keys | None] = {}
     names = iter(users)
     workers = [asyncio.create_task(_work(calls, names, found)) for _ in range(_AT_ONCE)]
     try:
@@ -39,15 +39,23 @@ async def collect(calls: Calls, clock: Clock, users: list[str]) -> Evidence:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
     content = {
-        "keys": [key for name in users for key in found[name] or ()],
+        "keys": [key for name in users if (listed := found[name]) for key in listed.keys],
         "deleted_users": [name for name in users if found[name] is None],
     }
-    return Evidence(kind=KIND, content=document(content), collected_at=clock.now())
+    return Evidence(
+        kind=KIND,
+        content=document(content),
+        collected_at=clock.now(),
+        repeated=sum(listed.repeated for listed in found.values() if listed),
+    )
 
 
-async def _work(
-    calls: Calls, names: Iterator[str], found: dict[str, list[dict[str, Any]] | None]
-) -> None:
+class _Keys(NamedTuple):
+    keys: list[dict[str, Any]]
+    repeated: int
+
+
+async def _work(calls: Calls, names: Iterator[str], found: dict[str, _Keys | None]) -> None:
     for name in names:
         try:
             found[name] = await _keys_of(calls, name)
@@ -55,15 +63,16 @@ async def _work(
             found[name] = None
 
 
-async def _keys_of(calls: Calls, user: str) -> list[dict[str, Any]]:
+async def _keys_of(calls: Calls, user: str) -> _Keys:
     pages = [
         page
         async for page in calls.pages(
             "ListAccessKeys", "AccessKeyMetadata", UserName=user, MaxItems=LIST_PAGE
         )
     ]
+    found, repeated = unique(pages, "AccessKeyId", ACTIONS[0])
     # The name asked for is the name filed under, whatever the answer repeats.
-    return [
-        {name: key[name] for name in _KEPT if name in key} | {"UserName": user}
-        for key in unique(pages, "AccessKeyId", ACTIONS[0])
+    keys = [
+        {name: key[name] for name in _KEPT if name in key} | {"UserName": user} for key in found
     ]
+    return _Keys(keys, repeated)

@@ -20,8 +20,12 @@ def document(answer: Any) -> bytes:
     return json.dumps(answer, sort_keys=True, separators=(",", ":"), default=_plain).encode()
 
 
-def unique(pages: list[list[dict[str, Any]]], key: str, action: str) -> list[dict[str, Any]]:
-    """The items of all pages, each once: a page answered twice doubles nothing.
+def unique(
+    pages: list[list[dict[str, Any]]], key: str, action: str
+) -> tuple[list[dict[str, Any]], int]:
+    """The items of all pages, each once, and how many came again.
+
+    A page answered twice doubles nothing.
 
     Raises :class:`orgscan.errors.Malformed` where an item lacks its ``key``.
     """
@@ -32,7 +36,7 @@ def unique(pages: list[list[dict[str, Any]]], key: str, action: str) -> list[dic
                 text = f"{action}: the answer holds an item without {key}"
                 raise Malformed(text, code="MalformedAnswer", action=action)
             items.setdefault(item[key], item)
-    return list(items.values())
+    return list(items.values()), sum(map(len, pages)) - len(items)
 
 
 def _plain(value: Any) -> str:

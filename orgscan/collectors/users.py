@@ -20,6 +20,8 @@ async def collect(calls: Calls, clock: Clock) -> tuple[Evidence, list[str]]:
     Raises :class:`orgscan.errors.CallError`.
     """
     pages = [page async for page in calls.pages("ListUsers", "Users", MaxItems=LIST_PAGE)]
-    users = unique(pages, "UserName", ACTIONS[0])
-    evidence = Evidence(kind=KIND, content=document(users), collected_at=clock.now())
+    users, repeated = unique(pages, "UserName", ACTIONS[0])
+    evidence = Evidence(
+        kind=KIND, content=document(users), collected_at=clock.now(), repeated=repeated
+    )
     return evidence, [user["UserName"] for user in users]

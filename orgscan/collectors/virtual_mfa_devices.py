@@ -31,8 +31,8 @@ async def collect(calls: Calls, clock: Clock) -> Evidence:
             MaxItems=LIST_PAGE,
         )
     ]
-    devices = [
-        {name: device[name] for name in _KEPT if name in device}
-        for device in unique(pages, "SerialNumber", ACTIONS[0])
-    ]
-    return Evidence(kind=KIND, content=document(devices), collected_at=clock.now())
+    found, repeated = unique(pages, "SerialNumber", ACTIONS[0])
+    devices = [{name: device[name] for name in _KEPT if name in device} for device in found]
+    return Evidence(
+        kind=KIND, content=document(devices), collected_at=clock.now(), repeated=repeated
+    )

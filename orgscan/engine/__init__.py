@@ -1,7 +1,8 @@
-"""Where collection runs."""
+"""Where collection runs: in this process, or on the workers of a Dask cluster."""
 
 from __future__ import annotations
 
+from orgscan.engine.cluster import Cluster, Job, connect
 from orgscan.engine.local import run
 
-__all__ = ["run"]
+__all__ = ["Cluster", "Job", "connect", "run"]

@@ -5,26 +5,40 @@ organization -> sessions -> collectors -> evidence -> tables -> controls -> repo
 
 from __future__ import annotations
 
+from orgscan.engine import Cluster
 from orgscan.pipeline.catalogue import CatalogueEntry, catalogue, catalogue_entry
+from orgscan.pipeline.chain import check_previous
 from orgscan.pipeline.demo import collect_demo
 from orgscan.pipeline.policy import audit_role_policy, caller_policy, declared_actions
+from orgscan.pipeline.publish import check_destination, open_history, publish
 from orgscan.pipeline.render import render
 from orgscan.pipeline.run import Run
 from orgscan.pipeline.scan import collect, default_output, resume, scan, stored_settings
+from orgscan.pipeline.sign import check_signing_key, sign
+from orgscan.pipeline.verify import Verification, verify
 
 __all__ = [
     "CatalogueEntry",
+    "Cluster",
     "Run",
+    "Verification",
     "audit_role_policy",
     "caller_policy",
     "catalogue",
     "catalogue_entry",
+    "check_destination",
+    "check_previous",
+    "check_signing_key",
     "collect",
     "collect_demo",
     "declared_actions",
     "default_output",
+    "open_history",
+    "publish",
     "render",
     "resume",
     "scan",
+    "sign",
     "stored_settings",
+    "verify",
 ]

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from orgscan import collectors, tables
+from orgscan import collectors, sessions, tables
 from orgscan.errors import CallerBroken, CallError, Denied, IntegrityError
 from orgscan.models import INTEGRITY_FAILURE, AccountState, Coverage, Evidence, Gap, Kind, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from orgscan.aws import Aws
     from orgscan.models import Account, Caller, Calls, Clock
-    from orgscan.sessions import Sessions
+    from orgscan.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +20,33 @@ class AccountReader:
     """Reads accounts one by one; safe to use for many at the same time."""
 
     aws: Aws
-    sessions: Sessions
+    sessions: sessions.Sessions
     caller: Caller
     clock: Clock
     limits: collectors.Limits
-    exclusion: Callable[[Account], str]
-    """Why an account is out of scope; empty where it is in scope."""
+
+    @classmethod
+    def of(cls, settings: Settings, aws: Aws, caller: Caller, clock: Clock) -> Self:
+        """A reader as the settings say."""
+        return cls(
+            aws=aws,
+            sessions=sessions.Sessions(
+                aws.sts,
+                partition=caller.partition,
+                role_name=settings.role_name or "",
+                role_path=settings.role_path,
+                external_id=settings.external_id,
+                duration_seconds=settings.session_duration_seconds,
+                actions=collectors.ACTIONS,
+            ),
+            caller=caller,
+            clock=clock,
+            limits=collectors.Limits(
+                report_seconds=settings.report_timeout_seconds,
+                account_seconds=settings.account_timeout_seconds,
+                calls_per_second=settings.iam_requests_per_second,
+            ),
+        )
 
     async def read(self, account: Account) -> Outcome:
         """How the account ended, with all that was collected.
@@ -35,10 +54,6 @@ class AccountReader:
         Raises only :class:`orgscan.errors.CallerBroken`: the account is then not to blame and
         stays without an end state.
         """
-        if reason := self.exclusion(account):
-            return self._unread(account, Coverage.EXCLUDED, reason)
-        if account.state not in {AccountState.ACTIVE, AccountState.UNKNOWN}:
-            return self._unread(account, Coverage.NOT_ACTIVE, f"the account is {account.state}")
         started_at, began = self.clock.now(), self.clock.monotonic()
         outcome = await self._attempt(account)
         return replace(
@@ -47,9 +62,6 @@ class AccountReader:
             started_at=started_at,
             duration_seconds=round(self.clock.monotonic() - began, 6),
         )
-
-    def _unread(self, account: Account, coverage: Coverage, reason: str) -> Outcome:
-        return Outcome(account_id=account.account_id, coverage=coverage, reason=reason)
 
     async def _attempt(self, account: Account) -> Outcome:
         account_id = account.account_id
@@ -73,6 +85,20 @@ class AccountReader:
         return await self.aws.member_account(lambda: self.sessions.assume(account_id))
 
 
+def unread(account: Account, exclusion: str) -> Outcome | None:
+    """How an account ends that is not to be read; None where it is.
+
+    ``exclusion`` says why it is out of scope and is empty where it is in scope.
+    """
+    account_id = account.account_id
+    if exclusion:
+        return Outcome(account_id=account_id, coverage=Coverage.EXCLUDED, reason=exclusion)
+    if account.state not in {AccountState.ACTIVE, AccountState.UNKNOWN}:
+        reason = f"the account is {account.state}"
+        return Outcome(account_id=account_id, coverage=Coverage.NOT_ACTIVE, reason=reason)
+    return None
+
+
 def _ended(account_id: str, coverage: Coverage, code: str, reason: str) -> Outcome:
     return Outcome(
         account_id=account_id,
@@ -92,6 +118,11 @@ def _why_denied(error: Denied) -> str:
 
 def _judge(account: Account, evidence: tuple[Evidence, ...], gaps: tuple[Gap, ...]) -> Outcome:
     reasons = list(dict.fromkeys(f"{gap.kind}: {gap.reason}" for gap in gaps))
+    reasons += [
+        f"{item.kind}: AWS listed {item.repeated} entries more than once; each is counted once"
+        for item in evidence
+        if item.repeated
+    ]
     if account.state == AccountState.UNKNOWN:
         reasons.append("AWS gave no account state that is known; read as if active")
     if not gaps:

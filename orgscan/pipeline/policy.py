@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from orgscan import collectors, organization, sessions
+from orgscan import signing as signatures
 
 
 def audit_role_policy() -> dict[str, Any]:
@@ -28,9 +29,10 @@ def caller_policy(
     )
 
 
-def declared_actions() -> frozenset[str]:
-    """Every AWS action orgscan ever calls."""
-    return frozenset((*organization.ACTIONS, *sessions.ACTIONS, *collectors.ACTIONS))
+def declared_actions(*, signing: bool = False) -> frozenset[str]:
+    """Every AWS action an audit ever calls; with ``signing`` also those of ``--sign-with-kms``."""
+    audit = frozenset((*organization.ACTIONS, *sessions.ACTIONS, *collectors.ACTIONS))
+    return audit | frozenset(signatures.ACTIONS) if signing else audit
 
 
 def _policy(*statements: tuple[str, tuple[str, ...], str]) -> dict[str, Any]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import platform
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from orgscan import controls, reports, rundir, tables
+from orgscan.errors import IntegrityError
 from orgscan.evidence import EvidenceStore
 from orgscan.models import INTEGRITY_FAILURE, Coverage, RunInfo, Status
 from orgscan.pipeline.catalogue import catalogue
+from orgscan.pipeline.chain import MANIFEST_FORMAT, Link
 from orgscan.schema import SCHEMA_VERSION, TABLES
 from orgscan.settings import Thresholds
 from orgscan.version import __version__
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
 
     from orgscan.models import Clock, Observer
 
-MANIFEST_FORMAT = 1
 _REPORT_LIFETIME = timedelta(hours=4, minutes=15)
 _REPORTED_VERSIONS = ("aioboto3", "botocore", "openpyxl", "pandas", "pyarrow")
 
@@ -38,6 +40,8 @@ class _Rendering:
     rendered_at: datetime
     thresholds: Thresholds
     accounts_enumerated: int
+    evidence: rundir.FileRecord
+    previous: dict[str, Any] | None
     frames: Mapping[str, pd.DataFrame]
 
     @property
@@ -54,17 +58,78 @@ def render(
     output: Path | None = None,
     as_of: datetime | None = None,
     thresholds: Thresholds | None = None,
+    previous: Path | None = None,
 ) -> Path:
     """Judge the evidence of ``run`` and publish Parquet, workbook and, last, the manifest.
 
     ``output`` defaults to the run directory itself; ``as_of`` and ``thresholds`` default to the
-    run's own. Returns the directory written to.
+    run's own. ``previous`` is the earlier run the manifest continues; without it the one the
+    run's manifest already names. An earlier signature is removed with what it signed. Returns
+    the directory written to.
 
-    Raises :class:`orgscan.errors.UsageError` and :class:`orgscan.errors.IntegrityError`.
+    Raises :class:`orgscan.errors.UsageError`, :class:`orgscan.errors.IntegrityError`, and
+    :class:`orgscan.errors.RunError` where the disk is full; the directory is then as it was.
     """
+    link = None if previous is None else Link.to(previous)
+    elsewhere = output is not None and output.resolve() != run.resolve()
+    with rundir.locked(run, shared=elsewhere):
+        evidence = _evidence(run)
+        rendering = _judge(
+            run,
+            evidence,
+            clock=clock,
+            observer=observer,
+            as_of=as_of,
+            thresholds=thresholds,
+            link=link,
+        )
+        if output is None or not elsewhere:
+            _publish(rendering, run, run, observer)
+            return run
+        rundir.create(output)
+        try:
+            with rundir.locked(output):
+                _publish(rendering, run, output, observer)
+        except BaseException:
+            with suppress(OSError):
+                output.rmdir()
+            raise
+        return output
+
+
+def _evidence(run: Path) -> rundir.FileRecord:
+    """The evidence as it is, which must be as the run's manifest says, where there is one."""
+    path = run / rundir.EVIDENCE
+    with EvidenceStore.read(path):
+        pass  # folds in what a killed process left, so that the file is the whole evidence
+    found = rundir.record(path)
+    content, fault = rundir.read_sealed(run / rundir.MANIFEST)
+    told = content.get("evidence") if content and not fault else None
+    if isinstance(told, dict) and told.get("sha256") != found.sha256:
+        message = (
+            f"{path}: was changed after the run was finished; restore it from a backup, or remove "
+            f"{rundir.MANIFEST} to judge it as it is"
+        )
+        raise IntegrityError(message)
+    return found
+
+
+def _judge(
+    run: Path,
+    evidence: rundir.FileRecord,
+    *,
+    clock: Clock,
+    observer: Observer,
+    as_of: datetime | None,
+    thresholds: Thresholds | None,
+    link: Link | None,
+) -> _Rendering:
     observer.phase("Judging the evidence")
     with EvidenceStore.read(run / rundir.EVIDENCE) as store:
         info = store.info
+        if link is not None:
+            link.must_be_of(info.organization)
+            link.must_precede(info.run_id, info.started_at)
         info = replace(info, as_of=as_of or info.as_of)
         limits = thresholds or Thresholds(**info.thresholds)
         built = tables.build(store, as_of=info.as_of)
@@ -78,11 +143,13 @@ def render(
         as_of=info.as_of,
         thresholds=limits,
     )
-    rendering = _Rendering(
+    return _Rendering(
         info=info,
         rendered_at=clock.now(),
         thresholds=limits,
         accounts_enumerated=accounts_enumerated,
+        evidence=evidence,
+        previous=_known_previous(run) if link is None else link.entry(),
         frames={
             "accounts": built.accounts,
             "credentials": built.credentials,
@@ -90,27 +157,31 @@ def render(
             "findings": findings,
         },
     )
-    if output is not None and output.resolve() != run.resolve():
-        rundir.create(output)
-    directory = output or run
+
+
+def _known_previous(run: Path) -> dict[str, Any] | None:
+    """The earlier run that the run's manifest already names: rendering again keeps the chain."""
+    content, fault = rundir.read_sealed(run / rundir.MANIFEST)
+    known = content.get("previous") if content and not fault else None
+    return known if isinstance(known, dict) else None
+
+
+def _publish(rendering: _Rendering, run: Path, directory: Path, observer: Observer) -> None:
     observer.phase("Writing the reports")
-    _publish(rendering, run / rundir.EVIDENCE, directory)
-    return directory
-
-
-def _publish(rendering: _Rendering, evidence: Path, directory: Path) -> None:
-    hashes = {rundir.EVIDENCE: rundir.sha256(evidence)}
-    metadata = _parquet_metadata(rendering)
-    for table in TABLES:
-        path = directory / f"{table.name}.parquet"
-        with rundir.published(path) as temporary:
-            reports.write_parquet(rendering.frames[table.name], table, temporary, metadata=metadata)
-        hashes[path.name] = rundir.sha256(path)
-    workbook = directory / rundir.workbook_name(rendering.info)
-    with rundir.published(workbook) as temporary:
-        reports.write_workbook(temporary, _workbook_content(rendering, hashes))
-    hashes[workbook.name] = rundir.sha256(workbook)
-    rundir.write_manifest(directory, _manifest(rendering, hashes))
+    remedy = f"the evidence is kept, `orgscan report {run}` writes again"
+    metadata = parquet_metadata(rendering.info, rendering.thresholds)
+    with rundir.Publication(directory, remedy=remedy) as publication:
+        for table in TABLES:
+            with publication.file(f"{table.name}.parquet") as path:
+                reports.write_parquet(rendering.frames[table.name], table, path, metadata=metadata)
+        hashes = {rundir.EVIDENCE: rendering.evidence.sha256}
+        hashes |= {name: record.sha256 for name, record in publication.files.items()}
+        with publication.file(rundir.workbook_name(rendering.info)) as path:
+            reports.write_workbook(path, _workbook_content(rendering, hashes))
+        files = dict(publication.files)
+        if directory == run:
+            files[rundir.EVIDENCE] = rendering.evidence
+        publication.commit(_manifest(rendering, files))
 
 
 def _stale_reports(accounts: pd.DataFrame) -> list[str]:
@@ -127,16 +198,15 @@ def _stale_reports(accounts: pd.DataFrame) -> list[str]:
     return [note]
 
 
-def _parquet_metadata(rendering: _Rendering) -> dict[str, str]:
+def parquet_metadata(info: RunInfo, thresholds: Thresholds) -> dict[str, str]:
     """What every Parquet file says of its origin; nothing that differs between renderings."""
-    info = rendering.info
     return {
         "orgscan.version": __version__,
         "orgscan.run_id": info.run_id,
         "orgscan.organization_id": info.organization.id,
         "orgscan.as_of": info.as_of.isoformat(),
         "orgscan.enumerated": str(info.enumerated).lower(),
-        "orgscan.thresholds": rendering.thresholds.model_dump_json(),
+        "orgscan.thresholds": thresholds.model_dump_json(),
     }
 
 
@@ -172,7 +242,7 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _manifest(rendering: _Rendering, hashes: Mapping[str, str]) -> dict[str, Any]:
+def _manifest(rendering: _Rendering, files: Mapping[str, rundir.FileRecord]) -> dict[str, Any]:
     info, accounts = rendering.info, rendering.frames["accounts"]
     coverage = accounts["coverage"].value_counts()
     counts = rendering.frames["findings"].groupby(["control_id", "status"], observed=True).size()
@@ -188,9 +258,13 @@ def _manifest(rendering: _Rendering, hashes: Mapping[str, str]) -> dict[str, Any
         "organization_id": info.organization.id,
         "management_account_id": info.organization.management_account_id,
         "caller": info.caller.arn,
+        "partition": info.caller.partition,
         "role_name": info.role_name,
         "endpoint_url": info.endpoint_url,
         "scope": dict(info.scope),
+        "settings": dict(info.settings),
+        "external_id_used": info.external_id_used,
+        "collected_by": info.version,
         "started_at": info.started_at.isoformat(),
         "finished_at": info.finished_at.isoformat() if info.finished_at else None,
         "as_of": info.as_of.isoformat(),
@@ -206,5 +280,16 @@ def _manifest(rendering: _Rendering, hashes: Mapping[str, str]) -> dict[str, Any
         "thresholds": rendering.thresholds.model_dump(),
         "notes": list(rendering.notes),
         "versions": _versions(),
-        "files": dict(hashes),
+        "files": {name: asdict(record) for name, record in sorted(files.items())},
+        "evidence": {
+            **asdict(rendering.evidence),
+            "external": rundir.EVIDENCE not in files,
+            "accounts": _evidence_hashes(accounts),
+        },
+        "previous": rendering.previous,
     }
+
+
+def _evidence_hashes(accounts: pd.DataFrame) -> dict[str, str | None]:
+    pairs = zip(accounts["account_id"], accounts["evidence_sha256"], strict=True)
+    return {account: digest if isinstance(digest, str) else None for account, digest in pairs}

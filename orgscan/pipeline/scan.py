@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from orgscan import collectors, engine, organization, rundir, sessions
+from orgscan import engine, organization, rundir, sessions
 from orgscan.aws import Aws
 from orgscan.errors import (
     CallerBroken,
@@ -23,18 +23,29 @@ from orgscan.errors import (
 )
 from orgscan.evidence import EvidenceStore
 from orgscan.models import Coverage, Outcome, RunInfo
-from orgscan.pipeline.account import AccountReader
+from orgscan.pipeline.account import AccountReader, unread
+from orgscan.pipeline.chain import Link
 from orgscan.pipeline.render import render
 from orgscan.pipeline.run import Run
+from orgscan.pipeline.worker import Broken, ReadingJob
 from orgscan.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Iterator,
+        Sequence,
+    )
     from datetime import datetime
     from pathlib import Path
 
     from orgscan.models import Account, Caller, Clock, Credentials, Observer, Organization
     from orgscan.settings import Settings
+
+    Read = Callable[[Account], Awaitable[Outcome]]
 
 DRAIN_SECONDS = 20.0
 """How long accounts in flight may take to end once a stop was asked for."""
@@ -49,6 +60,12 @@ _FIXED = (
     "thresholds",
 )
 """Settings a resumed run must share with its beginning."""
+
+_REMEDIES = {
+    "CertificateNotTrusted": "check the network, name your own authority in AWS_CA_BUNDLE,",
+    "ClockOff": "set the clock",
+}
+"""What to do where signing in again would not help, by error code."""
 
 _BATCH = 20
 """Accounts entered into the store at a time: one page of the Organizations API."""
@@ -84,12 +101,16 @@ async def collect(
     observer: Observer,
     stop: asyncio.Event | None = None,
     credentials: Credentials | None = None,
+    cluster: engine.Cluster | None = None,
+    previous: Path | None = None,
 ) -> None:
     """Read the organization into the evidence store of ``output``, a new run directory.
 
     Setting ``stop`` ends the run early: accounts in flight are drained, evidence is kept and
     :class:`orgscan.errors.RunInterrupted` is raised. ``credentials`` are the caller's; by
-    default AWS's usual chain finds them.
+    default AWS's usual chain finds them. With a ``cluster`` its workers read the accounts, and
+    this process enumerates and stores. ``previous`` is the earlier run that the manifest will
+    name; what is wrong with it is told before anything is read.
 
     Raises :class:`orgscan.errors.UsageError` before anything was read,
     :class:`orgscan.errors.RunError` where the account list could not be read to its end or
@@ -98,14 +119,26 @@ async def collect(
     if settings.role_name is None:
         message = "no audit role; give --role-name NAME (or role_name in the settings file)"
         raise UsageError(message)
+    link = None if previous is None else Link.to(previous)
     rundir.create(output)
     try:
         async with Aws(settings, clock, credentials) as aws:
             observer.phase("Asking AWS who we are")
             caller, described = await _preflight(aws, settings)
+            if link is not None:
+                link.must_be_of(described)
             info = _new_run(settings, caller, described, clock.now())
             with EvidenceStore.create(output / rundir.EVIDENCE, info) as store:
-                collection = _Collection(settings, clock, observer, aws, store, info)
+                collection = _Collection(
+                    settings,
+                    clock,
+                    observer,
+                    aws,
+                    store,
+                    info,
+                    cluster=cluster,
+                    credentials=credentials,
+                )
                 await collection.run(stop or asyncio.Event())
     except UsageError:
         rundir.discard(output)
@@ -121,10 +154,12 @@ async def resume(
     observer: Observer,
     stop: asyncio.Event | None = None,
     credentials: Credentials | None = None,
+    cluster: engine.Cluster | None = None,
 ) -> None:
     """Go on with an interrupted run; with ``retry_gaps`` also read a finished run's gaps again.
 
-    The organization is enumerated anew and what has moved since is noted. What is COMPLETE is
+    Where everything was read and only the reports are missing, AWS is not asked at all.
+    Otherwise the organization is enumerated anew and what has moved since is noted. What is COMPLETE is
     never read again; a second attempt replaces a first one only if it brought no less.
 
     Raises as :func:`collect` does, and :class:`orgscan.errors.UsageError` where ``settings``
@@ -135,6 +170,8 @@ async def resume(
         _must_match(settings, info)
         earlier = _Earlier.of(store)
         if info.enumerated and not earlier.unread and not retry_gaps:
+            if not (run / rundir.MANIFEST).exists():
+                return  # killed while the reports were written: they are all that is missing
             gaps = len(earlier.gaps)
             remedy = f"add --retry-gaps to read its {gaps} gaps again" if gaps else "it has no gaps"
             message = f"{run}: is finished and needs no resuming; {remedy}"
@@ -150,7 +187,17 @@ async def resume(
                 raise UsageError(message)
             rundir.retract_manifest(run)
             info = replace(info, caller=caller, enumerated=False, finished_at=None)
-            collection = _Collection(settings, clock, observer, aws, store, info, earlier)
+            collection = _Collection(
+                settings,
+                clock,
+                observer,
+                aws,
+                store,
+                info,
+                earlier,
+                cluster=cluster,
+                credentials=credentials,
+            )
             await collection.run(stop or asyncio.Event())
 
 
@@ -188,7 +235,8 @@ async def _preflight(aws: Aws, settings: Settings) -> tuple[Caller, Organization
         message = f"cannot reach {where}: {error}; check the network and --endpoint-url"
         raise UsageError(message) from None
     except CallerBroken as error:
-        message = f"{where} refuses the caller: {error}; sign in again, check the clock"
+        remedy = _REMEDIES.get(error.code, "sign in again")
+        message = f"{where} refuses the caller: {error}; {remedy} and try again"
         raise UsageError(message) from None
     except Denied as error:
         message = (
@@ -264,6 +312,9 @@ class _Collection:
     store: EvidenceStore
     info: RunInfo
     earlier: _Earlier = field(default_factory=_Earlier)
+    cluster: engine.Cluster | None = None
+    credentials: Credentials | None = None
+    """What the caller signs with where the usual chain is not to be asked; for workers of ours."""
     found: dict[str, Account] = field(default_factory=dict)
     """Accounts this process enumerated; kept only to check a scope or to tell drift."""
     in_scope: int = 0
@@ -281,26 +332,33 @@ class _Collection:
         scope = organization.Scope(
             self.settings.include_ous, self.settings.accounts, self.settings.exclude_accounts
         )
-        reader = self._reader(lambda account: scope.exclusion(account, enumeration.ou_paths))
-        self.observer.phase("Reading accounts")
-        try:
-            whole = await engine.run(
-                self._accounts(enumeration, scope),
-                partial(self._settle, reader, stop),
-                concurrency=self.settings.concurrency,
-                stop=stop,
-                drain_seconds=DRAIN_SECONDS,
-            )
-        finally:
-            await asyncio.to_thread(self.writer.shutdown)
-            notes = [*enumeration.notes, *self._drift()]
-            if self.broken is not None:
-                notes.append(
-                    f"The run stopped early: {self.broken}. `orgscan scan --resume` goes on."
+        async with self._reading() as read:
+            self.observer.phase("Reading accounts")
+            try:
+                whole = await engine.run(
+                    self._accounts(enumeration, scope),
+                    partial(
+                        self._settle,
+                        read,
+                        lambda account: scope.exclusion(account, enumeration.ou_paths),
+                        stop,
+                    ),
+                    concurrency=self.settings.concurrency,
+                    stop=stop,
+                    drain_seconds=DRAIN_SECONDS,
                 )
-            self.info = replace(self.info, notes=tuple(notes), finished_at=self.clock.now())
-            self.store.update(self.info)
+            finally:
+                await asyncio.to_thread(self.writer.shutdown)
+                self._close(enumeration.notes)
         self._conclude(whole=whole)
+
+    def _close(self, notes: Sequence[str]) -> None:
+        """Store what there is to say about the run as a whole."""
+        told = [*notes, *self._drift()]
+        if self.broken is not None:
+            told.append(f"The run stopped early: {self.broken}. `orgscan scan --resume` goes on.")
+        self.info = replace(self.info, notes=tuple(told), finished_at=self.clock.now())
+        self.store.update(self.info)
 
     def _conclude(self, *, whole: bool) -> None:
         """Raise where there is nothing to report on; gaps alone are no reason."""
@@ -315,28 +373,25 @@ class _Collection:
             message = "no account in scope: nothing was audited; check the settings' scope"
             raise RunError(message)
 
-    def _reader(self, exclusion: Callable[[Account], str]) -> AccountReader:
-        settings = self.settings
-        return AccountReader(
-            aws=self.aws,
-            sessions=sessions.Sessions(
-                self.aws.sts,
-                partition=self.info.caller.partition,
-                role_name=settings.role_name or "",
-                role_path=settings.role_path,
-                external_id=settings.external_id,
-                duration_seconds=settings.session_duration_seconds,
-                actions=collectors.ACTIONS,
-            ),
-            caller=self.info.caller,
-            clock=self.clock,
-            limits=collectors.Limits(
-                report_seconds=settings.report_timeout_seconds,
-                account_seconds=settings.account_timeout_seconds,
-                calls_per_second=settings.iam_requests_per_second,
-            ),
-            exclusion=exclusion,
-        )
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[Read]:
+        """What reads an account: this process, or one of the cluster's."""
+        caller = self.info.caller
+        if self.cluster is None:
+            yield AccountReader.of(self.settings, self.aws, caller, self.clock).read
+            return
+        self.observer.phase("Waiting for the workers")
+        job = ReadingJob(self.settings, caller, self.credentials, self.info.external_id_used)
+        concurrency = self.settings.concurrency
+        async with engine.connect(self.cluster, job, concurrency=concurrency) as work:
+
+            async def read(account: Account) -> Outcome:
+                outcome = await work(account)
+                if isinstance(outcome, Broken):
+                    raise outcome.error()
+                return outcome
+
+            yield read
 
     async def _accounts(
         self, enumeration: organization.Enumeration, scope: organization.Scope
@@ -399,9 +454,15 @@ class _Collection:
             else:
                 target.put_nowait(account)
 
-    async def _settle(self, reader: AccountReader, stop: asyncio.Event, account: Account) -> None:
+    async def _settle(
+        self,
+        read: Read,
+        exclusion: Callable[[Account], str],
+        stop: asyncio.Event,
+        account: Account,
+    ) -> None:
         try:
-            outcome = await reader.read(account)
+            outcome = unread(account, exclusion(account)) or await read(account)
         except CallerBroken as error:
             # No other account would fare better: stop admitting and keep what there is.
             self.broken = self.broken or error

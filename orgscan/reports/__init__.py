@@ -7,6 +7,7 @@ Writers write to the path they are given, read no clock and know no AWS; publish
 from __future__ import annotations
 
 from orgscan.reports.content import ControlEntry, WorkbookContent
+from orgscan.reports.parquet import metadata as parquet_metadata
 from orgscan.reports.parquet import read as read_parquet
 from orgscan.reports.parquet import write as write_parquet
 from orgscan.reports.workbook import write as write_workbook
@@ -14,6 +15,7 @@ from orgscan.reports.workbook import write as write_workbook
 __all__ = [
     "ControlEntry",
     "WorkbookContent",
+    "parquet_metadata",
     "read_parquet",
     "write_parquet",
     "write_workbook",

@@ -13,12 +13,14 @@ from openpyxl.worksheet.table import Table, TableColumn, TableStyleInfo
 
 from orgscan.reports import look
 from orgscan.reports.look import BADGES, BODY, HEADER, INPUT, Style
-from orgscan.reports.sheetxml import Patch, StreamedColumn, rows
+from orgscan.reports.sheetxml import ROWS_PER_CHUNK, Patch, StreamedColumn, rows
 from orgscan.schema import Type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
     from openpyxl import Workbook
     from openpyxl.worksheet.worksheet import Worksheet
 
@@ -56,20 +58,39 @@ class DataSheet:
     columns: tuple[SheetColumn, ...]
     frame: pd.DataFrame
     tab: str = look.NAVY
+    order: NDArray[np.int64] | None = None
+    """Which rows of the frame, and in which order; None: all of them as they are."""
+
+    def __len__(self) -> int:
+        """How many rows it has, heading row not counted."""
+        return len(self.frame) if self.order is None else len(self.order)
+
+    def rows(self, start: int, stop: int) -> pd.DataFrame:
+        """Some of its rows; no more than these are ever copied."""
+        if self.order is None:
+            return self.frame.iloc[start:stop]
+        return self.frame.take(self.order[start:stop])
+
+    def part(self, start: int, stop: int) -> DataSheet:
+        """Some of its rows as a sheet of their own."""
+        if self.order is None:
+            return replace(self, frame=self.frame.iloc[start:stop])
+        return replace(self, order=self.order[start:stop])
 
 
 def split(sheet: DataSheet, rows_per_sheet: int) -> Iterator[DataSheet]:
     """The sheet in as many as it takes: ``Users``, ``Users 2``, ..."""
     step = max(1, min(rows_per_sheet - 1, EXCEL_ROWS - 1, _CELLS // len(sheet.columns)))
-    for number, start in enumerate(range(0, max(len(sheet.frame), 1), step), 1):
+    for number, start in enumerate(range(0, max(len(sheet), 1), step), 1):
         name = sheet.name if number == 1 else f"{sheet.name} {number}"
-        yield replace(sheet, name=name, frame=sheet.frame.iloc[start : start + step])
+        yield replace(sheet.part(start, start + step), name=name)
 
 
 def add(book: Workbook, sheet: DataSheet, footer: tuple[str, str]) -> tuple[Worksheet, Patch]:
     """Append the sheet to ``book``; its rows come with the patch, once the book is saved."""
     page = book.create_sheet(sheet.name)
-    frame = sheet.frame if len(sheet.frame) else _placeholder(sheet)
+    sheet = sheet if len(sheet) else _placeholder(sheet)
+    sample = sheet.rows(0, _SAMPLE)
     for number, column in enumerate(sheet.columns, 1):
         style = replace(
             HEADER,
@@ -77,10 +98,10 @@ def add(book: Workbook, sheet: DataSheet, footer: tuple[str, str]) -> tuple[Work
             indent=_INDENTED.get(column.type, 0),
         )
         look.put(page, (1, number), column.heading, style)
-        _set_width(page, number, column, frame)
+        _set_width(page, number, column, sample)
         if column.day:
-            _ask_for_dates(page, get_column_letter(number), len(frame) + 1)
-    last_cell = f"{get_column_letter(len(sheet.columns))}{len(frame) + 1}"
+            _ask_for_dates(page, get_column_letter(number), len(sheet) + 1)
+    last_cell = f"{get_column_letter(len(sheet.columns))}{len(sheet) + 1}"
     page.add_table(_table(sheet, last_cell))
     _end_fold(page, sheet.columns)
     page.row_dimensions[1].height = _HEADER_HEIGHT
@@ -90,14 +111,17 @@ def add(book: Workbook, sheet: DataSheet, footer: tuple[str, str]) -> tuple[Work
     page.print_title_rows = "1:1"
     look.set_up_print(page, footer, landscape=True)
     streamed = [_streamed(page, column) for column in sheet.columns]
-    return page, Patch(last_cell, rows(frame, streamed), _size(frame, len(streamed)))
+    starts = range(0, len(sheet), ROWS_PER_CHUNK)
+    pieces = (sheet.rows(start, start + ROWS_PER_CHUNK) for start in starts)
+    return page, Patch(last_cell, rows(pieces, streamed), _size(sheet))
 
 
-def _placeholder(sheet: DataSheet) -> pd.DataFrame:
+def _placeholder(sheet: DataSheet) -> DataSheet:
     """One row that says so: an Excel table without a row is a damaged file."""
     values = {name: [None] for name in sheet.frame.columns}
     first = sheet.columns[0].source
-    return pd.DataFrame({**values, first: [NO_ROWS]}, dtype=object)
+    frame = pd.DataFrame({**values, first: [NO_ROWS]}, dtype=object)
+    return replace(sheet, frame=frame, order=None)
 
 
 def _table(sheet: DataSheet, last_cell: str) -> Table:
@@ -137,9 +161,9 @@ def _badges(page: Worksheet, style: Style) -> Mapping[str, int]:
     return {str(word): look.style_id(page, style.badge(word)) for word in BADGES}
 
 
-def _set_width(page: Worksheet, number: int, column: SheetColumn, frame: pd.DataFrame) -> None:
+def _set_width(page: Worksheet, number: int, column: SheetColumn, sample: pd.DataFrame) -> None:
     dimension = page.column_dimensions[get_column_letter(number)]
-    dimension.width = column.width or _fitting(column, frame)
+    dimension.width = column.width or _fitting(column, sample)
     if column.detail:
         dimension.outlineLevel = 1
         dimension.hidden = True
@@ -147,13 +171,13 @@ def _set_width(page: Worksheet, number: int, column: SheetColumn, frame: pd.Data
         dimension.collapsed = True
 
 
-def _fitting(column: SheetColumn, frame: pd.DataFrame) -> float:
+def _fitting(column: SheetColumn, sample: pd.DataFrame) -> float:
     """Wide enough for most values and for the longest word of the heading with its filter."""
     words = max(len(word) for word in column.heading.split())
     # Headings may take two lines.
     needed = max(words + 4, len(column.heading) / 2 + 5)
     if column.type is Type.STRING and column.source:
-        needed = max(needed, _text_width(frame[column.source].iloc[:_SAMPLE], column) + 2)
+        needed = max(needed, _text_width(sample[column.source], column) + 2)
     return min(max(needed, _NARROWEST), column.widest)
 
 
@@ -165,14 +189,15 @@ def _text_width(values: pd.Series, column: SheetColumn) -> float:
     return max((len(word) * (1.12 if word.isupper() else 0.97) for word in words), default=0)
 
 
-def _size(frame: pd.DataFrame, columns: int) -> int:
+def _size(sheet: DataSheet) -> int:
     """About how many bytes the sheet will have, on the high side."""
+    frame = sheet.frame
     text = sum(
         int(frame[name].memory_usage(index=False, deep=True))
         for name in frame.columns
         if isinstance(frame[name].dtype, pd.StringDtype)
     )
-    return len(frame) * columns * _BYTES_PER_CELL + text
+    return len(sheet) * (len(sheet.columns) * _BYTES_PER_CELL + text // len(frame))
 
 
 def _end_fold(page: Worksheet, columns: Sequence[SheetColumn]) -> None:

@@ -8,17 +8,21 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from orgscan.models import Coverage, Severity, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import pandas as pd
+    from numpy.typing import NDArray
 
     from orgscan.reports.content import WorkbookContent
 
 OU_NOT_KNOWN = "(not known)"
 _OU_DEPTH = 2
+_COUNTED = 1_000_000
 
 
 class Tone(StrEnum):
@@ -125,9 +129,13 @@ def compute(content: WorkbookContent) -> Figures:
     accounts = content.accounts
     ids = accounts["account_id"].astype(str)
     coverages = dict(zip(ids, accounts["coverage"].astype(str), strict=True))
-    results = _count(content.findings, ["control_id", "severity", "status"])
-    per_account = _count(content.findings, ["account_id", "severity", "status"])
-    judged = {key[0] for key in per_account}
+    findings = content.findings
+    owners, *verdict = (_coded(findings[name]) for name in ("account_id", "severity", "status"))
+    results = _count(_coded(findings["control_id"]), *verdict)
+    paths = accounts["ou_path"].astype(object).where(accounts["ou_path"].notna(), "")
+    tops = dict(zip(ids, map(top_level, paths), strict=True))
+    per_ou = _count(owners.renamed(lambda account: tops.get(account, OU_NOT_KNOWN)), *verdict)
+    judged = {account for (account,) in _count(owners)}
     in_scope = {account for account, value in coverages.items() if _in_scope(value)}
     by_severity: dict[str, Counter[str]] = {severity: Counter() for severity in Severity}
     state: Counter[str] = Counter()
@@ -140,7 +148,7 @@ def compute(content: WorkbookContent) -> Figures:
         control_total=len(coverages) if enumerated is None else enumerated,
         by_severity=by_severity,
         by_control=_by_control(content, results),
-        by_ou=_by_ou(accounts, coverages, per_account),
+        by_ou=_by_ou(tops, coverages, per_ou),
         unjudged=len(in_scope - judged),
         foreign=len(judged - coverages.keys()),
         state=state,
@@ -151,11 +159,41 @@ def _in_scope(value: str) -> bool:
     return value not in set(Coverage) or Coverage(value).in_scope
 
 
-def _count(frame: pd.DataFrame, columns: list[str]) -> dict[tuple[str, ...], int]:
-    sizes = frame.groupby(columns, observed=True, sort=True).size()
-    keys: Any = sizes.index.to_list()
-    counted = zip(keys, sizes.to_list(), strict=True)
-    return {tuple(map(str, key)): int(count) for key, count in counted if count}
+@dataclass(frozen=True, slots=True)
+class _Coded:
+    """A column as numbers into its distinct texts; -1 is null."""
+
+    codes: NDArray[Any]
+    texts: list[str]
+
+    def renamed(self, new: Callable[[str], str]) -> _Coded:
+        """The column with other texts; those that become alike are one."""
+        names = [new(text) for text in self.texts]
+        place = {name: number for number, name in enumerate(dict.fromkeys(names))}
+        table = np.array([*(place[name] for name in names), -1], dtype=np.int32)
+        return _Coded(table[self.codes], list(place))
+
+
+def _coded(column: pd.Series) -> _Coded:
+    categories = column.astype("category").cat
+    return _Coded(categories.codes.to_numpy(), categories.categories.astype(str).tolist())
+
+
+def _count(*columns: _Coded) -> dict[tuple[str, ...], int]:
+    """Rows by the values of all columns; a million at a time, for there may be many."""
+    shape = tuple(len(column.texts) for column in columns)
+    counts = np.zeros(math.prod(shape), dtype=np.int64)
+    for start in range(0, len(columns[0].codes), _COUNTED):
+        piece = [column.codes[start : start + _COUNTED].astype(np.int64) for column in columns]
+        whole = np.all([codes >= 0 for codes in piece], axis=0)
+        combined = np.ravel_multi_index([codes[whole] for codes in piece], shape)
+        counts += np.bincount(combined, minlength=len(counts))
+    found = np.flatnonzero(counts)
+    values = (
+        [column.texts[place] for place in places]
+        for column, places in zip(columns, np.unravel_index(found, shape), strict=True)
+    )
+    return dict(zip(zip(*values, strict=True), counts[found].tolist(), strict=True))
 
 
 def _by_control(
@@ -180,20 +218,17 @@ def severity_rank(severity: str) -> int:
 
 
 def _by_ou(
-    accounts: pd.DataFrame,
+    tops: Mapping[str, str],
     coverages: Mapping[str, str],
-    per_account: Mapping[tuple[str, ...], int],
+    results: Mapping[tuple[str, ...], int],
 ) -> tuple[OuRow, ...]:
-    paths = accounts["ou_path"].astype(object).where(accounts["ou_path"].notna(), "")
-    tops = dict(zip(accounts["account_id"].astype(str), map(top_level, paths), strict=True))
     sizes = Counter(tops.values())
     gaps = Counter(
         top for account, top in tops.items() if _is_gap(coverages.get(account, "missing"))
     )
     fails: dict[str, Counter[str]] = {}
     unknown: Counter[str] = Counter()
-    for (account, severity, status), count in per_account.items():
-        top = tops.get(account, OU_NOT_KNOWN)
+    for (top, severity, status), count in results.items():
         if status == Status.FAIL:
             fails.setdefault(top, Counter())[severity] += count
         elif status == Status.UNKNOWN:

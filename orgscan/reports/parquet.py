@@ -76,7 +76,11 @@ def write(frame: pd.DataFrame, table: Table, path: Path, *, metadata: Mapping[st
     """
     _check_columns(frame, table)
     schema = arrow_schema(table, metadata)
-    with pq.ParquetWriter(path, schema, compression="zstd", version="2.6") as writer:
+    # A dictionary of values that are all different would only be made to be given up.
+    repeated = [name for name in table.column_names if table.key != (name,)]
+    with pq.ParquetWriter(
+        path, schema, compression="zstd", version="2.6", use_dictionary=repeated
+    ) as writer:
         for start in range(0, len(frame), ROWS_PER_GROUP):
             piece = frame.iloc[start : start + ROWS_PER_GROUP]
             arrays = [_array(piece[column.name], column, table) for column in table]
@@ -104,6 +108,24 @@ def read(path: Path, table: Table) -> pd.DataFrame:
     whole = pa.Table.from_arrays(columns, schema=arrow_schema(table))
     frame: pd.DataFrame = whole.to_pandas(types_mapper=_PANDAS.get, ignore_metadata=True)
     return frame
+
+
+def metadata(path: Path) -> dict[str, str]:
+    """The entries in a file's metadata that are orgscan's own.
+
+    Raises:
+        RunError: The file is no Parquet.
+    """
+    try:
+        entries = pq.read_schema(path).metadata or {}
+    except (OSError, pa.ArrowException) as error:
+        message = f"{path}: cannot be read as Parquet ({error})"
+        raise RunError(message) from None
+    return {
+        name.decode(): value.decode()
+        for name, value in entries.items()
+        if name.startswith(b"orgscan.")
+    }
 
 
 def _check_columns(frame: pd.DataFrame, table: Table) -> None:

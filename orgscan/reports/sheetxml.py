@@ -71,12 +71,13 @@ class Patch:
     """About how many bytes the part will have, so that zipfile knows whether it needs ZIP64."""
 
 
-def rows(frame: pd.DataFrame, columns: Sequence[StreamedColumn]) -> Iterator[bytes]:
-    """The ``<row>`` elements of ``frame``, from row 2 on, in chunks."""
+def rows(pieces: Iterable[pd.DataFrame], columns: Sequence[StreamedColumn]) -> Iterator[bytes]:
+    """The ``<row>`` elements of a frame that comes in pieces, from row 2 on."""
     letters = [get_column_letter(number) for number in range(1, len(columns) + 1)]
-    for start in range(0, len(frame), ROWS_PER_CHUNK):
-        piece = frame.iloc[start : start + ROWS_PER_CHUNK]
-        numbers = [str(number) for number in range(start + 2, start + 2 + len(piece))]
+    first = 2
+    for piece in pieces:
+        numbers = [str(number) for number in range(first, first + len(piece))]
+        first += len(piece)
         # Column by column: the text of a row is what lies side by side in these lists.
         parts: list[Iterable[str]] = [repeat('<row r="'), numbers, _heights(piece, columns)]
         for letter, column in zip(letters, columns, strict=True):
@@ -121,18 +122,19 @@ def cells(frame: pd.DataFrame, column: StreamedColumn) -> Iterable[str]:
     return [rendered[code] for code in codes.tolist()]
 
 
-def _texts(values: Iterable[Any], column: StreamedColumn) -> list[str]:
-    cells = []
-    for value in values:
-        word = _shown(value, column)
-        style = column.badges.get(word, column.style)
-        content = f'" s="{style}" t="inlineStr">{inline_string(word)}</c>'
-        cells.append(content if word else "")
-    return cells
+def _texts(values: Any, column: StreamedColumn) -> list[str]:
+    words = [str(value) for value in values.tolist()]
+    if column.lookup is not None:
+        words = [column.lookup.get(word, "") for word in words]
+    style, badges = column.style, column.badges
+    return [
+        f'" s="{badges.get(word, style)}" t="inlineStr">{inline_string(word)}</c>' if word else ""
+        for word in words
+    ]
 
 
-def _booleans(values: Iterable[Any], column: StreamedColumn) -> list[str]:
-    return _texts(["Yes" if value else "No" for value in values], column)
+def _booleans(values: Any, column: StreamedColumn) -> list[str]:
+    return _texts(np.array(["Yes" if value else "No" for value in values]), column)
 
 
 def _numbers(values: Iterable[Any], column: StreamedColumn) -> list[str]:
@@ -140,7 +142,7 @@ def _numbers(values: Iterable[Any], column: StreamedColumn) -> list[str]:
     return [
         f'" s="{column.style}"><v>{number!r}</v></c>'
         if math.isfinite(number)
-        else _texts([str(number)], column)[0]
+        else _texts(np.array([str(number)]), column)[0]
         for number in numbers
     ]
 
@@ -161,7 +163,8 @@ def _odd_time(second: int, column: StreamedColumn) -> str:
     """A time Excel's calendar does not hold, as text."""
     if _FIRST_SECOND <= second <= _LAST_SECOND:
         return _times(pd.to_datetime([second], unit="s", utc=True), column)[0]
-    return _texts([np.datetime64(second, "s").item().isoformat() + "+00:00"], column)[0]
+    moment = np.datetime64(second, "s").item().isoformat() + "+00:00"
+    return _texts(np.array([moment]), column)[0]
 
 
 @cache

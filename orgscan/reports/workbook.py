@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from datetime import UTC
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from openpyxl import Workbook
 
 from orgscan.models import Coverage, Status
@@ -19,8 +18,11 @@ from orgscan.reports.datasheet import EXCEL_ROWS, DataSheet
 from orgscan.reports.sheetxml import Patch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    import pandas as pd
+    from numpy.typing import NDArray
     from openpyxl.worksheet.worksheet import Worksheet
 
     from orgscan.reports.content import WorkbookContent
@@ -59,8 +61,16 @@ def data_sheets(content: WorkbookContent) -> list[DataSheet]:
     """The sheets that are one table each, in the order of the workbook."""
     titles = {entry.id: entry.title for entry in content.controls}
     sheets = [
-        DataSheet("Coverage", columns.coverage(), gaps_first(content.accounts)),
-        DataSheet("Findings", columns.findings(titles), listed(content.findings), _ALERT_TAB),
+        DataSheet(
+            "Coverage", columns.coverage(), content.accounts, order=gaps_first(content.accounts)
+        ),
+        DataSheet(
+            "Findings",
+            columns.findings(titles),
+            content.findings,
+            _ALERT_TAB,
+            listed(content.findings),
+        ),
         DataSheet("Users", columns.users(), content.credentials),
         DataSheet("Access keys", columns.access_keys(), content.access_keys),
         dictionary.controls(content.controls, _REFERENCE_TAB),
@@ -68,24 +78,30 @@ def data_sheets(content: WorkbookContent) -> list[DataSheet]:
     return [*sheets, dictionary.dictionary(sheets, _REFERENCE_TAB)]
 
 
-def gaps_first(accounts: pd.DataFrame) -> pd.DataFrame:
-    """The accounts with what could not be read on top."""
+def gaps_first(accounts: pd.DataFrame) -> NDArray[np.int64]:
+    """The order of the accounts with what could not be read on top."""
     fine = [value.value for value in Coverage if not value.is_gap]
-    order = np.lexsort((_ranks(accounts["account_id"]), accounts["coverage"].isin(fine)))
-    return accounts.take(order)
+    return np.lexsort((_ranks(accounts["account_id"]), accounts["coverage"].isin(fine)))
 
 
-def listed(findings: pd.DataFrame) -> pd.DataFrame:
-    """FAIL, UNKNOWN and WAIVED, by severity, control, account and user."""
-    found = findings[findings["status"].isin([status.value for status in LISTED])]
-    severities = found["severity"].astype("str").map(figures.severity_rank)
-    keys = [_ranks(found[name]) for name in ("user", "account_id", "control_id")]
-    return found.take(np.lexsort((*keys, severities.to_numpy(dtype="int64"))))
+def listed(findings: pd.DataFrame) -> NDArray[np.int64]:
+    """Where FAIL, UNKNOWN and WAIVED stand, by severity, control, account and user."""
+    chosen = np.flatnonzero(findings["status"].isin([status.value for status in LISTED]))
+    keys = [_ranks(findings[name], chosen) for name in ("user", "account_id", "control_id")]
+    keys.append(_ranks(findings["severity"], chosen, figures.severity_rank))
+    return chosen[np.lexsort(keys)]
 
 
-def _ranks(values: pd.Series) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    codes, _distinct = pd.factorize(values.astype("str"), sort=True)
-    return codes.astype("int64")
+def _ranks(
+    values: pd.Series, chosen: Any = slice(None), rank: Callable[[str], Any] = str
+) -> NDArray[np.int32]:
+    """Numbers that sort the chosen values by ``rank``, nulls first; each text is ranked once."""
+    column = values.astype("category").cat
+    ranks = [rank(text) for text in column.categories.tolist()]
+    place = {value: number for number, value in enumerate(sorted(set(ranks)))}
+    numbers = np.array([*(place[value] for value in ranks), -1], dtype=np.int32)
+    ranked: NDArray[np.int32] = numbers[column.codes.to_numpy()[chosen]]
+    return ranked
 
 
 def _front(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import time
 from base64 import b64decode, b64encode
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -232,6 +233,17 @@ class ExpireSessions(Effect):
         )
 
 
+class ExpireCallers(Effect):
+    """The callers' own credentials have ended when the call arrives, and stay so."""
+
+    def before(self, cloud: Cloud, _call: Call, /) -> str | Answer | None:
+        """End them; the call itself fails as AWS would have it fail."""
+        cloud.expire_callers()
+        raise ServiceError(
+            403, "ExpiredToken", "The security token included in the request is expired"
+        )
+
+
 def _without_marker(parameters: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value for name, value in parameters.items() if name not in {"Marker", "NextToken"}
@@ -280,6 +292,8 @@ class Fault:
     """Only this call, counted from 1, or those in the range."""
     times: int | None = None
     """Strike at most so often."""
+    seconds: float | None = None
+    """Strike only so long after the first call that matched."""
     probability: float = 1.0
     seed: int = 0
     per: Per = Per.ALL
@@ -297,8 +311,10 @@ class Fault:
 class Faults:
     """The faults of one simulator, with their counts."""
 
-    def __init__(self, faults: Iterable[Fault]) -> None:
+    def __init__(self, faults: Iterable[Fault], clock: Callable[[], float] = time.time) -> None:
         """Index them by account: a large world may have a fault for every hundredth one."""
+        self._clock = clock
+        self._began: dict[tuple[object, ...], float] = {}
         self._general: list[tuple[int, Fault]] = []
         self._by_account: dict[str, list[tuple[int, Fault]]] = {}
         self._seen: Counter[tuple[object, ...]] = Counter()
@@ -323,6 +339,10 @@ class Faults:
         if fault.nth is not None:
             nth = range(fault.nth, fault.nth + 1) if isinstance(fault.nth, int) else fault.nth
             if count not in nth:
+                return False
+        if fault.seconds is not None:
+            now = self._clock()
+            if now - self._began.setdefault(scope, now) > fault.seconds:
                 return False
         if fault.probability < 1.0 and not self._unlucky(place, fault, call):
             return False

@@ -91,7 +91,7 @@ class Simulator:
         self._skew = skew.total_seconds() if skew else 0.0
         self._organizations = organizations.Organizations(self.cloud)
         scripted = (*world.faults, *faults)
-        self._faults = Faults(scripted) if scripted else None
+        self._faults = Faults(scripted, clock) if scripted else None
         self._counts: Counter[tuple[str, str]] = Counter()
         self._index = 0
         self._identity = f"{digest(world.seed, world.name) & 0xFFFFFFFF:08x}-0000-4000-8000-"

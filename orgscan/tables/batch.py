@@ -16,8 +16,9 @@ from orgscan.tables.report import Report, parse
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from orgscan.models import Evidence, Reading
+    from orgscan.models import Reading
 
+_decode = json.JSONDecoder().decode
 _ROOT_DEVICE = ":mfa/root-account-mfa-device"
 
 
@@ -89,15 +90,13 @@ class Batch:
         Raises :class:`orgscan.errors.IntegrityError` for stored JSON that is not JSON.
         """
         account = len(self.readings)
-        facts = _facts(reading)
-        report = _report(reading)
-        listed, keys = _listings(reading)
-        facts.users_listed = _usable(reading, Kind.USERS)
+        usable = _Usable(reading)
+        facts = _facts(usable)
+        report, facts.generated_at = _report(usable)
+        listed, keys = _listings(usable)
+        facts.users_listed = Kind.USERS in usable.evidence
         # ListAccessKeys is asked per listed user: without that list, silence proves nothing.
-        facts.keys_listed = facts.users_listed and _usable(reading, Kind.ACCESS_KEYS)
-        if report.rows:
-            evidence = reading.usable(Kind.CREDENTIAL_REPORT)
-            facts.generated_at = evidence.generated_at if evidence else None
+        facts.keys_listed = facts.users_listed and Kind.ACCESS_KEYS in usable.evidence
         self.readings.append(reading)
         self.facts.append(facts)
         places = self._add_principals(account, report, listed, keys)
@@ -133,66 +132,71 @@ class Batch:
         into.created += [key.get("CreateDate") for key in keys]
 
 
-def _report(reading: Reading) -> Report:
-    """The report, if it can be judged; a report of unknown age cannot."""
-    evidence = reading.usable(Kind.CREDENTIAL_REPORT)
+class _Usable:
+    """The evidence of one account that may be judged, by kind."""
+
+    __slots__ = ("_account_id", "evidence")
+
+    def __init__(self, reading: Reading) -> None:
+        refused = {gap.kind for gap in reading.outcome.gaps if not gap.usable}
+        items = reading.outcome.evidence
+        self.evidence = {item.kind: item for item in items if item.kind not in refused}
+        self._account_id = reading.account.account_id
+
+    def answer(self, kind: Kind, default: Any = None) -> Any:
+        """The stored JSON of a kind; ``default`` where that kind may not be judged."""
+        if kind not in self.evidence:
+            return default
+        try:
+            return _decode(self.evidence[kind].content.decode())
+        except ValueError as error:
+            message = (
+                f"the {kind} evidence of account {self._account_id} is not JSON "
+                f"({error}); it was changed after it was collected"
+            )
+            raise IntegrityError(message) from None
+
+
+def _report(usable: _Usable) -> tuple[Report, datetime | None]:
+    """The report and its age, if it can be judged; a report of unknown age cannot."""
+    evidence = usable.evidence.get(Kind.CREDENTIAL_REPORT)
     if evidence is None or evidence.generated_at is None:
-        return Report()
-    return parse(evidence.content)
+        return Report(), None
+    report = parse(evidence.content)
+    return report, evidence.generated_at if report.rows else None
 
 
-def _usable(reading: Reading, kind: Kind) -> bool:
-    return reading.usable(kind) is not None
-
-
-def _listings(reading: Reading) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
+def _listings(usable: _Usable) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
     """Live users by name and live keys, each id once, both in AWS's order.
 
     A user that vanished between the two listings is gone from both.
     """
-    users, keys = reading.usable(Kind.USERS), reading.usable(Kind.ACCESS_KEYS)
-    answer = _json(reading, keys) if keys else {}
+    answer = usable.answer(Kind.ACCESS_KEYS, {})
     gone = set(answer.get("deleted_users", ()))
-    listed = _json(reading, users) if users else ()
+    users = [user for user in usable.answer(Kind.USERS, ()) if user["UserName"] not in gone]
+    keys = [key for key in answer.get("keys", ()) if key["UserName"] not in gone]
     return (
-        {user["UserName"]: user for user in listed if user["UserName"] not in gone},
-        list(
-            {
-                k["AccessKeyId"]: k for k in answer.get("keys", ()) if k["UserName"] not in gone
-            }.values()
-        ),
+        {user["UserName"]: user for user in users},
+        list({key["AccessKeyId"]: key for key in keys}.values()),
     )
 
 
-def _facts(reading: Reading) -> AccountFacts:
+def _facts(usable: _Usable) -> AccountFacts:
     facts = AccountFacts()
-    summary = reading.usable(Kind.ACCOUNT_SUMMARY)
-    if summary is not None:
+    if Kind.ACCOUNT_SUMMARY in usable.evidence:
         facts.has_summary = True
-        facts.summary_root_keys = _json(reading, summary).get("AccountAccessKeysPresent")
-    policy = reading.usable(Kind.PASSWORD_POLICY)
-    if policy is not None:
-        answer = _json(reading, policy)
-        facts.has_policy_answer, facts.policy_exists = True, answer is not None
-        facts.policy_minimum_length = (answer or {}).get("MinimumPasswordLength")
-        facts.policy_reuse_prevention = (answer or {}).get("PasswordReusePrevention")
-    devices = reading.usable(Kind.VIRTUAL_MFA_DEVICES)
-    if devices is not None:
-        facts.root_virtual_mfa = any(map(_is_roots, _json(reading, devices)))
+        summary = usable.answer(Kind.ACCOUNT_SUMMARY)
+        facts.summary_root_keys = summary.get("AccountAccessKeysPresent")
+    if Kind.PASSWORD_POLICY in usable.evidence:
+        policy = usable.answer(Kind.PASSWORD_POLICY)
+        facts.has_policy_answer, facts.policy_exists = True, policy is not None
+        facts.policy_minimum_length = (policy or {}).get("MinimumPasswordLength")
+        facts.policy_reuse_prevention = (policy or {}).get("PasswordReusePrevention")
+    if Kind.VIRTUAL_MFA_DEVICES in usable.evidence:
+        facts.root_virtual_mfa = any(map(_is_roots, usable.answer(Kind.VIRTUAL_MFA_DEVICES)))
     return facts
 
 
 def _is_roots(device: dict[str, Any]) -> bool:
     owner = (device.get("User") or {}).get("Arn") or ""
     return owner.endswith(":root") or device.get("SerialNumber", "").endswith(_ROOT_DEVICE)
-
-
-def _json(reading: Reading, evidence: Evidence) -> Any:
-    try:
-        return json.loads(evidence.content)
-    except ValueError as error:
-        message = (
-            f"the {evidence.kind} evidence of account {reading.account.account_id} is not JSON "
-            f"({error}); it was changed after it was collected"
-        )
-        raise IntegrityError(message) from None

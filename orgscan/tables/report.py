@@ -13,7 +13,9 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -152,10 +154,12 @@ def parse(content: bytes) -> Report:
         header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     except csv.Error as error:
         return _unusable("ReportNotCsv", f"the report is not well-formed CSV ({error})")
-    fault = _structural_fault(header, rows)
+    layout = _layout(tuple(header))
+    fault = layout.fault or _row_fault(header, rows)
     if fault:
         return Report(faults=(fault,))
-    rows = _ordered(header, rows)
+    if layout.order:
+        rows = [[row[place] for place in layout.order] for row in rows]
     duplicate = _duplicate(rows)
     if duplicate:
         return _unusable("ReportUserDuplicated", f"the report holds user {duplicate!r} twice")
@@ -166,13 +170,28 @@ def _unusable(code: str, reason: str) -> Report:
     return Report(faults=(ReportFault(code, reason, usable=False),))
 
 
-def _structural_fault(header: list[str], rows: list[list[str]]) -> ReportFault | None:
+class _Layout(NamedTuple):
+    """What a header says: where the columns are (empty: as in :data:`COLUMNS`), or its fault."""
+
+    order: tuple[int, ...] = ()
+    fault: ReportFault | None = None
+
+
+@lru_cache(maxsize=8)
+def _layout(header: tuple[str, ...]) -> _Layout:
+    """All reports of a run have the same header, or one of a few."""
     known = Counter(header)
     for name in COLUMNS:
         if known[name] != 1:
             what = "lacks" if not known[name] else "repeats"
             reason = f"the report {what} the column {name}"
-            return ReportFault("ReportColumnMissing", reason, usable=False)
+            return _Layout(fault=ReportFault("ReportColumnMissing", reason, usable=False))
+    if header[: len(COLUMNS)] == COLUMNS:
+        return _Layout()
+    return _Layout(tuple(header.index(name) for name in COLUMNS))
+
+
+def _row_fault(header: list[str], rows: list[list[str]]) -> ReportFault | None:
     if not rows:
         return ReportFault("ReportWithoutRows", "the report has a header only", usable=False)
     width, name_at = len(header), header.index("user")
@@ -183,13 +202,6 @@ def _structural_fault(header: list[str], rows: list[list[str]]) -> ReportFault |
                 reason = f"row {number} of the report names no user"
             return ReportFault("ReportRowMalformed", reason, usable=False)
     return None
-
-
-def _ordered(header: list[str], rows: list[list[str]]) -> list[list[str]]:
-    if tuple(header[: len(COLUMNS)]) == COLUMNS:
-        return rows
-    order = [header.index(name) for name in COLUMNS]
-    return [[row[place] for place in order] for row in rows]
 
 
 def _duplicate(rows: list[list[str]]) -> str | None:
@@ -217,7 +229,11 @@ def _form(name: str) -> words.Form:
 
 
 _FORMS: dict[str, words.Form] = {name: _form(name) for name in COLUMNS[2:]}
-_ACCEPTS = tuple(form.accepts for form in _FORMS.values())
+_ACCEPTS: tuple[Callable[[str], object], ...] = (
+    _match_arn,
+    *(form.accepts for form in _FORMS.values()),
+)
+"""Whether a cell can be read, for each column but the user's name."""
 
 
 def read_cells(
@@ -264,28 +280,33 @@ def _unreadable_rows(
 
     Raises :class:`orgscan.errors.IntegrityError` as it does.
     """
-    unreadable = []
-    for number, (_user, arn, *cells) in enumerate(rows):
-        owner = _match_arn(arn)
+    for row in rows:
+        owner = _match_arn(row[1])
         if owner is not None and (
-            owner["account"] != account_id or owner["partition"] != (partition or owner["partition"])
+            owner["account"] != account_id or partition not in {None, owner["partition"]}
         ):
-            raise _foreign(account_id, arn)
-        if owner is None or not all(map(_accepted, _ACCEPTS, cells)):
-            unreadable.append(number)
-    return [_unreadable_fault(rows, unreadable)] if unreadable else []
+            raise _foreign(account_id, row[1])
+    columns = islice(zip(*rows, strict=False), 1, None)
+    # Each distinct cell is looked at once: most are one of a few words.
+    wrong = [
+        {cell for cell in set(column) if not accepts(cell)}
+        for accepts, column in zip(_ACCEPTS, columns, strict=False)
+    ]
+    return [_unreadable_fault(rows, wrong)] if any(wrong) else []
 
 
-def _accepted(accepts: Callable[[str], bool], cell: str) -> bool:
-    return accepts(cell)
-
-
-def _unreadable_fault(rows: list[list[str]], unreadable: list[int]) -> ReportFault:
-    first, count = unreadable[0], len(unreadable)
-    readers = zip(COLUMNS[1:], (_match_arn, *_ACCEPTS), rows[first][1:], strict=False)
-    column, cell = next((name, cell) for name, accepts, cell in readers if not accepts(cell))
+def _unreadable_fault(rows: list[list[str]], wrong: list[set[str]]) -> ReportFault:
+    """Count the rows with a cell that is ``wrong`` in its column, and name the first."""
+    found = [
+        (number, column, cell)
+        for number, row in enumerate(rows, start=1)
+        for column, cell, refused in zip(COLUMNS[1:], row[1:], wrong, strict=False)
+        if cell in refused
+    ]
+    count = len({number for number, _column, _cell in found})
+    first, column, cell = found[0]
     reason = (
         f"{count} {'row' if count == 1 else 'rows'} of the report cannot be read, first row "
-        f"{first + 1}, column {column}: {cell!r:.60}"
+        f"{first}, column {column}: {cell!r:.60}"
     )
     return ReportFault("ReportCellUnreadable", reason, usable=True)

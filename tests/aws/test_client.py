@@ -331,6 +331,15 @@ async def test_organizations_is_asked_no_faster_than_its_buckets_allow(
     assert 2.9 < clock.elapsed < 3.1  # bursts of 12, each 1.5 s after the one before
 
 
+async def test_one_of_several_processes_is_content_with_its_part_of_what_sts_grants(
+    simulate: Any, connect: Any, small: World, clock: Any
+) -> None:
+    aws = await connect(await simulate(small))
+    aws.share(60)
+    await asyncio.gather(*(aws.sts.call("GetCallerIdentity", "Arn") for _ in range(31)))
+    assert 3.0 < clock.elapsed < 3.1
+
+
 async def test_throttling_of_one_account_does_not_slow_the_others(
     simulate: Any, connect: Any, small: World, clock: Any
 ) -> None:

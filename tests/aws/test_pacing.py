@@ -145,3 +145,20 @@ async def test_a_lowered_rate_holds_for_those_who_already_wait(clock: FakeClock)
     through = [time for time, _ in await passed(pace, clock, [0.0] * 6)]
     for place in range(2, len(through)):
         assert through[place] - through[place - 2] > 1.0
+
+
+async def test_a_lower_ceiling_holds_at_once_and_a_higher_one_is_taken(clock: FakeClock) -> None:
+    pace = Pace(600, 1.0, clock)
+    pace.cap(150)
+    await passed(pace, clock, [0.0] * 301)
+    assert 2.0 < clock.elapsed < 2.1
+    pace.cap(300)
+    assert pace.rate_limit == 300
+
+
+async def test_after_throttling_a_new_ceiling_is_grown_to(clock: FakeClock) -> None:
+    pace = Pace(600, 1.0, clock)
+    pace.slow_down()
+    for ceiling, rate in ((600, 300), (400, 300), (200, 200), (600, 600)):
+        pace.cap(ceiling)
+        assert pace.rate_limit == rate

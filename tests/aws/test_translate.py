@@ -63,7 +63,6 @@ def answered(
         ("ConcurrentModification", 409, Transient),
         ("SomethingNew", 503, Transient),
         ("SignatureDoesNotMatch", 403, CallerBroken),
-        ("RequestExpired", 400, CallerBroken),
         ("ExpiredToken", 403, CredentialsExpired),
         ("ExpiredTokenException", 400, CredentialsExpired),
         ("InvalidClientTokenId", 403, CredentialsExpired),
@@ -84,6 +83,13 @@ def test_every_code_has_a_kind(code: str, status: int, kind: type[CallError]) ->
 def test_what_a_new_session_could_cure_is_the_end_for_the_callers_own(code: str) -> None:
     assert type(answered(code, 403, own=False)) is CredentialsExpired
     assert type(answered(code, 403, own=True)) is CallerBroken
+
+
+@pytest.mark.parametrize("code", ["RequestExpired", "RequestTimeTooSkewed"])
+def test_a_clock_that_is_off_is_named_as_what_it_is(code: str) -> None:
+    error = answered(code, 400)
+    assert (type(error), error.code) == (CallerBroken, "ClockOff")
+    assert "clock differs too much" in str(error)
 
 
 def test_a_member_that_denies_is_no_matter_of_the_caller() -> None:

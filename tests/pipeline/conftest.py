@@ -56,6 +56,7 @@ def collect() -> Callable[..., Any]:
         clock: Clock | None = None,
         stop: asyncio.Event | None = None,
         observer: Observer | None = None,
+        cluster: pipeline.Cluster | None = None,
         **options: Any,
     ) -> AsyncIterator[Simulator]:
         made = WORLDS[world]() if isinstance(world, str) else world
@@ -77,6 +78,7 @@ def collect() -> Callable[..., Any]:
                 credentials=Credentials(
                     keys.access_key_id, keys.secret_access_key, keys.session_token or ""
                 ),
+                cluster=cluster,
             )
             yield simulator
 

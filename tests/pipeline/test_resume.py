@@ -240,3 +240,16 @@ async def test_a_run_in_use_is_refused(collect: Callable[..., Any], tmp_path: Pa
     assert len(refused) == 4
     assert all("in use" in text for text in refused)
     assert pipeline.stored_settings(tmp_path / "run")["role_name"] == AUDIT_ROLE
+
+
+async def test_a_run_that_only_lacks_its_reports_asks_aws_nothing(
+    collect: Callable[..., Any], resume: Resume, tmp_path: Path
+) -> None:
+    async with collect("small", tmp_path / "run"):
+        pass  # killed here, as it were: before the reports
+    async with Simulator(WORLDS["small"]()) as simulator:
+        await resume(simulator, tmp_path / "run")
+        assert simulator.calls == []
+        assert finish(tmp_path / "run").exit_code() == ExitCode.OK
+        with pytest.raises(UsageError, match="is finished"):
+            await resume(simulator, tmp_path / "run")

@@ -148,7 +148,7 @@ async def test_the_run_directory_is_as_designed_and_private(scan: Callable[..., 
     assert stat.S_IMODE(run.path.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in files.values()} == {0o600}
     hashes = {
-        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        name: {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "size": path.stat().st_size}
         for name, path in files.items()
         if name != "manifest.json"
     }

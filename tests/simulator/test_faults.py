@@ -55,6 +55,12 @@ def test_a_fault_strikes_when_it_is_its_turn() -> None:
     assert strikes(each, call(), call(), call(target="2")) == [True, False, True]
 
 
+def test_a_fault_can_pass_with_time() -> None:
+    moments = iter([10.0, 11.0, 12.0, 13.0])
+    scripted = Faults([Fault(effect=faults.RESET, seconds=2.0)], clock=lambda: next(moments))
+    assert [bool(scripted.striking(call())) for _ in range(4)] == [True, True, True, False]
+
+
 def test_chance_does_not_depend_on_the_order_of_calls() -> None:
     fault = Fault(effect=faults.RESET, probability=0.3, seed=7)
     calls = [call(target=str(number)) for number in range(400)]
@@ -188,6 +194,17 @@ def test_sessions_can_end_in_the_middle(
         with pytest.raises(ClientError, match="ExpiredToken"):
             iam.list_users()
     member(simulator, world.accounts[2].id).list_users()
+
+
+def test_the_callers_credentials_can_end_in_the_middle(
+    world: World, serve: Callable[..., Simulator], client: Callable[..., Any]
+) -> None:
+    expired = Fault(effect=faults.ExpireCallers(), action="GetCallerIdentity", nth=2)
+    sts = client(serve(world, faults=[expired]), "sts")
+    sts.get_caller_identity()
+    for _ in range(2):
+        with pytest.raises(ClientError, match="ExpiredToken"):
+            sts.get_caller_identity()
 
 
 def test_a_report_can_vanish(

@@ -1,0 +1,37 @@
+"""``orgscan verify``: is a run still what its manifest says, byte for byte?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from orgscan.errors import IntegrityError
+
+
+def verify(
+    run: Path = typer.Argument(help="Run directory, or one that `orgscan report` wrote."),
+    public_key: Path | None = typer.Option(
+        None, help="Public key (PEM or DER) that must have signed the manifest."
+    ),
+    previous: Path | None = typer.Option(
+        None, metavar="RUN", help="Earlier run that this one must continue."
+    ),
+) -> None:
+    """Find every byte of a finished run that was changed, lost or added; offline."""
+    from orgscan import pipeline
+
+    found = pipeline.verify(run, public_key=public_key, previous=previous)
+    if found.problems:
+        for problem in found.problems:
+            typer.echo(_plain(problem))
+        count = "1 problem" if len(found.problems) == 1 else f"{len(found.problems)} problems"
+        message = f"{run}: is not what its manifest says: {count}"
+        raise IntegrityError(message)
+    remarks = "".join(f"; {_plain(remark)}" for remark in found.remarks)
+    typer.echo(f"{run}: whole: {found.files} files, evidence of {found.accounts} accounts{remarks}")
+
+
+def _plain(text: str) -> str:
+    """Text safe for a terminal: whoever added a file chose its name."""
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -1,0 +1,345 @@
+"""The tables of many runs as one dataset each, in a directory or on S3.
+
+::
+
+    DEST/<table>/snapshot_date=2026-09-30/<run id>.parquet
+
+Partitioned by the day a run speaks for and by nothing else: a partition per account makes
+thousands of small files, and readers take the account id for a number. In front of a table's own
+columns stand ``run_id``, ``organization_id`` and ``as_of``, so that any reader can tell runs
+apart. A run published again replaces its own files; judged for another day it is another
+snapshot.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import shutil
+import tempfile
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from orgscan.errors import RunError, UsageError
+from orgscan.schema import TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from orgscan.models import Credentials
+
+PARTITION = "snapshot_date"
+_SCHEME = "s3://"
+_OPTIONS = ("endpoint_override", "region", "scheme")
+_BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
+_ROWS = 131_072
+_COPIED = 8 << 20
+_TRIES = 3
+_OWN = (
+    pa.field("run_id", pa.string(), nullable=False, metadata={"description": "Id of the run."}),
+    pa.field(
+        "organization_id",
+        pa.string(),
+        nullable=False,
+        metadata={"description": "Id of the AWS organization."},
+    ),
+    pa.field(
+        "as_of",
+        pa.timestamp("us", "UTC"),
+        nullable=False,
+        metadata={"description": "The moment for which ages were computed."},
+    ),
+)
+_PARTITIONING = ds.partitioning(pa.schema([(PARTITION, pa.date32())]), flavor="hive")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One finished run, as it is published."""
+
+    run_id: str
+    organization_id: str
+    as_of: datetime
+    files: Mapping[str, Path]
+    """Parquet file by table name."""
+
+    @property
+    def day(self) -> str:
+        """The day the run speaks for, in UTC."""
+        return self.as_of.astimezone(UTC).date().isoformat()
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a history lies: a directory, or a prefix in a bucket."""
+
+    text: str
+    path: str
+    """The directory, or bucket and prefix."""
+    bucket: str = ""
+    """Empty for a directory."""
+    region: str = ""
+    endpoint: str = ""
+    """Host and port in place of AWS's own; from the address alone, never from the environment."""
+    scheme: str = "https"
+
+    @classmethod
+    def parse(cls, text: str) -> Destination:
+        """Read ``DIRECTORY`` or ``s3://BUCKET/PREFIX``, with no request made.
+
+        ``?region=``, ``?endpoint_override=HOST:PORT`` and ``?scheme=`` may follow, as pyarrow has
+        them; ``http`` goes to loopback addresses only.
+
+        Raises :class:`orgscan.errors.UsageError` for anything else.
+        """
+        if not text.startswith(_SCHEME):
+            return cls._directory(text)
+        parts = urlsplit(text)
+        if "@" in parts.netloc:
+            message = "--publish: an address must not hold credentials; use --profile"
+            raise UsageError(message)
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        unknown = [name for name in options if name not in _OPTIONS]
+        if unknown or parts.fragment or not re.fullmatch(_BUCKET, parts.netloc):
+            message = (
+                f"--publish {text!r} is not an address; it looks like s3://bucket/prefix, with "
+                f"?{', ?'.join(_OPTIONS)} where needed"
+            )
+            raise UsageError(message)
+        scheme, endpoint = options.get("scheme", "https"), options.get("endpoint_override", "")
+        if scheme != "https" and not (scheme == "http" and _is_loopback(endpoint)):
+            message = f"--publish {text!r}: http is accepted for loopback addresses only"
+            raise UsageError(message)
+        path = "/".join([parts.netloc, *(part for part in parts.path.split("/") if part)])
+        return cls(text, path, parts.netloc, options.get("region", ""), endpoint, scheme)
+
+    @classmethod
+    def _directory(cls, text: str) -> Destination:
+        if not text or re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+            message = f"--publish {text!r}: give a directory or s3://bucket/prefix"
+            raise UsageError(message)
+        if Path(text).exists() and not Path(text).is_dir():
+            message = f"--publish {text}: is a file; give a directory or s3://bucket/prefix"
+            raise UsageError(message)
+        return cls(text, str(Path(text).absolute()))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a directory of this machine."""
+        return not self.bucket
+
+    def filesystem(self, credentials: Credentials | None) -> Any:
+        """The pyarrow filesystem that ``path`` is on; on S3 as whom ``credentials`` say.
+
+        Raises OSError.
+        """
+        if self.is_local:
+            return fs.LocalFileSystem()
+        options = {"retry_strategy": fs.AwsStandardS3RetryStrategy(max_attempts=_TRIES)}
+        if credentials is not None:
+            options |= {
+                "access_key": credentials.access_key,
+                "secret_key": credentials.secret_key,
+                "session_token": credentials.token or None,
+            }
+        with _no_configured_endpoint():
+            region = self.region or (
+                "us-east-1" if self.endpoint else fs.resolve_s3_region(self.bucket)
+            )
+            return fs.S3FileSystem(
+                region=region,
+                endpoint_override=self.endpoint or None,
+                scheme=self.scheme,
+                connect_timeout=10,
+                request_timeout=60,
+                **options,
+            )
+
+
+def _is_loopback(endpoint: str) -> bool:
+    host = urlsplit(f"//{endpoint}").hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@contextmanager
+def _no_configured_endpoint() -> Iterator[None]:
+    """Hide the variables that would lead elsewhere than the address says; Arrow obeys them."""
+    hidden = {name: os.environ.pop(name) for name in [*os.environ] if "AWS_ENDPOINT_URL" in name}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+def publish(
+    snapshot: Snapshot, destination: Destination, credentials: Credentials | None = None
+) -> list[str]:
+    """Add the snapshot's tables to the history; the paths written.
+
+    Each file appears whole or not at all, ``accounts`` last: a run that is in it is in the others.
+
+    Raises :class:`orgscan.errors.RunError`; what was published before stays as it was.
+    """
+    order = sorted(snapshot.files, key=lambda name: name == "accounts")
+    try:
+        put = _Directory() if destination.is_local else _Bucket(destination, credentials)
+        paths = []
+        for name in order:
+            folder = f"{destination.path}/{name}/{PARTITION}={snapshot.day}"
+            path = f"{folder}/{snapshot.run_id}.parquet"
+            put(path, partial(_write, snapshot, snapshot.files[name]))
+            paths.append(path)
+    except (OSError, pa.ArrowException) as error:
+        message = (
+            f"{destination.text}: cannot be published to ({_told(error)}); the run itself is "
+            "finished and whole"
+        )
+        raise RunError(message) from None
+    return paths
+
+
+def _told(error: Exception) -> str:
+    """What happened, without what Arrow adds for programmers."""
+    text = " ".join(str(getattr(error, "strerror", None) or error).split())
+    if found := re.search(r"AWS Error (\w+).*? operation: ?(.*)", text):
+        code, detail = found[1].replace("_", " ").lower(), found[2]
+        return f"{code}: {detail:.200}".rstrip(". ")
+    return f"{text:.300}"
+
+
+class _Directory:
+    """Puts files into a directory: a temporary name, synced, renamed."""
+
+    def __call__(self, path: str, write: Callable[[IO[bytes]], None]) -> None:
+        target = Path(path)
+        _make_private(target.parent)
+        # A leading dot: readers of datasets pass over it.
+        descriptor, name = tempfile.mkstemp(".tmp", f".{target.name}.", target.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(descriptor)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            folder = os.open(target.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+
+def _make_private(folder: Path) -> None:
+    """Make a directory and those above it, readable by their owner only."""
+    if not folder.is_dir():
+        _make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+class _Bucket:
+    """Puts objects into a bucket, where they appear at once when the upload is complete."""
+
+    def __init__(self, destination: Destination, credentials: Credentials | None) -> None:
+        self._filesystem = destination.filesystem(credentials)
+
+    def __call__(self, path: str, write: Callable[[IO[bytes]], None]) -> None:
+        # Written here first: a stream to S3 that is closed on an error keeps what it has.
+        with tempfile.TemporaryFile() as file:
+            write(file)
+            file.seek(0)
+            with self._filesystem.open_output_stream(path) as stream:
+                shutil.copyfileobj(file, stream, _COPIED)
+
+
+def _write(snapshot: Snapshot, source: Path, file: IO[bytes]) -> None:
+    """Copy a table with the columns that tell its run; the same run gives the same bytes."""
+    values = {
+        "run_id": snapshot.run_id,
+        "organization_id": snapshot.organization_id,
+        "as_of": snapshot.as_of,
+    }
+    with pq.ParquetFile(source) as table:
+        own = [field for field in _OWN if field.name not in table.schema_arrow.names]
+        schema = pa.schema([*own, *table.schema_arrow], metadata=table.schema_arrow.metadata)
+        with pq.ParquetWriter(file, schema, compression="zstd", version="2.6") as writer:
+            for batch in table.iter_batches(_ROWS):
+                added = [
+                    pa.repeat(pa.scalar(values[field.name], field.type), len(batch))
+                    for field in own
+                ]
+                writer.write_batch(pa.record_batch([*added, *batch.columns], schema=schema))
+
+
+class History:
+    """The published runs, opened for reading. Nothing is read before a table is asked for rows."""
+
+    def __init__(self, destination: Destination, credentials: Credentials | None = None) -> None:
+        """``credentials`` are for S3; None leaves them to pyarrow."""
+        self._destination = destination
+        try:
+            self._filesystem = destination.filesystem(credentials)
+        except OSError as error:
+            raise self._unreadable(error) from None
+
+    def __repr__(self) -> str:
+        return f"History({self._destination.text!r})"
+
+    def table(
+        self, name: str, *, since: date | None = None, until: date | None = None
+    ) -> ds.Dataset:
+        """One table of all runs, or of the snapshots from ``since`` to ``until``, both included.
+
+        A pyarrow dataset: ``.to_table(columns=[...], filter=...).to_pandas()`` reads it, DuckDB
+        queries it by its variable's name. Its columns are those of the newest snapshot, with
+        ``snapshot_date``; what an older one did not write is null.
+
+        Raises :class:`orgscan.errors.UsageError` where there is no such table or nothing was
+        published, :class:`orgscan.errors.RunError` where it cannot be read.
+        """
+        known = [table.name for table in TABLES]
+        if name not in known:
+            message = f"unknown table {name!r}; known are {', '.join(known)}"
+            raise UsageError(message)
+        try:
+            dataset = self._open(f"{self._destination.path}/{name}")
+        except FileNotFoundError:
+            dataset = None
+        except (OSError, pa.ArrowException) as error:
+            raise self._unreadable(error) from None
+        if dataset is None:
+            message = f"{self._destination.text}: holds no published run"
+            raise UsageError(message)
+        if since is not None:
+            dataset = dataset.filter(ds.field(PARTITION) >= since)
+        if until is not None:
+            dataset = dataset.filter(ds.field(PARTITION) <= until)
+        return dataset
+
+    def _open(self, path: str) -> ds.Dataset | None:
+        found = ds.dataset(
+            path, filesystem=self._filesystem, format="parquet", partitioning=_PARTITIONING
+        )
+        if not found.files:
+            return None
+        newest = pq.read_schema(max(found.files), filesystem=self._filesystem)
+        return found.replace_schema(newest.append(found.schema.field(PARTITION)))
+
+    def _unreadable(self, error: Exception) -> RunError:
+        return RunError(f"{self._destination.text}: cannot be read ({_told(error)})")

@@ -1,0 +1,64 @@
+"""A finished run into the history of many."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from orgscan import history, rundir
+from orgscan.errors import RunError, UsageError
+from orgscan.pipeline.run import Run
+from orgscan.schema import TABLES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orgscan.models import Credentials, Observer
+
+
+def check_destination(text: str | None) -> None:
+    """Raise :class:`orgscan.errors.UsageError` for what cannot hold a history."""
+    if text is not None:
+        history.Destination.parse(text)
+
+
+def publish(run: Path, destination: str, *, observer: Observer, profile: str | None = None) -> None:
+    """Add the tables of the finished run in ``run`` to the history at ``destination``.
+
+    Raises :class:`orgscan.errors.RunError` where it cannot: the run is finished nonetheless,
+    and whole, only not published.
+    """
+    target = history.Destination.parse(destination)
+    observer.phase("Publishing")
+    try:
+        credentials = _credentials(target, profile)
+    except UsageError as error:
+        message = f"{run}: is finished and whole, but not published: {error}"
+        raise RunError(message) from None
+    with rundir.locked(run, shared=True):
+        manifest = Run(run).manifest
+        snapshot = history.Snapshot(
+            run_id=manifest["run_id"],
+            organization_id=manifest["organization_id"],
+            as_of=datetime.fromisoformat(manifest["as_of"]),
+            files={table.name: run / f"{table.name}.parquet" for table in TABLES},
+        )
+        history.publish(snapshot, target, credentials)
+
+
+def open_history(destination: str, *, profile: str | None = None) -> history.History:
+    """The runs published at ``destination``.
+
+    Raises :class:`orgscan.errors.UsageError` and :class:`orgscan.errors.RunError`.
+    """
+    target = history.Destination.parse(destination)
+    return history.History(target, _credentials(target, profile))
+
+
+def _credentials(target: history.Destination, profile: str | None) -> Credentials | None:
+    """Whoever scans also publishes: pyarrow's own chain would not know the profile."""
+    if target.is_local:
+        return None
+    from orgscan.aws.caller import caller_credentials  # noqa: PLC0415 - the SDK takes its time
+
+    return caller_credentials(profile)

@@ -1,0 +1,58 @@
+"""A finished run's manifest, signed with AWS KMS."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from orgscan import rundir, signing
+from orgscan.aws import Aws
+from orgscan.errors import IntegrityError, OrgscanError, RunError
+from orgscan.signing import key_region
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orgscan.models import Clock, Credentials, Observer
+    from orgscan.settings import Settings
+
+__all__ = ["check_signing_key", "sign"]
+
+
+def check_signing_key(key: str | None) -> None:
+    """Raise :class:`orgscan.errors.UsageError` for what cannot be a KMS key."""
+    if key is not None:
+        key_region(key)
+
+
+async def sign(
+    run: Path,
+    key: str,
+    settings: Settings,
+    *,
+    clock: Clock,
+    observer: Observer,
+    credentials: Credentials | None = None,
+) -> None:
+    """Sign the manifest of the finished run in ``run`` as the caller, with the KMS key ``key``.
+
+    Raises :class:`orgscan.errors.RunError` where KMS cannot: the run is finished nonetheless,
+    and whole, only not signed.
+    """
+    region = key_region(key)
+    observer.phase("Signing the manifest")
+    with rundir.locked(run):
+        raw = (run / rundir.MANIFEST).read_bytes()
+        _content, fault = rundir.unseal(raw)
+        if fault:
+            message = f"{run / rundir.MANIFEST}: {fault}; it was not signed"
+            raise IntegrityError(message)
+        try:
+            async with Aws(settings, clock, credentials, services=("kms",), region=region) as aws:
+                signature = await signing.sign(aws.kms, key, hashlib.sha256(raw).hexdigest())
+        except OrgscanError as error:
+            message = f"{run}: is finished and whole, but not signed: {error}"
+            raise RunError(message) from None
+        rundir.write_sealed(
+            run / rundir.SIGNATURE, signature.document(), remedy="the run is whole, but not signed"
+        )
