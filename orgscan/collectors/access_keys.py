@@ -6,6 +6,7 @@ A user deleted since the listing is a fact, not an error.
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orgscan.collectors.document import LIST_PAGE, document, unique
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 KIND = Kind.ACCESS_KEYS
 ACTIONS = ("iam:ListAccessKeys",)
-_KEPT = ("AccessKeyId", "Status", "CreateDate")
+_MEMBERS = {"AccessKeyId": str, "Status": str, "CreateDate": datetime}
 _AT_ONCE = 8
 """Users asked about at the same time; the account's pace is the real limit."""
 
@@ -70,9 +71,7 @@ async def _keys_of(calls: Calls, user: str) -> _Keys:
             "ListAccessKeys", "AccessKeyMetadata", UserName=user, MaxItems=LIST_PAGE
         )
     ]
-    found, repeated = unique(pages, "AccessKeyId", ACTIONS[0])
+    found, repeated = unique(pages, _MEMBERS, ACTIONS[0])
     # The name asked for is the name filed under, whatever the answer repeats.
-    keys = [
-        {name: key[name] for name in _KEPT if name in key} | {"UserName": user} for key in found
-    ]
+    keys = [{name: key[name] for name in _MEMBERS} | {"UserName": user} for key in found]
     return _Keys(keys, repeated)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orgscan.errors import Malformed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LIST_PAGE = 1_000
 """IAM's largest page."""
@@ -21,20 +24,24 @@ def document(answer: Any) -> bytes:
 
 
 def unique(
-    pages: list[list[dict[str, Any]]], key: str, action: str
+    pages: list[list[dict[str, Any]]], members: Mapping[str, type], action: str
 ) -> tuple[list[dict[str, Any]], int]:
     """The items of all pages, each once, and how many came again.
 
-    A page answered twice doubles nothing.
+    ``members`` are those every item must have, with their types; the first tells items apart. A
+    page answered twice doubles nothing.
 
-    Raises :class:`orgscan.errors.Malformed` where an item lacks its ``key``.
+    Raises :class:`orgscan.errors.Malformed` where an item lacks a member: judged without it, it
+    would be judged wrongly.
     """
+    key = next(iter(members))
     items: dict[str, dict[str, Any]] = {}
     for page in pages:
         for item in page:
-            if not isinstance(item.get(key), str):
-                text = f"{action}: the answer holds an item without {key}"
-                raise Malformed(text, code="MalformedAnswer", action=action)
+            for name, kind in members.items():
+                if not isinstance(item.get(name), kind):
+                    text = f"{action}: the answer holds an item without {name}"
+                    raise Malformed(text, code="MalformedAnswer", action=action)
             items.setdefault(item[key], item)
     return list(items.values()), sum(map(len, pages)) - len(items)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from orgscan.collectors.document import LIST_PAGE, document, unique
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 KIND = Kind.USERS
 ACTIONS = ("iam:ListUsers",)
+_MEMBERS = {"UserName": str, "CreateDate": datetime}
 
 
 async def collect(calls: Calls, clock: Clock) -> tuple[Evidence, list[str]]:
@@ -20,7 +22,7 @@ async def collect(calls: Calls, clock: Clock) -> tuple[Evidence, list[str]]:
     Raises :class:`orgscan.errors.CallError`.
     """
     pages = [page async for page in calls.pages("ListUsers", "Users", MaxItems=LIST_PAGE)]
-    users, repeated = unique(pages, "UserName", ACTIONS[0])
+    users, repeated = unique(pages, _MEMBERS, ACTIONS[0])
     evidence = Evidence(
         kind=KIND, content=document(users), collected_at=clock.now(), repeated=repeated
     )

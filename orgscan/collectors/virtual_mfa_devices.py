@@ -31,7 +31,7 @@ async def collect(calls: Calls, clock: Clock) -> Evidence:
             MaxItems=LIST_PAGE,
         )
     ]
-    found, repeated = unique(pages, "SerialNumber", ACTIONS[0])
+    found, repeated = unique(pages, {"SerialNumber": str}, ACTIONS[0])
     devices = [{name: device[name] for name in _KEPT if name in device} for device in found]
     return Evidence(
         kind=KIND, content=document(devices), collected_at=clock.now(), repeated=repeated
