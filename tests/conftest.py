@@ -167,6 +167,19 @@ def foreign(entered: AsyncExitStack) -> Callable[..., Awaitable[LocalCluster]]:
 
 
 @pytest.fixture
+def scheduler() -> Callable[[], Scheduler]:
+    """The Dask scheduler that runs in this process."""
+
+    def find() -> Scheduler:
+        from distributed import Scheduler  # noqa: PLC0415 - most tests need none
+
+        (found,) = (one for one in Scheduler._instances if one.status.name == "running")
+        return found
+
+    return find
+
+
+@pytest.fixture
 def known_to() -> Callable[[Scheduler], bytes]:
     """What Dask holds, shows, dumps or logs of its work, as bytes to search for secrets."""
 

@@ -438,3 +438,22 @@ def test_evidence_is_read_account_by_account(path: Path) -> None:
         with pytest.raises(IntegrityError):
             list(readings)
         store._connection.rollback()
+
+
+def test_a_store_appears_with_its_tables_or_not_at_all(path: Path) -> None:
+    sizes: list[int] = []
+
+    def look(event: str, _arguments: tuple[Any, ...]) -> None:
+        if event == "sqlite3.connect" and watching and path.exists():
+            sizes.append(path.stat().st_size)
+
+    watching = True
+    sys.addaudithook(look)  # stays for the rest of the process, and looks away
+    with EvidenceStore.create(path, INFO):
+        pass
+    watching = False
+    assert sizes
+    assert min(sizes) > 0
+    with pytest.raises(UsageError, match="File exists"):
+        EvidenceStore.create(path, INFO)
+    assert [item.name for item in path.parent.iterdir()] == [path.name]

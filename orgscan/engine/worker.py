@@ -85,9 +85,14 @@ class Room(WorkerPlugin):
             return Unusable(str(error))
         task = asyncio.ensure_future(work(item, workers))
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._ended)
         await asyncio.wait({task})
         return Unusable("the command has ended") if task.cancelled() else task.result()
+
+    def _ended(self, task: asyncio.Future[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # heard, even where Dask no longer waits for it
 
 
 async def work(item: Any, *, room: str, workers: int) -> Any:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from orgscan.models import Readings
 
-BATCH_SIZE = 50_000
+BATCH_SIZE = 10_000
 """Accounts and principals per batch: large enough for the vectorised work to dominate."""
 
 
@@ -87,7 +87,10 @@ def build(readings: Readings, *, as_of: datetime, batch_size: int = BATCH_SIZE) 
             _finish(batch, tables, as_of)
             batch = Batch()
     _finish(batch, tables, as_of)
-    return Tables(**{name: parts.frame(in_order=in_order) for name, parts in tables.items()})
+    frames = {name: parts.frame(in_order=in_order) for name, parts in tables.items()}
+    # Arrow keeps what it once had; the controls need the room next.
+    pa.default_memory_pool().release_unused()
+    return Tables(**frames)
 
 
 def _finish(batch: Batch, tables: dict[str, _Parts], as_of: datetime) -> None:

@@ -233,7 +233,7 @@ STRUCK: dict[str, tuple[Any, type[CallError], str, int]] = {
     "503": (faults.bad_gateway(503), Transient, "HTTP503", 6),
     "504": (faults.bad_gateway(504), Transient, "HTTP504", 6),
     "denied": (faults.DENIED_AT_LENGTH, Denied, "AccessDenied", 1),
-    "clock": (faults.SIGNATURE_EXPIRED, CallerBroken, "SignatureDoesNotMatch", 1),
+    "clock": (faults.SIGNATURE_EXPIRED, CallerBroken, "ClockOff", 1),
     "refused": (faults.Error("ValidationError", 400), Refused, "ValidationError", 1),
 }
 WORLD = WORLDS["uniform"](accounts=len(STRUCK) + 2, users=1)

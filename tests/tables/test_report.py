@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,11 @@ from small_readings import ACCOUNT, AS_OF, COLUMNS, GENERATED, ago, reading, ren
 
 from orgscan.errors import IntegrityError
 from orgscan.tables import build, inspect_report, names_missing_from_report
-from orgscan.tables.report import parse
+from orgscan.tables.report import parse, read_cells
+from orgscan.tables.typed import strings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def codes(content: bytes) -> list[str]:
@@ -205,3 +210,74 @@ def test_parse_of_render_gives_the_report(names: list[str], columns: list[str]) 
 def test_a_report_cut_anywhere_is_flagged_or_only_lacks_whole_rows(length: int) -> None:
     check = inspect_report(GOOD[:length], ACCOUNT)
     assert check.faults or check.users == {"<root_account>"}
+
+
+_CELLS = st.sampled_from(
+    [
+        *("N/A", "no_information", "not_supported", "n/a", "", " ", "N/A ", "none"),
+        *("true", "false", "TRUE", "False", "true ", "1", "tru\u00e9", "\u212a"),
+        *("2026-01-31T10:00:00Z", "2026-01-31T10:00:00+00:00", "2026-01-31T10:00:00.123456Z"),
+        *("2026-02-30T10:00:00Z", "2026-01-31T24:00:00Z", "2026-01-31T23:59:60Z"),
+        *("2024-02-29T00:00:00Z", "2023-02-29T00:00:00Z", "0999-01-01T00:00:00Z"),
+        *("2026-01-31", "2026-01-31T10:00:00", "2026-01-31T10:00:00+01:00"),
+        *("2026-01-31T10:00:00Z\n", "2026-01-31T10:00:00.1234567Z", "2026-13-01T00:00:00Z"),
+        *("\u0662026-01-31T10:00:00Z", "us-east-1", "s3\x00", "\U0001f4a9"),
+    ]
+) | st.text(max_size=8)
+_ARNS = st.sampled_from(
+    [
+        f"arn:aws:iam::{ACCOUNT}:user/alice",
+        f"arn:aws:iam::{ACCOUNT}:root",
+        f"arn:aws:iam::{ACCOUNT}:role/alice",
+        f"arn:aws-cn:iam::{ACCOUNT}:user/a/b",
+        f"arn:aws:iam::{ACCOUNT}:user/alice\n",
+        f"arn:aws:iam::{ACCOUNT}:user/",
+        "arn:aws:iam::999999999999:user/alice",
+        "arn:aws:iam::\u0660\u0661\u0662345678901:user/alice",
+        "",
+    ]
+)
+_ROWS = st.lists(
+    st.builds(
+        lambda arn, cells: row() | {"arn": arn} | cells,
+        st.just(f"arn:aws:iam::{ACCOUNT}:user/alice") | _ARNS,
+        st.dictionaries(st.sampled_from(COLUMNS[2:]), _CELLS, max_size=4),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def _or_told(work: Callable[[], Any]) -> Any:
+    """What it returns, or what it says on refusing."""
+    try:
+        return work()
+    except IntegrityError as error:
+        return str(error)
+
+
+@given(_ROWS, st.sampled_from([None, "aws", "aws-cn"]))
+def test_a_look_at_a_report_finds_what_reading_it_does(
+    rows: list[dict[str, str]], partition: str | None
+) -> None:
+    rows = [cells | {"user": f"user-{number}"} for number, cells in enumerate(rows)]
+    content = render(rows)
+    cells = parse(content).rows
+    typed = _or_told(lambda: read_cells(cells, strings([ACCOUNT] * len(cells)), partition))
+    check = _or_told(lambda: inspect_report(content, ACCOUNT, partition))
+    if isinstance(typed, str):
+        assert check == typed
+        return
+    found = [fault.reason for fault in check.faults if fault.code == "ReportCellUnreadable"]
+    places = [
+        (number, name)
+        for number in range(len(cells))
+        for name in COLUMNS[1:]
+        if typed.cells[name].unreadable[number]
+    ]
+    assert bool(found) == bool(places) == bool(typed.unreadable.any())
+    for reason in found:
+        number, name = places[0]
+        count = int(typed.unreadable.sum())
+        assert reason.startswith(f"{count} row")
+        assert f"first row {number + 1}, column {name}: " in reason

@@ -1,0 +1,424 @@
+"""Puts known bugs into a copy of orgscan, one by one, and asks whether the tests notice.
+
+``python tests/mutations.py [NAME]...`` prints a table and leaves with 1 where a bug survives.
+Not collected by pytest. Each bug is a change of text; one whose text is not found (any more) is
+an error, so that the list keeps up with the code. The tests named with the bugs are first run
+without any of them: a test that fails anyway catches nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+AT_ONCE = 2
+PATIENCE = 300.0
+"""Seconds after which tests that do not end have noticed something."""
+FAULTS = "tests/faults"
+
+
+@dataclass(frozen=True)
+class Bug:
+    """One change of one file, and where it should be noticed."""
+
+    name: str
+    file: str
+    found: str
+    put: str
+    tests: str
+    """Arguments of pytest."""
+
+
+def _fault(number: int, file: str) -> str:
+    return f"{FAULTS}/test_{file}.py -k fault_{number:02d}_"
+
+
+BUGS = (
+    # The six the fault matrix names.
+    Bug(
+        "Status is read and State is not",
+        "orgscan/organization.py",
+        'item.get("State") or item.get("Status")',
+        'item.get("Status")',
+        _fault(21, "enumeration"),
+    ),
+    Bug(
+        "only the first page is read",
+        "orgscan/aws/calls.py",
+        "            if not more:\n",
+        "            if more in {True, False}:\n",
+        _fault(3, "enumeration"),
+    ),
+    Bug(
+        "a missing list becomes an empty one",
+        "orgscan/aws/calls.py",
+        '            raise malformed(self._name(action), f"the answer has no {result}")',
+        "            answer[result] = []",
+        _fault(9, "calls"),
+    ),
+    Bug(
+        "names like NA become missing values",
+        "orgscan/tables/typed.py",
+        "    items = list(values)\n",
+        '    items = [None if v in {"NA", "null", "nan", "None"} else v for v in values]\n',
+        _fault(25, "accounts"),
+    ),
+    Bug(
+        "one account's failure ends the others",
+        "orgscan/pipeline/account.py",
+        "        except CallError as error:\n            return _ended(",
+        "        except ZeroDivisionError as error:\n            return _ended(",
+        _fault(5, "calls"),
+    ),
+    Bug(
+        "a key never used passes",
+        "orgscan/controls/access_keys.py",
+        "Case((idle >= limit) & never, Status.FAIL,",
+        "Case((idle >= limit) & never, Status.PASS,",
+        "tests/controls/test_access_keys.py",
+    ),
+    # Limits and verdicts.
+    Bug(
+        "an age of exactly 90 days fails",
+        "orgscan/controls/access_keys.py",
+        "Case(age > limit, Status.FAIL,",
+        "Case(age >= limit, Status.FAIL,",
+        "tests/controls/test_access_keys.py",
+    ),
+    Bug(
+        "45 idle days pass",
+        "orgscan/controls/access_keys.py",
+        'Case(idle >= limit, Status.FAIL, over(idle, days, "idle for {}")),',
+        'Case(idle > limit, Status.FAIL, over(idle, days, "idle for {}")),',
+        "tests/controls/test_access_keys.py",
+    ),
+    Bug(
+        "the report's second key slot is ignored",
+        "orgscan/tables/access_keys.py",
+        "    for number in (1, 2):\n",
+        "    for number in (1,):\n",
+        "tests/tables/test_merge.py",
+    ),
+    Bug(
+        "no report is a PASS",
+        "orgscan/controls/reported.py",
+        "Case(silent & ~has_report, Status.UNKNOWN,",
+        "Case(silent & ~has_report, Status.PASS,",
+        "tests/properties/test_scans.py -k never_makes",
+    ),
+    Bug(
+        "a report without root is whole",
+        "orgscan/tables/report.py",
+        "    if not any(row[0] == ROOT_USER for row in rows):\n",
+        "    if not rows:\n",
+        _fault(11, "reports"),
+    ),
+    Bug(
+        "what is wrong with a report is ignored",
+        "orgscan/pipeline/account.py",
+        "gaps += _report_gaps(",
+        "_report_gaps(",
+        _fault(10, "reports"),
+    ),
+    Bug(
+        "a report cut between two rows is whole",
+        "orgscan/pipeline/account.py",
+        "        faults += [absent] if absent else []\n",
+        "",
+        "tests/pipeline/test_account.py -k damaged",
+    ),
+    # Whose answers they are.
+    Bug(
+        "a session of another account is used",
+        "orgscan/sessions.py",
+        "if len(parts) < _ARN_PARTS or parts[4] != account_id:",
+        "if len(parts) < _ARN_PARTS:",
+        _fault(20, "accounts"),
+    ),
+    Bug(
+        "a report of another account is kept",
+        "orgscan/tables/report.py",
+        "    if pc.any(foreign).as_py():\n",
+        "    if not len(arns):\n",
+        _fault(20, "accounts"),
+    ),
+    Bug(
+        "a session may do whatever the role may",
+        "orgscan/sessions.py",
+        '            "Policy": session_policy(actions),\n',
+        "",
+        "tests/test_sessions.py",
+    ),
+    # Coverage and exit codes.
+    Bug(
+        "PARTIAL is no gap",
+        "orgscan/models.py",
+        "            Coverage.PARTIAL,\n",
+        "",
+        _fault(10, "reports"),
+    ),
+    Bug(
+        "gaps leave with 0",
+        "orgscan/pipeline/run.py",
+        "            return ExitCode.COVERAGE_GAPS\n",
+        "            return ExitCode.OK\n",
+        _fault(18, "accounts"),
+    ),
+    Bug(
+        "integrity failures leave with 4",
+        "orgscan/pipeline/run.py",
+        '        if manifest["integrity_failures"]:\n',
+        '        if manifest["integrity_failures"] == 0:\n',
+        _fault(20, "accounts"),
+    ),
+    Bug(
+        "a part of the account list passes for the whole",
+        "orgscan/organization.py",
+        "            raise RunError(message) from error\n",
+        "            self.notes.append(message)\n",
+        _fault(4, "enumeration"),
+    ),
+    Bug(
+        "accounts outside the tree are lost",
+        "orgscan/organization.py",
+        "        for account_id in sorted(listed.keys() - seen):\n",
+        "        for account_id in ():\n",
+        "tests/test_organization.py",
+    ),
+    Bug(
+        "entries listed twice are not counted",
+        "orgscan/collectors/document.py",
+        "sum(map(len, pages)) - len(items)",
+        "0",
+        _fault(22, "enumeration"),
+    ),
+    Bug(
+        "a user deleted meanwhile is an error",
+        "orgscan/collectors/access_keys.py",
+        "        except Absent:\n",
+        "        except ZeroDivisionError:\n",
+        _fault(15, "accounts"),
+    ),
+    # Calls.
+    Bug(
+        "nothing is tried again",
+        "orgscan/aws/calls.py",
+        "_TRANSIENT_TRIES = 6",
+        "_TRANSIENT_TRIES = 1",
+        _fault(6, "calls"),
+    ),
+    Bug(
+        "tries are not bounded",
+        "orgscan/aws/calls.py",
+        "_TRANSIENT_TRIES = 6",
+        "_TRANSIENT_TRIES = 600",
+        _fault(5, "calls"),
+    ),
+    Bug(
+        "a denial is tried again",
+        "orgscan/aws/calls.py",
+        "except (Transient, Malformed) as error:",
+        "except (Transient, Malformed, Denied) as error:",
+        _fault(18, "accounts"),
+    ),
+    Bug(
+        "throttling does not slow the pace",
+        "orgscan/aws/calls.py",
+        "                    pace.slow_down()\n",
+        "                    pace.flush()\n",
+        _fault(1, "calls"),
+    ),
+    Bug(
+        "retries are not spread",
+        "orgscan/aws/calls.py",
+        "* (0.2 + 0.8 * self._clock.jitter())",
+        "* 1.0",
+        _fault(13, "reports"),
+    ),
+    Bug(
+        "an ended session is not renewed",
+        "orgscan/aws/calls.py",
+        "if self._renew is None or patience.renewed:",
+        "if self._renew is None or not patience.renewed:",
+        _fault(16, "accounts"),
+    ),
+    Bug(
+        "a caller that expired is each account's failure",
+        "orgscan/pipeline/account.py",
+        "        except CallerBroken:\n            raise\n",
+        "",
+        _fault(17, "accounts"),
+    ),
+    Bug(
+        "markers may go in circles",
+        "orgscan/aws/calls.py",
+        "            if token in seen:\n",
+        "            if token is seen:\n",
+        _fault(22, "enumeration"),
+    ),
+    Bug(
+        "redirects are followed",
+        "orgscan/aws/transport.py",
+        "            allow_redirects=False,\n",
+        "            allow_redirects=True,\n",
+        _fault(27, "calls"),
+    ),
+    Bug(
+        "bodies of any size are read",
+        "orgscan/aws/transport.py",
+        "MAX_BODY_BYTES = 64 * 1024 * 1024",
+        "MAX_BODY_BYTES = 64 * 1024 * 1024 * 1024",
+        _fault(24, "calls"),
+    ),
+    Bug(
+        "deadlines do not grow with the users",
+        "orgscan/collectors/__init__.py",
+        "self._limits.account_seconds + patience)",
+        "self._limits.account_seconds)",
+        _fault(23, "accounts"),
+    ),
+    Bug(
+        "a lost report is made again without end",
+        "orgscan/collectors/credential_report.py",
+        "_REGENERATIONS = 2",
+        "_REGENERATIONS = 20",
+        _fault(12, "reports"),
+    ),
+    Bug(
+        "a report is waited for without end",
+        "orgscan/collectors/credential_report.py",
+        "        if clock.monotonic() + wait > deadline:\n",
+        "        if clock.monotonic() + wait > deadline + 3_000:\n",
+        _fault(12, "reports"),
+    ),
+    Bug(
+        "the SDK's debug lines are let through",
+        "orgscan/aws/client.py",
+        "        logger.setLevel(max(logger.level, logging.WARNING))\n",
+        "        logger.setLevel(logger.level)\n",
+        f"{FAULTS}/test_secrets.py tests/aws/test_client.py -k secret",
+    ),
+    # Evidence and resumption.
+    Bug(
+        "what is complete is read again",
+        "orgscan/pipeline/scan.py",
+        "new = [account for account in batch if account.account_id not in self.earlier.done]",
+        "new = list(batch)",
+        "tests/pipeline/test_resume.py",
+    ),
+    Bug(
+        "a worse second attempt replaces the first",
+        "orgscan/pipeline/scan.py",
+        "        if outcome.usable_kinds < self.earlier.gaps.get(account_id, 0):\n",
+        "        if outcome.usable_kinds < 0:\n",
+        "tests/pipeline/test_resume.py",
+    ),
+    Bug(
+        "evidence is not held to its hash",
+        "orgscan/evidence.py",
+        "            if item.sha256 != sha256:\n                message",
+        "            if not item.sha256:\n                message",
+        f"{FAULTS}/test_disk.py -k altered",
+    ),
+    Bug(
+        "evidence that is lost is not missed",
+        "orgscan/evidence.py",
+        "            if account_hash(items) != digest:\n",
+        "            if items and account_hash(items) is None:\n",
+        f"{FAULTS}/test_disk.py -k altered",
+    ),
+    Bug(
+        "a run without its reports is finished",
+        "orgscan/pipeline/scan.py",
+        "            if not (run / rundir.MANIFEST).exists():\n",
+        "            if not run.exists():\n",
+        "tests/pipeline/test_resume.py",
+    ),
+)
+
+
+def _copied(place: Path) -> Path:
+    """What the tests need of the repository."""
+    copy = place / "orgscan"
+    copy.mkdir()
+    for name in ("orgscan", "tests", "config"):
+        ignored = shutil.ignore_patterns("__pycache__", ".hypothesis")
+        shutil.copytree(ROOT / name, copy / name, ignore=ignored)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, copy)
+    return copy
+
+
+def _run(copy: Path, tests: str) -> tuple[int | None, str]:
+    """pytest's exit code, None where it did not end in time, and the first test that failed."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider"]
+    environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(
+            [*command, *tests.split()],
+            cwd=copy,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+        )
+    except subprocess.TimeoutExpired:
+        return None, "no end"
+    named = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return done.returncode, named[0].partition("::")[2].split(" - ")[0] if named else ""
+
+
+def _caught(bug: Bug) -> tuple[bool, str, float]:
+    """Whether the bug is noticed, by which test, and after how many seconds."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as place:
+        copy = _copied(Path(place))
+        path = copy / bug.file
+        text = path.read_text("utf-8")
+        if text.count(bug.found) < 1:
+            message = f"{bug.name}: {bug.file} does not hold {bug.found!r}"
+            raise SystemExit(message)
+        changed = text.replace(bug.found, bug.put, 1)
+        if "Denied)" in bug.put:
+            changed = changed.replace("import CallError,", "import CallError, Denied,", 1)
+        path.write_text(changed, "utf-8")
+        code, test = _run(copy, bug.tests)
+    return code in {None, 1}, test or f"pytest left with {code}", time.monotonic() - began
+
+
+def _sound(tests: str) -> str:
+    """The first test that fails without any bug; empty where there is none."""
+    with tempfile.TemporaryDirectory() as place:
+        code, test = _run(_copied(Path(place)), tests)
+    return "" if code == 0 else f"{tests}: {test or code}"
+
+
+def main(names: list[str]) -> int:
+    """Run all bugs, or those with one of ``names`` in theirs."""
+    bugs = [bug for bug in BUGS if not names or any(name in bug.name for name in names)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        unsound = [text for text in pool.map(_sound, sorted({bug.tests for bug in bugs})) if text]
+        if unsound:
+            print("fails without any bug:", *unsound, sep="\n  ")  # noqa: T201
+            return 1
+        survivors = 0
+        print("| bug | | seconds | first test to notice |\n|---|---|---|---|")  # noqa: T201
+        for bug, (caught, test, seconds) in zip(bugs, pool.map(_caught, bugs), strict=True):
+            survivors += not caught
+            word = "caught" if caught else "SURVIVED"
+            print(f"| {bug.name} | {word} | {seconds:.0f} | {test} |", flush=True)  # noqa: T201
+    print(f"{len(bugs) - survivors} of {len(bugs)} caught")  # noqa: T201
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
