@@ -159,8 +159,9 @@ async def resume(
     """Go on with an interrupted run; with ``retry_gaps`` also read a finished run's gaps again.
 
     Where everything was read and only the reports are missing, AWS is not asked at all.
-    Otherwise the organization is enumerated anew and what has moved since is noted. What is COMPLETE is
-    never read again; a second attempt replaces a first one only if it brought no less.
+    Otherwise the organization is enumerated anew and what has moved since is noted. What is
+    COMPLETE is never read again; a second attempt replaces a first one only if it brought no
+    less.
 
     Raises as :func:`collect` does, and :class:`orgscan.errors.UsageError` where ``settings``
     or the caller's organization are not those the run began with.

@@ -19,6 +19,8 @@ from orgscan.simulator import AUDIT_ROLE, WORLDS, serve_in_thread
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.cluster
+
 Command = Any
 
 

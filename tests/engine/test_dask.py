@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
 
+pytestmark = pytest.mark.cluster
+
 CANARY = "canary-9f2c41d7"
 
 

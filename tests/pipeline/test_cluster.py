@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from distributed import LocalCluster, Scheduler
 
+pytestmark = pytest.mark.cluster
+
 OWN = {
     "attempts", "started_at", "duration_seconds", "evidence_sha256", "as_of", "age_days",
     "idle_days", "first_seen_at", "report_generated_at", "reason",

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -26,6 +27,8 @@ from orgscan.simulator.faults import Error
 if TYPE_CHECKING:
     from orgscan.models import Outcome
     from orgscan.simulator import World
+
+pytestmark = pytest.mark.slow
 
 TRIED = settings.get_profile(os.environ.get("HYPOTHESIS_PROFILE", "scans"))
 

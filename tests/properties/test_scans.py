@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from orgscan.simulator import World
 
+pytestmark = pytest.mark.slow
+
 TRIED = settings.get_profile(os.environ.get("HYPOTHESIS_PROFILE", "scans"))
 SEVERITY = [0, 4, 1, 5]
 """Exit codes, from best to worst."""
