@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MAX_PAGES = 10_000
 """More than any list of the services in use can have; a guard against endless markers."""
 
+MAX_ALIKE = 50
+"""Equal pages in a row, empty ones included, that are taken for a list without an end."""
+
 _TRANSIENT_TRIES = 6
 _MALFORMED_TRIES = 3
 _BY_TIME = 0
@@ -115,11 +118,17 @@ class ServiceCalls:
         """See :meth:`orgscan.models.Calls.pages`.
 
         Bounded, and strict where SDK paginators are lenient: a repeated marker, a truncated page
-        without one and more than :data:`MAX_PAGES` pages are malformed, never a quiet end.
+        without one, :data:`MAX_ALIKE` equal pages in a row and more than :data:`MAX_PAGES` pages
+        are malformed, never a quiet end.
         """
         paging, seen = self._paging, set[str]()
+        before, alike = None, 0
         for _ in range(MAX_PAGES):
             answer = await self.call(action, result, **parameters)
+            alike = alike + 1 if answer[result] == before else 0
+            before = answer[result]
+            if alike >= MAX_ALIKE:
+                raise malformed(self._name(action), f"the same page came {alike + 1} times")
             yield answer[result]
             token = answer.get(paging.next_token)
             # A page that names the next one has one, whether or not a flag says so.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from orgscan.aws.calls import JSON_PAGING, MAX_PAGES, QUERY_PAGING, Paging, ServiceCalls
+from orgscan.aws.calls import JSON_PAGING, MAX_ALIKE, MAX_PAGES, QUERY_PAGING, Paging, ServiceCalls
 from orgscan.aws.pacing import Pace
 from orgscan.errors import (
     CallerBroken,
@@ -255,11 +255,23 @@ class TestPages:
         async def sdk(**_parameters: Any) -> dict[str, Any]:
             nonlocal asked
             asked += 1
-            return page(marker=str(asked))
+            return page(asked, marker=str(asked))
 
         with pytest.raises(Malformed, match=f"no end after {MAX_PAGES} pages"):
             await read(door(sdk))
         assert asked == MAX_PAGES
+
+    async def test_that_are_the_same_over_and_over_are_cut_off_soon(self, door: Door) -> None:
+        asked = 0
+
+        async def sdk(**_parameters: Any) -> dict[str, Any]:
+            nonlocal asked
+            asked += 1
+            return page("the same", marker=str(asked))
+
+        with pytest.raises(Malformed, match="the same page came"):
+            await read(door(sdk))
+        assert asked == MAX_ALIKE + 1
 
     async def test_without_their_list_are_malformed(self, door: Door) -> None:
         sdk = Sdk(page(1, marker="a"), {"IsTruncated": False})

@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from orgscan.simulator.wire import Answer
 
 ROOT = Path(__file__).parents[2]
+_PATIENCE = 10.0
 
 _PARENT = r"""
 import errno, json, os, resource, signal, sys, warnings
@@ -134,6 +136,7 @@ class Orgscan:
     """The command under way."""
     environment: dict[str, str] = field(default_factory=dict)
     _process: Any = None
+    _under_way: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Self:
         self.work.mkdir(exist_ok=True)
@@ -196,12 +199,14 @@ class Orgscan:
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
         self.pid = int(self._process.stdout.readline())
+        self._under_way.set()
         return self.pid
 
     def wait(self) -> Finished:
         """The end of the command under way."""
         code, steps = map(int, self._process.stdout.readline().split())
         self.pid = 0
+        self._under_way.clear()
         return Finished(
             code, steps, self._told("stdout").read_text(), self._told("stderr").read_text()
         )
@@ -210,6 +215,11 @@ class Orgscan:
         """A command from its beginning to its end."""
         self.start(*arguments, **options)
         return self.wait()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the command under way; to nobody where there is none."""
+        if self._under_way.wait(_PATIENCE) and self.pid > 0:  # 0 would be everybody
+            os.kill(self.pid, number)
 
     def stderr_so_far(self) -> str:
         """What the command under way has said so far."""
@@ -226,7 +236,7 @@ class Kill(Effect):
     program: Orgscan
 
     def before(self, _cloud: Cloud, _call: Call, /) -> str | Answer | None:
-        os.kill(self.program.pid, signal.SIGKILL)
+        self.program.send(signal.SIGKILL)
         return None
 
 

@@ -52,7 +52,7 @@ def test_fault_28_a_first_signal_drains_and_resuming_gives_the_undisturbed_table
     with serve_in_thread(fleet, faults=script) as simulator:
         orgscan.start(*scan_of(simulator, "--concurrency", 8), simulator=simulator)
         assert reached.event.wait(PATIENCE)
-        os.kill(orgscan.pid, number)
+        orgscan.send(number)
         cut = orgscan.wait()
         assert cut.returncode == code, cut.stderr
         assert "what was read is kept" in cut.stderr
@@ -72,13 +72,13 @@ def test_fault_28_a_second_ctrl_c_ends_at_once(orgscan: Orgscan, fleet: World) -
     with serve_in_thread(fleet, faults=script) as simulator:
         orgscan.start(*scan_of(simulator, "--concurrency", 8), simulator=simulator)
         assert reached.event.wait(PATIENCE)
-        os.kill(orgscan.pid, signal.SIGINT)
+        orgscan.send(signal.SIGINT)
         began = time.monotonic()
         while "stopping" not in orgscan.stderr_so_far():
             assert time.monotonic() - began < PATIENCE
             os.sched_yield()
         began = time.monotonic()
-        os.kill(orgscan.pid, signal.SIGINT)
+        orgscan.send(signal.SIGINT)
         cut = orgscan.wait()
         assert time.monotonic() - began < 10  # the first signal alone would have waited for 20
     assert cut.returncode == 130, cut.stderr
@@ -95,11 +95,11 @@ def test_fault_28_stopped_and_continued_it_ends_as_if_nothing_had_been(
     with serve_in_thread(fleet, faults=script) as simulator:
         orgscan.start(*scan_of(simulator, "--concurrency", 8), simulator=simulator)
         assert reached.event.wait(PATIENCE)
-        os.kill(orgscan.pid, signal.SIGSTOP)
+        orgscan.send(signal.SIGSTOP)
         state = Path(f"/proc/{orgscan.pid}/stat")
         while state.read_text().rpartition(")")[2].split()[0] != "T":
             os.sched_yield()
-        os.kill(orgscan.pid, signal.SIGCONT)
+        orgscan.send(signal.SIGCONT)
         finished = orgscan.wait()
         assert finished.returncode == 0, finished.stderr
     assert_same_evidence(orgscan.work / "run", undisturbed)
@@ -127,7 +127,7 @@ def test_fault_30_a_second_process_is_refused_and_a_stale_lock_is_none(
         taken = other.run(*scan_of(simulator), simulator=simulator)
         assert taken.returncode == 2
         assert "is not empty" in taken.line
-        os.kill(orgscan.pid, signal.SIGKILL)
+        orgscan.send(signal.SIGKILL)
         assert orgscan.wait().returncode == -signal.SIGKILL
     with serve_in_thread(fleet) as simulator:
         resumed = orgscan.run(*resume_of(simulator), simulator=simulator)
