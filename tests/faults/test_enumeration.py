@@ -94,11 +94,10 @@ async def test_fault_22_marker_loops_of_iam_end_and_are_told(
 ) -> None:
     account = next(one.id for one in small.accounts if one.name == "tidy-staging")
     loop = Fault(effect=faults.PAGE_EDITS[name], action=action, account=account)
-    scanned = await scan(small, tmp_path / "run", loop, account_timeout_seconds=0.4)
-    code = "Timeout" if name == "endless" else "MalformedAnswer"
-    assert_alone(scanned, "tidy-staging", "PARTIAL", missing, code)
-    if name != "endless":
-        assert scanned.asked(action, "tidy-staging") < 10
+    scanned = await scan(small, tmp_path / "run", loop)
+    assert_alone(scanned, "tidy-staging", "PARTIAL", missing, "MalformedAnswer")
+    # A list whose markers never repeat is known by its equal pages.
+    assert scanned.asked(action, "tidy-staging") < (200 if name == "endless" else 10)
 
 
 @pytest.mark.parametrize("name", ["duplicate-page", "empty-page"])
