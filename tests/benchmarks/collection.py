@@ -67,26 +67,25 @@ def _each(run: dict[str, float]) -> dict[str, float]:
 def _figures(typical: dict[str, dict[str, float]]) -> list[Figure]:
     def told(way: str) -> str:
         of = typical[way]
-        return f"{of['call']:.2f} ms per call, {of['wall']:.0f} ms wall per account"
+        return f"{of['call']:.2f} ms of CPU per call, {of['wall']:.0f} ms wall per account"
 
     ours, floor, naive = typical["ours"], typical["floor"], typical["per_account"]
-    over, faster = ours["call"] / floor["call"], naive["account"] / ours["account"]
+    over, less = ours["call"] / floor["call"], naive["account"] / ours["account"]
+    faster = naive["wall"] / ours["wall"]
     figures = [
-        Figure("CPU, hand-signed aiohttp (the floor)", told("floor")),
-        Figure("CPU, orgscan", f"{told('ours')}: {over:.1f} x the floor", "<= 5 x", over <= 5),
-        Figure(
-            "CPU, a client per account (plain aioboto3)",
-            f"{told('per_account')}: orgscan {faster:.0f} x less, "
-            f"{naive['wall'] / ours['wall']:.0f} x faster",
-            ">= 12 x",
-            faster >= 12,
-        ),
+        Figure("Hand-signed aiohttp (the floor)", told("floor")),
+        Figure("orgscan", told("ours")),
+        Figure("A client per account (plain aioboto3)", told("per_account")),
+        Figure("CPU per call, orgscan to the floor", f"{over:.1f} x", "<= 5 x", over <= 5),
+        Figure("CPU, a client per account to orgscan", f"{less:.0f} x", ">= 12 x", less >= 12),
+        # Wall time of orgscan holds AWS's pace for the list and the evidence on disk.
+        Figure("Wall, a client per account to orgscan", f"{faster:.0f} x", ">= 12 x", faster >= 12),
     ]
     if "cove" in typical:
         cove = typical["cove"]
         times = cove["account"] / ours["account"], cove["wall"] / ours["wall"]
-        text = f"{told('cove')}: orgscan {times[0]:.0f} x less, {times[1]:.0f} x faster"
-        figures.append(Figure("CPU, botocove, 20 threads", text))
+        text = f"{told('cove')}: orgscan {times[0]:.0f} x less CPU, {times[1]:.0f} x faster"
+        figures.append(Figure("botocove, 20 threads", text))
     return figures
 
 
