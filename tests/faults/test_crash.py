@@ -1,6 +1,6 @@
 """kill -9 at any moment, then resume: row 28 of the fault matrix, and the promise P3.
 
-Six moments by default; ``CRASH_MOMENTS=20 python -m pytest tests/faults/test_crash.py`` takes
+Six moments by default; ``CRASH_MOMENTS=20 python -m pytest -m slow tests/faults/test_crash.py`` takes
 twenty. The first part of them are calls AWS receives, spread over the run; the others are steps
 in the run directory: creating the store, writing, renaming and committing the reports.
 """
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orgscan.simulator import World
+
+
+pytestmark = pytest.mark.slow
 
 MOMENTS = int(os.environ.get("CRASH_MOMENTS", "6"))
 AT_ONCE = 2
