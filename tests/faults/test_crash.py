@@ -1,8 +1,8 @@
 """kill -9 at any moment, then resume: row 28 of the fault matrix, and the promise P3.
 
 Six moments by default; ``CRASH_MOMENTS=20 python -m pytest -m slow tests/faults/test_crash.py``
-takes twenty. The first part of them are calls AWS receives, spread over the run; the others are steps
-in the run directory: creating the store, writing, renaming and committing the reports.
+takes twenty. The first part of them are calls AWS receives, spread over the run; the others are
+steps in the run directory: creating the store, writing, renaming and committing the reports.
 """
 
 from __future__ import annotations
