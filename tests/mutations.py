@@ -359,7 +359,9 @@ def _copied(place: Path) -> Path:
 
 def _run(copy: Path, tests: str) -> tuple[int | None, str]:
     """pytest's exit code, None where it did not end in time, and the first test that failed."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider"]
+    # An empty -m: the slow ones as well.
+    options = ["-x", "-q", "-n0", "-m", "", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *options]
     environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(

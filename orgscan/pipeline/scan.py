@@ -507,7 +507,8 @@ class _Collection:
                 )
 
     async def _write(self, work: Callable[[Any], None], argument: object) -> None:
-        # A transaction under way is finished even if this task is cancelled.
-        await asyncio.shield(
-            asyncio.get_running_loop().run_in_executor(self.writer, work, argument)
-        )
+        # A transaction under way is finished even if this task is cancelled. Should it fail
+        # then, nobody is left to tell: the account stays unread, which is what is true.
+        written = asyncio.get_running_loop().run_in_executor(self.writer, work, argument)
+        written.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.shield(written)

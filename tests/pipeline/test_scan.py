@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import json
 import stat
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -305,6 +309,49 @@ async def test_credentials_that_stop_working_stop_the_run_not_the_accounts(
     assert sum(coverage.values()) == 30
     assert run.exit_code() == ExitCode.COVERAGE_GAPS
     assert any("stopped early" in note for note in run.manifest["notes"])
+
+
+class WritesThatFailTogether(ThreadPoolExecutor):
+    """Two outcomes are under way; the first fails at once, the second once all is given up."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.kept = 0
+        self.both_under_way, self.given_up = threading.Event(), threading.Event()
+
+    def submit(self, work: Any, /, *arguments: Any, **options: Any) -> Any:
+        if work.__name__ != "keep":
+            return super().submit(work, *arguments, **options)
+        self.kept += 1
+        event = self.both_under_way if self.kept == 1 else self.given_up
+        if self.kept == 2:
+            self.both_under_way.set()
+        return super().submit(self.fail, event)
+
+    def fail(self, event: threading.Event) -> None:
+        assert event.wait(10)
+        message = "disk full"
+        raise RunError(message)
+
+    def shutdown(self, *arguments: Any, **options: Any) -> None:
+        self.given_up.set()
+        super().shutdown(*arguments, **options)
+
+
+async def test_a_store_that_fails_several_accounts_at_once_is_told_once(
+    collect: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = sys.modules["orgscan.pipeline.scan"]  # the package's own `scan` is the function
+    monkeypatch.setattr(module, "ThreadPoolExecutor", WritesThatFailTogether)
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+
+    with pytest.raises(RunError, match="disk full"):
+        async with collect("small", tmp_path / "run"):
+            pass
+
+    gc.collect()  # what nobody has retrieved is told when it is collected
+    assert told == []
 
 
 async def test_an_account_list_cut_short_fails_the_run(scan: Callable[..., Any]) -> None:
