@@ -1,17 +1,17 @@
-"""The real command in a process of its own, against a simulated organization."""
+"""The command in a process of its own, against a simulated organization."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from commands import Finished
 
     from orgscan.simulator import Simulator
 
@@ -30,25 +30,18 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def orgscan(environment: dict[str, str], tmp_path: Path) -> Callable[..., Any]:
+def orgscan(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Run ``orgscan ARGUMENTS`` in an empty directory."""
+    from commands import Orgscan  # noqa: PLC0415 - beside the tests' own conftest
+
     work = tmp_path / "work"
-    work.mkdir()
+    with Orgscan(work) as program:
 
-    def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "orgscan", *map(str, arguments)],
-            env=environment | options.pop("env", {}),
-            cwd=work,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-            **options,
-        )
+        def run(*arguments: object, **options: Any) -> Finished:
+            return program.run(*arguments, **options)
 
-    run.work = work  # type: ignore[attr-defined]
-    return run
+        run.work = work  # type: ignore[attr-defined]
+        yield run
 
 
 @pytest.fixture

@@ -1,14 +1,16 @@
 """The real ``orgscan`` in processes of its own, which may be killed, stopped or starved.
 
-Starting Python and importing pandas takes two seconds, and these tests start dozens of
-processes: so one process imports everything and forks a child for each command. A child is an
-ordinary process with the command line's ``main`` in it. It can be told to lose its life or its
+Starting Python and importing pandas takes two seconds, and these tests start a hundred
+processes: so one process imports everything and forks a child for each command; it outlives the
+test and serves the next one. A child is an ordinary process with the command line's ``main`` in
+it. It can be told to lose its life or its
 disk at its nth step in the run directory, a step being a file opened for writing, renamed or
 removed there, or a database connected.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -23,20 +25,21 @@ from orgscan.simulator import AUDIT_ROLE
 from orgscan.simulator.faults import Effect
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from orgscan.simulator import Simulator
     from orgscan.simulator.cloud import Call, Cloud
     from orgscan.simulator.wire import Answer
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 _PATIENCE = 10.0
 
 _PARENT = r"""
 import errno, json, os, resource, signal, sys, warnings
 import aioboto3, openpyxl, pandas, pyarrow.parquet
 import orgscan.cli, orgscan.pipeline, orgscan.cli.running, orgscan.cli.summary
-import orgscan.cli.progress, orgscan.settings
+import orgscan.cli.progress, orgscan.models, orgscan.settings, orgscan.simulator
 
 
 steps = 0
@@ -66,7 +69,21 @@ def watch(directory, at, what):
     sys.addaudithook(hook)
 
 
+def hurry():
+    # Waiting takes no time, yet time has passed afterwards.
+    clock, ahead = orgscan.models.Clock, 0.0
+    monotonic = clock.monotonic
+
+    async def sleep(self, seconds):
+        nonlocal ahead
+        ahead += max(seconds, 0.0)
+
+    clock.sleep, clock.monotonic = sleep, lambda self: monotonic(self) + ahead
+
+
 def child(job):
+    if job["hurried"]:
+        hurry()
     os.chdir(job["cwd"])
     os.environ.clear()
     os.environ.update(job["environment"])
@@ -103,6 +120,29 @@ for line in sys.stdin:
     print(code, os.read(counted, 16).decode() or "0", flush=True)
     os.close(counted)
 """
+
+
+_IDLE: list[subprocess.Popen[str]] = []
+"""Parents that wait for their next test."""
+
+
+def _parent() -> subprocess.Popen[str]:
+    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    return subprocess.Popen(
+        [sys.executable, "-c", _PARENT],
+        cwd=ROOT,
+        env=kept | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@atexit.register
+def _dismiss() -> None:
+    for process in _IDLE:
+        process.terminate()
+        process.communicate()
 
 
 @dataclass(frozen=True)
@@ -146,14 +186,7 @@ class Orgscan:
             "AWS_EC2_METADATA_DISABLED": "true",
             "PYTHONPATH": str(ROOT),
         }
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _PARENT],
-            cwd=ROOT,
-            env=self.environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._process = _IDLE.pop() if _IDLE else _parent()
         return self
 
     def __exit__(
@@ -162,10 +195,10 @@ class Orgscan:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._process.stdin.close()
-        self._process.terminate()
-        self._process.wait()
-        self._process.stdout.close()
+        if self._under_way.is_set():  # the test failed, or has seen enough
+            self.send(signal.SIGKILL)
+            self.wait()
+        _IDLE.append(self._process)
 
     def start(
         self,
@@ -175,11 +208,14 @@ class Orgscan:
         kill_at: int | None = None,
         full_at: int | None = None,
         directory: str = "run",
+        env: Mapping[str, str] | None = None,
+        hurried: bool = False,
     ) -> int:
         """Begin a command; the process id.
 
         ``limit`` is the largest file it may write. At the nth step in ``directory`` it is
-        killed, or the disk is full from then on.
+        killed, or the disk is full from then on. ``env`` goes over the environment. ``hurried``
+        programs wait for nothing.
         """
         credentials = {}
         if simulator is not None:
@@ -188,13 +224,14 @@ class Orgscan:
         job = {
             "arguments": [*map(str, arguments)],
             "cwd": str(self.work),
-            "environment": self.environment | credentials,
+            "environment": self.environment | credentials | dict(env or {}),
             "stdout": str(self._told("stdout")),
             "stderr": str(self._told("stderr")),
             "limit": limit,
             "at": kill_at if full_at is None else full_at,
             "what": "kill" if full_at is None else "full",
             "directory": str(self.work / directory),
+            "hurried": hurried,
         }
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
