@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from orgscan.errors import CallError, Denied, Malformed, RunError
+from orgscan.errors import CallerBroken, CallError, Denied, Malformed, RunError
 from orgscan.models import Account, AccountState, Organization
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Collection
 
     from orgscan.models import Calls
 
@@ -72,6 +72,7 @@ class Enumeration:
     """Accounts found."""
     repeated: int = 0
     """Accounts and units that were listed again."""
+    _untagged: dict[str, CallError] = field(default_factory=dict)
 
     async def __aiter__(self) -> AsyncGenerator[Account]:
         try:
@@ -79,6 +80,11 @@ class Enumeration:
                 async for account in accounts:
                     self.total += 1
                     yield await self._tagged(account)
+            if self._untagged:
+                *_, error = self._untagged.values()
+                self.notes.append(
+                    f"The tags of {_some(self._untagged.keys())} could not be read ({error})."
+                )
         except CallError as error:
             message = f"the account list could not be read to its end: {error}"
             raise RunError(message) from error
@@ -222,6 +228,12 @@ class Enumeration:
             self.with_tags = False
             self.notes.append(f"Account tags could not be read ({error}).")
             return account
+        except CallerBroken:
+            raise
+        except CallError as error:
+            # Left meanwhile, or a call that fails for good: no reason to read no account at all.
+            self._untagged[account.account_id] = error
+            return account
         return replace(account, tags=tags)
 
 
@@ -246,7 +258,7 @@ def _text(value: object) -> str:
     return str(value or "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _some(account_ids: set[str]) -> str:
+def _some(account_ids: Collection[str]) -> str:
     named = sorted(account_ids)[:_NAMED_IN_NOTE]
     rest = len(account_ids) - len(named)
     return (", ".join(named) or "none") + (f" and {rest} more" if rest else "")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orgscan.errors import Denied, Malformed, RunError, Transient
+from orgscan.errors import CallerBroken, Denied, Malformed, RunError, Transient
 from orgscan.models import Account, AccountState, Organization
 from orgscan.organization import ACTIONS, Enumeration, Scope, describe
 from orgscan.simulator import WORLDS, Fault, faults
@@ -224,6 +224,20 @@ class TestDenied:
         assert enumeration.notes == ["Account tags could not be read (not allowed)."]
 
 
+async def test_tags_that_cannot_be_read_cost_no_account_and_are_told_once() -> None:
+    tree = Tree(ListTagsForResource=BROKEN)
+    enumeration, accounts = await read(tree, with_tags=True)
+    assert paths(accounts) == WHOLE
+    assert {account.tags for account in accounts} == {None}
+    assert enumeration.notes == [f"The tags of {', '.join(ALL)} could not be read (gone)."]
+
+
+async def test_a_caller_who_may_call_no_more_fails_the_run_at_the_tags_too() -> None:
+    broken = CallerBroken("expired", code="ExpiredToken", action="organizations:X")
+    with pytest.raises(RunError, match="could not be read to its end: expired"):
+        await read(Tree(ListTagsForResource=broken), with_tags=True)
+
+
 @pytest.mark.parametrize(
     "action",
     [
@@ -231,7 +245,6 @@ class TestDenied:
         "ListAccounts",
         "ListAccountsForParent_ou_c",
         "ListOrganizationalUnitsForParent_ou_a",
-        "ListTagsForResource",
     ],
 )
 async def test_a_failure_in_the_middle_fails_the_run(action: str) -> None:
