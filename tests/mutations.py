@@ -133,7 +133,7 @@ BUGS = (
         "orgscan/pipeline/account.py",
         "        faults += [absent] if absent else []\n",
         "",
-        "tests/pipeline/test_account.py -k damaged",
+        _fault(11, "reports"),
     ),
     # Whose answers they are.
     Bug(
@@ -146,8 +146,8 @@ BUGS = (
     Bug(
         "a report of another account is kept",
         "orgscan/tables/report.py",
-        "    if pc.any(foreign).as_py():\n",
-        "    if not len(arns):\n",
+        "            raise _foreign(account_id, row[1])\n",
+        "            return []\n",
         _fault(20, "accounts"),
     ),
     Bug(
@@ -234,7 +234,7 @@ BUGS = (
         "orgscan/aws/calls.py",
         "                    pace.slow_down()\n",
         "                    pace.flush()\n",
-        _fault(1, "calls"),
+        "tests/aws/test_calls.py -k pace",
     ),
     Bug(
         "retries are not spread",

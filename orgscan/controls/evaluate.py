@@ -114,7 +114,11 @@ def evaluate(
     blocks = [bench.judge(control, units, resources[control.unit]) for control in controls]
     del units  # as large as the tables, and all that is left of it are codes
     categories |= {"reason": bench.reasons.array(), "threshold": bench.thresholds.array()}
-    return _assemble(blocks, organization_id, moment, categories)
+    pool = pa.default_memory_pool()
+    pool.release_unused()  # Arrow keeps what it once had, and every step needs room
+    findings = _assemble(blocks, organization_id, moment, categories)
+    pool.release_unused()
+    return findings
 
 
 def _resources(

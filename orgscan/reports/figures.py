@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 OU_NOT_KNOWN = "(not known)"
 _OU_DEPTH = 2
-_COUNTED = 1_000_000
+_COUNTED = 100_000
 
 
 class Tone(StrEnum):
@@ -180,7 +180,7 @@ def _coded(column: pd.Series) -> _Coded:
 
 
 def _count(*columns: _Coded) -> dict[tuple[str, ...], int]:
-    """Rows by the values of all columns; a million at a time, for there may be many."""
+    """Rows by the values of all columns; a part at a time, for there may be many."""
     shape = tuple(len(column.texts) for column in columns)
     counts = np.zeros(math.prod(shape), dtype=np.int64)
     for start in range(0, len(columns[0].codes), _COUNTED):

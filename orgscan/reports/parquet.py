@@ -85,6 +85,7 @@ def write(frame: pd.DataFrame, table: Table, path: Path, *, metadata: Mapping[st
             piece = frame.iloc[start : start + ROWS_PER_GROUP]
             arrays = [_array(piece[column.name], column, table) for column in table]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+    pa.default_memory_pool().release_unused()  # what was written is not needed any more
 
 
 def read(path: Path, table: Table) -> pd.DataFrame:

@@ -450,6 +450,7 @@ REPORT_EDITS: dict[str, Effect] = {
     "byte-order-mark": EditReport(lambda text: b"\xef\xbb\xbf" + text),
     "carriage-returns": EditReport(lambda text: text.replace(b"\n", b"\r\n")),
     "not-text": EditReport(lambda text: text.replace(b"arn", b"\xff\xfe")),
+    "cut-between-rows": _lines(lambda lines: lines[:-1]),
     "header-only": _lines(lambda lines: lines[:1]),
     "no-root": _lines(
         lambda lines: [line for line in lines if not line.startswith(ROOT_USER.encode())]
@@ -493,5 +494,6 @@ MALFORMED: dict[str, Effect] = {
     "html": HTML,
     "binary": BINARY,
     "truncated-xml": TRUNCATED_XML,
+    "no-result": Result(""),
 }
 """Answers of status 200 that are none, by name."""

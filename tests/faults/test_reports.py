@@ -78,6 +78,7 @@ async def test_fault_10_base64_that_cannot_be_decoded_is_malformed(
         ("long-row", "ReportRowMalformed"),
         ("quoted-newline", "ReportRowMalformed"),
         ("header-only", "ReportWithoutRows"),
+        ("cut-between-rows", "ReportIncomplete"),
         ("no-root", "ReportWithoutRoot"),
     ],
 )
