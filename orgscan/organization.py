@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection
 
     from orgscan.models import Calls
+
+_is_account_id = re.compile(r"\d{12}", re.ASCII).fullmatch
 
 ACTIONS = (
     "organizations:DescribeOrganization",
@@ -203,6 +206,9 @@ class Enumeration:
 
     def _account(self, item: dict[str, Any]) -> Account:
         account_id = _id(item)
+        if not _is_account_id(account_id):
+            text = f"organizations: {account_id!r:.40} is not an account id"
+            raise Malformed(text, code="MalformedAnswer", action="organizations")
         joined = item.get("JoinedTimestamp")
         return Account(
             account_id=account_id,
@@ -295,6 +301,8 @@ class Scope:
             return "excluded by name in the settings"
         if self.accounts and account.account_id not in self.accounts:
             return "not among the accounts named in the settings"
+        if not account.ou_path:
+            return ""  # moved while the tree was read: wherever it is now, it may be inside
         included = [path for ou in self.include_ous for path in _paths_of(ou, ou_paths)]
         inside = any(
             account.ou_path == path or account.ou_path.startswith(f"{path}/") for path in included

@@ -161,7 +161,7 @@ class Settings(BaseSettings):
         if parts.username or parts.password or parts.query or parts.fragment:
             message = "the endpoint URL may hold a host, a port and a path only"
             raise ValueError(message)
-        if parts.scheme == "http" and not _is_loopback(host):
+        if parts.scheme == "http" and not is_loopback(host):
             message = (
                 f"{value!r} would send credentials unencrypted; use https "
                 "(plain http is accepted for loopback addresses only)"
@@ -184,7 +184,8 @@ def _items(value: object) -> tuple[object, ...]:
     return (value,) if isinstance(value, (int, float)) else ()
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether what is sent to ``host``, a name or an address, stays on this machine."""
     if host == "localhost":
         return True
     try:

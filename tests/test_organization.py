@@ -254,6 +254,14 @@ async def test_a_failure_in_the_middle_fails_the_run(action: str) -> None:
     assert asyncio.all_tasks() <= before
 
 
+@pytest.mark.parametrize("account_id", ["12345678901", "\uff11" * 12, "x" * 12])
+async def test_what_is_no_account_id_fails_the_run(account_id: str) -> None:
+    tree = Tree()
+    tree.listed.append(account_id)
+    with pytest.raises(RunError, match="is not an account id"):
+        await read(tree)
+
+
 async def test_an_account_without_an_id_fails_the_run() -> None:
     tree = Tree()
     tree.details[ALL[1]] = {"Id": None}
@@ -331,8 +339,11 @@ class TestScope:
     def test_of_a_unit_is_all_below_it_and_nothing_beside_it(self, ou: str) -> None:
         assert self.excluded("Root/Prod", include_ous=(ou,)) == ""
         assert self.excluded("Root/Prod/EU", include_ous=(ou,)) == ""
-        for path in ("Root", "Root/Production", ""):
+        for path in ("Root", "Root/Production"):
             assert self.excluded(path, include_ous=(ou,)).startswith("outside the organizational")
+
+    def test_of_a_unit_may_hold_an_account_that_moved_while_the_tree_was_read(self) -> None:
+        assert self.excluded("", include_ous=("Prod",)) == ""
 
     def test_of_the_root_is_everything(self) -> None:
         assert self.excluded("Root/Production", include_ous=("r-1",)) == ""

@@ -16,6 +16,8 @@ import aiohttp
 from botocore.httpsession import where as default_ca_bundle
 from yarl import URL
 
+from orgscan.settings import is_loopback
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
@@ -132,7 +134,8 @@ class Transport:
         parts = urlsplit(url)
         host = (parts.scheme, parts.hostname or "")
         if host not in self._proxies:
-            bypass = proxy_bypass(host[1])
+            # What is sent to this machine needs no encryption only because it stays here.
+            bypass = is_loopback(host[1]) or proxy_bypass(host[1])
             self._proxies[host] = None if bypass else getproxies().get(parts.scheme)
         return self._proxies[host]
 

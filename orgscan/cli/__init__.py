@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -65,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
     What a user can cause ends in one line on standard error, never in a traceback.
     """
+    _open_streams()
     try:
         code = app(args=arguments, standalone_mode=False)
         sys.stdout.flush()
@@ -74,11 +76,42 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = _complain(str(error), error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
         code = _complain("interrupted", ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output has gone; there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = ExitCode.RUN_FAILED
     raise SystemExit(int(code or 0))
+
+
+class _Unfailing(io.FileIO):
+    """A stream whose reader may go away, or whose disk may be full: that is no reason to stop.
+
+    What is lost is what was to be shown; the exit code still tells how the run ended.
+    """
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data) or 0
+        except OSError:
+            return len(data)
+
+
+def _open_streams() -> None:
+    """Make standard output and error such streams; give a process without them ones to nowhere."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            number = os.open(os.devnull, os.O_WRONLY)
+        elif stream is getattr(sys, f"__{name}__"):
+            stream.flush()
+            number = stream.fileno()
+        else:
+            continue  # a test's, or an embedding program's
+        # Never closed by us: others may still write to it when the interpreter ends.
+        raw = _Unfailing(number, "w", closefd=False)
+        opened = io.TextIOWrapper(
+            io.BufferedWriter(raw),
+            encoding=stream.encoding if stream else "utf-8",
+            errors="backslashreplace",
+            line_buffering=name == "stderr" or raw.isatty(),
+        )
+        setattr(sys, name, opened)
 
 
 def _message(error: Any) -> str:

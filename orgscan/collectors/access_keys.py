@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orgscan.collectors.document import LIST_PAGE, document, unique
-from orgscan.errors import Absent
+from orgscan.errors import Absent, Malformed
 from orgscan.models import Evidence, Kind
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ async def _keys_of(calls: Calls, user: str) -> _Keys:
         )
     ]
     found, repeated = unique(pages, _MEMBERS, ACTIONS[0])
-    # The name asked for is the name filed under, whatever the answer repeats.
+    if any(key.get("UserName", user) != user for key in found):
+        text = f"{ACTIONS[0]}: the answer holds a key of another user than was asked for"
+        raise Malformed(text, code="MalformedAnswer", action=ACTIONS[0])
     keys = [{name: key[name] for name in _MEMBERS} | {"UserName": user} for key in found]
     return _Keys(keys, repeated)

@@ -144,8 +144,13 @@ def _judge(account: Account, evidence: tuple[Evidence, ...], gaps: tuple[Gap, ..
 def _report_gaps(
     account_id: str, partition: str, evidence: tuple[Evidence, ...]
 ) -> tuple[Gap, ...]:
-    """What is wrong with the report itself, judged before anyone relies on it."""
+    """What is wrong with the report itself, judged before anyone relies on it.
+
+    Raises :class:`orgscan.errors.IntegrityError` where an answer is another account's.
+    """
     by_kind = {item.kind: item for item in evidence}
+    for kind in by_kind.keys() & {Kind.USERS, Kind.VIRTUAL_MFA_DEVICES}:
+        tables.refuse_foreign(by_kind[kind].content, account_id, partition)
     report, users = by_kind.get(Kind.CREDENTIAL_REPORT), by_kind.get(Kind.USERS)
     if report is None or report.generated_at is None:
         return ()

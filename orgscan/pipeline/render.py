@@ -10,11 +10,12 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from orgscan import controls, reports, rundir, tables
-from orgscan.errors import IntegrityError
+from orgscan.errors import UsageError
 from orgscan.evidence import EvidenceStore
 from orgscan.models import INTEGRITY_FAILURE, Coverage, RunInfo, Status
 from orgscan.pipeline.catalogue import catalogue
 from orgscan.pipeline.chain import MANIFEST_FORMAT, Link
+from orgscan.pipeline.sealed import sealed_evidence
 from orgscan.schema import SCHEMA_VERSION, TABLES
 from orgscan.settings import Thresholds
 from orgscan.version import __version__
@@ -72,8 +73,13 @@ def render(
     """
     link = None if previous is None else Link.to(previous)
     elsewhere = output is not None and output.resolve() != run.resolve()
+    if output is not None and run.resolve() in output.resolve().parents:
+        message = (
+            f"{output}: lies in the run itself, which would not be whole with it; choose another"
+        )
+        raise UsageError(message)
     with rundir.locked(run, shared=elsewhere):
-        evidence = _evidence(run)
+        evidence = sealed_evidence(run)
         rendering = _judge(
             run,
             evidence,
@@ -95,23 +101,6 @@ def render(
                 output.rmdir()
             raise
         return output
-
-
-def _evidence(run: Path) -> rundir.FileRecord:
-    """The evidence as it is, which must be as the run's manifest says, where there is one."""
-    path = run / rundir.EVIDENCE
-    with EvidenceStore.read(path):
-        pass  # folds in what a killed process left, so that the file is the whole evidence
-    found = rundir.record(path)
-    content, fault = rundir.read_sealed(run / rundir.MANIFEST)
-    told = content.get("evidence") if content and not fault else None
-    if isinstance(told, dict) and told.get("sha256") != found.sha256:
-        message = (
-            f"{path}: was changed after the run was finished; restore it from a backup, or remove "
-            f"{rundir.MANIFEST} to judge it as it is"
-        )
-        raise IntegrityError(message)
-    return found
 
 
 def _judge(

@@ -27,6 +27,7 @@ from orgscan.pipeline.account import AccountReader, unread
 from orgscan.pipeline.chain import Link
 from orgscan.pipeline.render import render
 from orgscan.pipeline.run import Run
+from orgscan.pipeline.sealed import sealed_evidence
 from orgscan.pipeline.worker import Broken, ReadingJob
 from orgscan.version import __version__
 
@@ -66,6 +67,8 @@ _REMEDIES = {
     "ClockOff": "set the clock",
 }
 """What to do where signing in again would not help, by error code."""
+
+_MOVED = "Between the beginning of the run and its continuation"
 
 _BATCH = 20
 """Accounts entered into the store at a time: one page of the Organizations API."""
@@ -166,6 +169,7 @@ async def resume(
     Raises as :func:`collect` does, and :class:`orgscan.errors.UsageError` where ``settings``
     or the caller's organization are not those the run began with.
     """
+    sealed_evidence(run)
     with EvidenceStore.resume(run / rundir.EVIDENCE) as store:
         info = store.info
         _must_match(settings, info)
@@ -280,6 +284,8 @@ class _Earlier:
     gaps: dict[str, int] = field(default_factory=dict)
     """Usable kinds of evidence of each account with a gap."""
     in_scope: int = 0
+    drift: tuple[str, ...] = ()
+    """What had moved by earlier continuations."""
 
     @classmethod
     def of(cls, store: EvidenceStore) -> _Earlier:
@@ -295,7 +301,8 @@ class _Earlier:
                 gaps[account_id] = outcome.usable_kinds
             else:
                 done.add(account_id)
-        return cls(accounts, frozenset(done), gaps, in_scope)
+        drift = tuple(note for note in store.info.notes if note.startswith(_MOVED))
+        return cls(accounts, frozenset(done), gaps, in_scope, drift)
 
     @property
     def unread(self) -> int:
@@ -355,9 +362,9 @@ class _Collection:
 
     def _close(self, notes: Sequence[str]) -> None:
         """Store what there is to say about the run as a whole."""
-        told = [*notes, *self._drift()]
+        told = dict.fromkeys([*self.earlier.drift, *notes, *self._drift()])
         if self.broken is not None:
-            told.append(f"The run stopped early: {self.broken}. `orgscan scan --resume` goes on.")
+            told[f"The run stopped early: {self.broken}. `orgscan scan --resume` goes on."] = None
         self.info = replace(self.info, notes=tuple(told), finished_at=self.clock.now())
         self.store.update(self.info)
 
@@ -501,10 +508,7 @@ class _Collection:
             ("changed state", changed),
         ):
             if account_ids:
-                yield (
-                    f"Between the beginning of the run and its continuation, {what}: "
-                    f"{', '.join(sorted(account_ids))}."
-                )
+                yield (f"{_MOVED}, {what}: {', '.join(sorted(account_ids))}.")
 
     async def _write(self, work: Callable[[Any], None], argument: object) -> None:
         # A transaction under way is finished even if this task is cancelled. Should it fail

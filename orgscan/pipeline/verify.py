@@ -134,6 +134,8 @@ class _Verifier:
 
     def _claims(self) -> _Claims | None:
         content, fault = rundir.unseal(self.raw)
+        if (self.run / MANIFEST).is_symlink():
+            self.problems.append(f"{MANIFEST}: is not a file of the run directory")
         if fault:
             self.problems.append(f"{MANIFEST}: {fault}")
         if content is None:

@@ -6,6 +6,7 @@ No AWS imports and no clock: everything follows from the evidence and ``as_of``.
 from __future__ import annotations
 
 from orgscan.tables.build import Tables, build
+from orgscan.tables.listings import refuse_foreign
 from orgscan.tables.report import (
     ReportCheck,
     ReportFault,
@@ -22,4 +23,5 @@ __all__ = [
     "empty",
     "inspect_report",
     "names_missing_from_report",
+    "refuse_foreign",
 ]

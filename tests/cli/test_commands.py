@@ -251,20 +251,39 @@ def test_a_signal_leaves_evidence_that_report_can_render(
     assert "COMPLETE" in rendered.stdout
 
 
-def test_a_reader_that_goes_away_causes_no_traceback(
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_streams_that_break_change_no_exit_code_and_cause_no_traceback(
+    orgscan: Command, environment: dict[str, str], stream: str
+) -> None:
+    """As a shell does it; the exit code is that of a run that is none."""
+    number = 1 if stream == "stdout" else 2
+    for redirection in (f"{number}>&-", f"{number}>/dev/full", f"{number}>&1 | true"):
+        command = f"set -o pipefail; {sys.executable} -m orgscan verify . {redirection}"
+        finished = subprocess.run(
+            ["bash", "-c", command],
+            env=environment,
+            cwd=orgscan.work,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert finished.returncode == ExitCode.USAGE, (redirection, finished.stderr)
+        assert len(finished.stderr.splitlines()) == (stream == "stdout"), finished.stderr
+
+
+def test_a_scan_goes_on_without_anybody_to_tell(
     orgscan: Command, environment: dict[str, str]
 ) -> None:
     finished = subprocess.run(
-        ["sh", "-c", f"{sys.executable} -m orgscan controls list | head -n 1"],
+        ["sh", "-c", f"{sys.executable} -m orgscan demo --output run >&- 2>&-"],
         env=environment,
         cwd=orgscan.work,
-        capture_output=True,
-        text=True,
         timeout=60,
         check=False,
     )
-    assert "root-access-key" in finished.stdout
-    assert "Traceback" not in finished.stderr
+    assert finished.returncode == 0
+    assert (orgscan.work / "run" / "manifest.json").exists()
 
 
 def test_json_progress_is_one_object_a_line(

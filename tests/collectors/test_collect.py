@@ -159,9 +159,15 @@ class TestDocuments:
         assert iam.count("ListAccessKeys") == 2
 
     async def test_file_keys_under_the_name_that_was_asked_for(self, clock: FakeClock) -> None:
-        iam = Iam(ListUsers=[user("a")], ListAccessKeys=[key("AKIA1", UserName="another")])
+        iam = Iam(ListUsers=[user("a")], ListAccessKeys=[key("AKIA1")])
         kept, _ = await collect(iam, clock)
         assert json.loads(kept[Kind.ACCESS_KEYS])["keys"][0]["UserName"] == "a"
+
+    async def test_of_another_user_than_was_asked_for_are_none(self, clock: FakeClock) -> None:
+        iam = Iam(ListUsers=[user("a")], ListAccessKeys=[key("AKIA1", UserName="another")])
+        kept, gaps = await collect(iam, clock)
+        assert Kind.ACCESS_KEYS not in kept
+        assert "another user" in gaps[Kind.ACCESS_KEYS][1]
 
     @pytest.mark.parametrize(
         ("action", "item", "kind"),

@@ -167,7 +167,7 @@ async def test_fault_19_a_deny_by_service_control_policy_keeps_its_text(
     assert "7b1c5f2e-9d0a" not in reason
 
 
-@pytest.mark.parametrize("action", ["AssumeRole", "GetCredentialReport"])
+@pytest.mark.parametrize("action", ["AssumeRole", "GetCredentialReport", "ListUsers"])
 async def test_fault_20_answers_of_another_account_are_an_integrity_failure_and_never_kept(
     small: World, tmp_path: Path, action: str
 ) -> None:

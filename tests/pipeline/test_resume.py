@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import Counter
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 
 from orgscan import pipeline
-from orgscan.errors import ExitCode, RunInterrupted, UsageError
+from orgscan.errors import ExitCode, IntegrityError, RunInterrupted, UsageError
 from orgscan.models import Clock, Observer, Outcome
 from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator
 from orgscan.simulator.faults import Error
@@ -240,6 +241,60 @@ async def test_a_run_in_use_is_refused(collect: Callable[..., Any], tmp_path: Pa
     assert len(refused) == 4
     assert all("in use" in text for text in refused)
     assert pipeline.stored_settings(tmp_path / "run")["role_name"] == AUDIT_ROLE
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("UPDATE outcomes SET coverage = 'EXCLUDED' WHERE coverage = 'DENIED'", "was changed"),
+        ("DELETE FROM accounts WHERE account_id IN (SELECT account_id FROM outcomes)", "changed"),
+        ("CREATE TABLE another (column_of_ours TEXT)", "was changed"),
+        ("", "does not match its own hash"),
+    ],
+)
+async def test_what_was_altered_after_the_run_is_not_certified_by_going_on(
+    collect: Callable[..., Any], resume: Resume, tmp_path: Path, change: str, told: str
+) -> None:
+    run = tmp_path / "run"
+    async with collect("denied", run) as simulator:
+        finish(run)
+        if change:
+            with closing(sqlite3.connect(run / "evidence.sqlite")) as store, store:
+                store.execute(change)
+        else:
+            manifest = run / "manifest.json"
+            manifest.write_text(manifest.read_text().replace('"DENIED": ', '"DENIED":  '))
+        before = {path.name: path.read_bytes() for path in run.iterdir()}
+        with pytest.raises(IntegrityError, match=told):
+            await resume(simulator, run, retry_gaps=True)
+        with pytest.raises(IntegrityError, match=told):
+            finish(run)
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+async def test_drift_once_told_is_told_again_by_later_continuations(
+    collect: Callable[..., Any], resume: Resume, tmp_path: Path
+) -> None:
+    world = WORLDS["denied"]()
+    async with collect(world, tmp_path / "run"):
+        finish(tmp_path / "run")
+    left = world.accounts[-1]
+    for accounts in (world.accounts[:-1], world.accounts):
+        async with Simulator(replace(world, accounts=accounts)) as simulator:
+            await resume(simulator, tmp_path / "run", retry_gaps=True)
+        notes = finish(tmp_path / "run").manifest["notes"]
+        assert sum("left the organization" in note and left.id in note for note in notes) == 1
+
+
+async def test_reports_are_not_written_into_the_run_they_report_on(
+    collect: Callable[..., Any], tmp_path: Path
+) -> None:
+    async with collect("small", tmp_path / "run"):
+        finish(tmp_path / "run")
+    inside = tmp_path / "run" / "again"
+    with pytest.raises(UsageError, match="lies in the run itself"):
+        pipeline.render(tmp_path / "run", clock=Clock(), observer=Observer(), output=inside)
+    assert not pipeline.verify(tmp_path / "run").problems
 
 
 async def test_a_run_that_only_lacks_its_reports_asks_aws_nothing(

@@ -286,6 +286,12 @@ class TestChanges:
             assert f"{path.name}: is not a file of the run directory" in problems(unsigned)
             path.unlink() if path.is_symlink() else path.rmdir()
 
+    def test_a_link_in_place_of_the_manifest_is_named(self, unsigned: Path, tmp_path: Path) -> None:
+        manifest = unsigned / "manifest.json"
+        manifest.rename(tmp_path / "moved")
+        manifest.symlink_to(tmp_path / "moved")
+        assert "manifest.json: is not a file of the run directory" in problems(unsigned)
+
     @pytest.mark.parametrize(
         ("name", "words"),
         [
