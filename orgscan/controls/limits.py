@@ -67,13 +67,13 @@ class Limits:
             self._apply(overrides, Places(accounts))
 
     def _apply(self, overrides: Sequence[ThresholdOverride], places: Places) -> None:
-        for item in sorted(overrides[::-1], key=_nearness):
+        for item in sorted(overrides, key=_distance):
             rows = places.rows(item)
             if not len(rows):
                 continue
             for name, value in item.given.items():
                 chosen = self._chosen.setdefault(name, np.zeros(places.size, dtype=np.int32))
-                chosen[rows] = len(self._choices[name])
+                chosen[rows[chosen[rows] == 0]] = len(self._choices[name])
                 self._choices[name].append(Limit(value, item.label))
 
     def of(self, name: str, frame: pd.DataFrame) -> Any:
@@ -114,10 +114,10 @@ def general(thresholds: Thresholds, framework: Framework | None = None) -> dict[
     return limits | {name: Limit(value, "settings") for name, value in thresholds.given.items()}
 
 
-def _nearness(item: ThresholdOverride) -> tuple[int, int]:
-    """Rising from the furthest to the nearest; equal for what never meets in one account."""
+def _distance(item: ThresholdOverride) -> tuple[int, int]:
+    """Rising from the nearest to the furthest; tags stay in the order they are named in."""
     scope, value = item.scope
-    return ("ou", "tag", "account").index(scope), value.count("/") if scope == "ou" else 0
+    return ("account", "tag", "ou").index(scope), -value.count("/") if scope == "ou" else 0
 
 
 class Places:
