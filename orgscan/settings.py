@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from pydantic_core import ErrorDetails
-
 ENV_PREFIX = "ORGSCAN_"
 _MAX_FILE_BYTES = 1_000_000
 _MAX_ROLE_PATH = 512
@@ -535,7 +533,7 @@ def _explain(
     return f"{place}: {_words(problem)}"
 
 
-def _words(problem: ErrorDetails) -> str:
+def _words(problem: Mapping[str, Any]) -> str:
     """What pydantic says, in our words, with what was given."""
     text = problem["msg"].removeprefix("Value error, ")
     text = text.replace("Input should be", "must be").replace("a valid tuple", "a list")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orgscan.models import Coverage, Severity, Status
+from orgscan.models import Coverage, RequirementStatus, Severity, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -73,9 +73,11 @@ def _findings(run: Run) -> Iterator[str]:
 
 def _framework(told: Mapping[str, Any]) -> str:
     """Where the requirements of one framework stand, in one line."""
-    totals = ", ".join(f"{count} {status}" for status, count in told["totals"].items())
-    name = f"{told['title']} {told['version']}"
-    return f"{_plain(name)} ({told['key']}): {totals}"
+    counts = told["totals"]
+    totals = [f"{counts[status]} {status}" for status in RequirementStatus if status in counts]
+    name = _plain(f"{told['title']} {told['version']}")
+    size = len(told["requirements"])
+    return f"{name} ({told['key']}), {size} requirements on credentials: {', '.join(totals)}"
 
 
 def _plain(value: object) -> str:

@@ -12,6 +12,7 @@ from orgscan.pipeline.catalogue import (
     catalogue,
     catalogue_entry,
     framework_entries,
+    framework_keys,
 )
 from orgscan.pipeline.chain import check_previous
 from orgscan.pipeline.criteria import check_criteria
@@ -43,6 +44,7 @@ __all__ = [
     "declared_actions",
     "default_output",
     "framework_entries",
+    "framework_keys",
     "open_history",
     "publish",
     "render",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from orgscan import controls
 from orgscan.errors import UsageError
-from orgscan.pipeline.criteria import known_frameworks, must_be_known, select
+from orgscan.pipeline.criteria import known_frameworks, must_be_known, plain, select
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,6 +47,11 @@ def catalogue(*more: controls.Framework) -> list[CatalogueEntry]:
     return _entries(tuple(known.values()))
 
 
+def framework_keys() -> list[str]:
+    """The keys of the frameworks that come with orgscan."""
+    return list(controls.shipped())
+
+
 def framework_entries(framework: str | None, files: Sequence[Path] = ()) -> list[FrameworkEntry]:
     """One framework, of those that come with orgscan or of ``files``; without, all of ``files``.
 
@@ -64,7 +69,7 @@ def _entry(one: controls.Framework) -> FrameworkEntry:
         label=one.label,
         related=one.kind == "related",
         entries=[entry for entry in _entries((one,)) if entry.framework_ids],
-        thresholds={name: str(value) for name, value in one.thresholds.items()},
+        thresholds={name: plain(value) for name, value in one.thresholds.items()},
         not_judged=[name for name, ids in one.requirements.items() if not ids],
     )
 

@@ -101,12 +101,11 @@ class Criteria:
         """The limits for a reader: name to value and source, overrides below."""
         limits = controls.general(self.thresholds, self.frameworks[0])
         told = {
-            _words(name): f"{_plain(limit.value)} ({limit.source})"
-            for name, limit in limits.items()
+            _words(name): f"{plain(limit.value)} ({limit.source})" for name, limit in limits.items()
         }
         for item in self.overrides:
             for name, value in item.given.items():
-                told[f"{_words(name)}, {item.label}"] = _plain(value)
+                told[f"{_words(name)}, {item.label}"] = plain(value)
         return told
 
     def assess(
@@ -171,5 +170,6 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
+    """A limit's value for a reader: ``90``, ``never-used``."""
     return f"{value:g}" if isinstance(value, float) else str(value)
