@@ -402,6 +402,9 @@ def read_toml(file: Path, noun: str = "settings file") -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         message = f"{file}: not valid TOML: {error}"
         raise SettingsError(message) from None
+    except RecursionError:
+        message = f"{file}: not valid TOML: lists within lists without end; write it anew"
+        raise SettingsError(message) from None
     return values
 
 

@@ -275,6 +275,10 @@ class TestFiles:
         assert "not valid TOML: " in message
         assert "line 1" in message
 
+    def test_lists_within_lists(self, write: Any) -> None:
+        message = refused(write("profile = " + "[" * 100_000))
+        assert "not valid TOML: " in message
+
     def test_a_directory(self, tmp_path: Path) -> None:
         assert refused(tmp_path) == f"{tmp_path}: is a directory; name a TOML file"
 

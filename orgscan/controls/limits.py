@@ -189,12 +189,18 @@ def override_notes(overrides: Sequence[ThresholdOverride], accounts: pd.DataFram
 
 
 def _contradictions(tagged: Sequence[ThresholdOverride], places: Places) -> Iterator[str]:
-    for place, first in enumerate(tagged):
-        for second in tagged[place + 1 :]:
-            shared = len(np.intersect1d(places.rows(first), places.rows(second)))
-            for name in first.given.keys() & second.given.keys() if shared else ():
-                if first.given[name] != second.given[name]:
+    """Each pair of tags that some account has both of, and that set a limit differently."""
+    holding: dict[str, NDArray[np.int64]] = {}
+    for place, item in enumerate(tagged):
+        rows = places.rows(item)
+        for name, value in item.given.items():
+            holder = holding.setdefault(name, np.full(places.size, -1, dtype=np.int64))
+            earlier, sizes = np.unique(holder[rows], return_counts=True)
+            for number, shared in zip(earlier.tolist(), sizes.tolist(), strict=True):
+                first = tagged[number]
+                if number >= 0 and first.given[name] != value:
                     yield (
-                        f"{shared} accounts have both {first.label} and {second.label}, which "
+                        f"{shared} accounts have both {first.label} and {item.label}, which "
                         f"set {name} differently: {first.label} holds, being named first."
                     )
+            holder[rows[holder[rows] < 0]] = place

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from orgscan.models import Assessment, RunInfo
     from orgscan.settings import Settings
 
+_OVERRIDES_TOLD = 25
+"""On the cover; the manifest's settings hold them all."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Criteria:
@@ -66,7 +69,8 @@ class Criteria:
         }
         stored = info.settings
         files = (*(settings.framework_files if settings else ()), *framework_files)
-        known = {**own, **known_frameworks(files)}
+        # The run's own stays what it was, even where a newer orgscan knows one of that key.
+        known = {**known_frameworks(()), **own, **controls.read_files(map(Path, files))}
         keys = frameworks or (settings.frameworks if settings else stored.get("frameworks"))
         overrides = (
             settings.threshold_overrides
@@ -103,9 +107,11 @@ class Criteria:
         told = {
             _words(name): f"{plain(limit.value)} ({limit.source})" for name, limit in limits.items()
         }
-        for item in self.overrides:
+        for item in self.overrides[:_OVERRIDES_TOLD]:
             for name, value in item.given.items():
                 told[f"{_words(name)}, {item.label}"] = plain(value)
+        if (more := len(self.overrides) - _OVERRIDES_TOLD) > 0:
+            told[f"and {more} more overrides"] = "each finding names the limit it was judged by"
         return told
 
     def assess(

@@ -159,6 +159,10 @@ def test_of_two_tags_the_first_named_holds_and_a_note_tells() -> None:
         assert note.endswith(f"{order[0].label} holds, being named first.")
         assert note.startswith("1 accounts have both")
     assert not list(override_notes([first, override("tag", "b=2", 10)], accounts))
+    third = world("000000000003", tags={"a": "1", "b": "2", "c": "3"})
+    more = build([*readings, third], as_of=AS_OF).accounts
+    notes = list(override_notes([first, second, override("tag", "c=3", 10)], more))
+    assert [note[:44] for note in notes] == ["2 accounts have both tag a=1 and tag b=2, wh"]
     apart = ThresholdOverride(tag="b=2", root_usage_days=3)
     assert not list(override_notes([first, apart], accounts))
 
