@@ -110,6 +110,8 @@ class RequirementStatus(StrEnum):
 
     NOT_MET = "NOT MET"
     """At least one FAIL."""
+    FAILURE_FOUND = "FAILURE FOUND"
+    """At least one FAIL of a control that contributes to the requirement."""
     NOT_KNOWN = "NOT KNOWN"
     """No FAIL, but something was not read or could not be judged."""
     MET_BUT_WAIVED = "MET BUT WAIVED"

@@ -82,6 +82,7 @@ def _standing(counts: Mapping[str, Counts], *, whole: bool, related: bool) -> Re
 
     cases = (
         (not counts, RequirementStatus.NOT_JUDGED),
+        (related and found(Status.FAIL), RequirementStatus.FAILURE_FOUND),
         (found(Status.FAIL), RequirementStatus.NOT_MET),
         (found(Status.UNKNOWN) or not whole, RequirementStatus.NOT_KNOWN),
         (found(Status.WAIVED), RequirementStatus.MET_BUT_WAIVED),

@@ -24,7 +24,7 @@ _TEXTS = (
         "Framework",
         "The framework and its version. Only its requirements on long-lived credentials are "
         "listed: it asks for more than this workbook can show.",
-        30,
+        42,
     ),
     plain("Requirement", "The requirement's id in the framework."),
     replace(

@@ -58,6 +58,7 @@ BADGES: dict[str, tuple[str, str]] = {
     Coverage.NOT_ACTIVE: _GREY,
     Coverage.EXCLUDED: _GREY,
     RequirementStatus.NOT_MET: _RED,
+    RequirementStatus.FAILURE_FOUND: _RED,
     RequirementStatus.NOT_KNOWN: _AMBER,
     RequirementStatus.MET_BUT_WAIVED: _BLUE,
     RequirementStatus.NO_FAILURE: _GREY,

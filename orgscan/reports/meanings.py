@@ -29,6 +29,8 @@ STATUS_MEANINGS: Mapping[Status, str] = {
 
 REQUIREMENT_MEANINGS: Mapping[RequirementStatus, str] = {
     RequirementStatus.NOT_MET: "At least one result of its controls is FAIL.",
+    RequirementStatus.FAILURE_FOUND: "At least one result is FAIL, of a control that contributes "
+    "to the requirement: look whether it is thereby not met.",
     RequirementStatus.NOT_KNOWN: "No FAIL, but a result is UNKNOWN or an account was not read "
     "in full. Never counted as met.",
     RequirementStatus.MET_BUT_WAIVED: "No FAIL but those that a valid waiver accepts.",

@@ -71,7 +71,7 @@ def test_a_related_requirement_is_never_met() -> None:
     passed = [PASSED, ("unused-access-key", "PASS", 1)]
     assert standing(*passed, framework=pci, name="8.2.6") == RequirementStatus.NO_FAILURE
     failed = ("unused-access-key", "FAIL", 1)
-    assert standing(failed, framework=pci, name="8.2.6") == RequirementStatus.NOT_MET
+    assert standing(failed, framework=pci, name="8.2.6") == RequirementStatus.FAILURE_FOUND
 
 
 def test_counts_limits_and_totals() -> None:
