@@ -96,11 +96,13 @@ class ThresholdOverride(Thresholds):
     @field_validator("account", mode="before")
     @classmethod
     def _account(cls, value: object) -> object:
-        return _account_id(value)
+        return value if value is None else _account_id(value)
 
     @field_validator("ou")
     @classmethod
-    def _ou(cls, value: str) -> str:
+    def _ou(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         if re.fullmatch(r"(?:ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}|r-[0-9a-z]{4,32})", value):
             message = f"{value!r} is an id; give the path, as in Root/Sandbox"
             raise ValueError(message)
@@ -113,7 +115,9 @@ class ThresholdOverride(Thresholds):
 
     @field_validator("tag")
     @classmethod
-    def _tag(cls, value: str) -> str:
+    def _tag(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         if not value.isprintable() or not value.partition("=")[0] or "=" not in value:
             message = f"{value!r} is not a tag; it looks like environment=dev"
             raise ValueError(message)

@@ -370,6 +370,11 @@ class TestThresholdOverrides:
         message = refused(environment={"ORGSCAN_THRESHOLD_OVERRIDES": "x"})
         assert "goes into a settings file" in message
 
+    def test_may_name_what_they_are_not_for(self) -> None:
+        entry = {"ou": "Root", "account": None, "tag": None, "root_usage_days": 3}
+        (item,) = load(environment={}, threshold_overrides=[entry]).threshold_overrides
+        assert item.scope == ("ou", "Root")
+
     def test_set_nothing_twice(self, write: Any) -> None:
         entry = "[[threshold_overrides]]\nou = 'Root'\nroot_usage_days = {}\n"
         message = refused(write(entry.format(1) + entry.format(1)))
