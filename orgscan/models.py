@@ -105,6 +105,24 @@ class Status(StrEnum):
     WAIVED = "WAIVED"
 
 
+class RequirementStatus(StrEnum):
+    """Where a framework's requirement stands, over all controls that answer it."""
+
+    NOT_MET = "NOT MET"
+    """At least one FAIL."""
+    FAILURE_FOUND = "FAILURE FOUND"
+    """At least one FAIL of a control that contributes to the requirement."""
+    NOT_KNOWN = "NOT KNOWN"
+    """No FAIL, but something was not read or could not be judged."""
+    MET_BUT_WAIVED = "MET BUT WAIVED"
+    """No FAIL but those a waiver accepts."""
+    NO_FAILURE = "NO FAILURE"
+    """No FAIL, and the requirement asks for more than the controls judge."""
+    MET = "MET"
+    NOT_JUDGED = "NOT JUDGED"
+    """No control answers it."""
+
+
 class Severity(StrEnum):
     """How bad a FAIL is, worst first."""
 
@@ -269,6 +287,41 @@ class Credentials:
     token: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """One requirement of a framework, and what its controls found."""
+
+    id: str
+    status: RequirementStatus
+    counts: Mapping[str, Mapping[Status, int]] = field(default_factory=dict)
+    """Findings by control and status, every status present; empty where nothing judges it."""
+    limits: Mapping[str, str] = field(default_factory=dict)
+    """By control, the limits its findings were judged by: ``45 days (default)``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """A run held against one version of a framework."""
+
+    key: str
+    title: str
+    version: str
+    related: bool
+    """Whether the requirements ask for more than the controls judge."""
+    requirements: tuple[Requirement, ...]
+
+    @property
+    def label(self) -> str:
+        """Title, version and key, as a reader knows them."""
+        return f"{self.title} {self.version} ({self.key})"
+
+    @property
+    def totals(self) -> dict[RequirementStatus, int]:
+        """How many requirements stand where; only what occurs, worst first."""
+        found = [requirement.status for requirement in self.requirements]
+        return {status: found.count(status) for status in RequirementStatus if status in found}
+
+
 class Observer:
     """Who is told how a run goes; this one is not interested.
 
@@ -317,9 +370,11 @@ class RunInfo:
     endpoint_url: str | None = None
     scope: Mapping[str, list[str]] = field(default_factory=dict)
     thresholds: Mapping[str, Any] = field(default_factory=dict)
-    """The limits in force at the scan; ``orgscan report`` judges by them unless told others."""
+    """The limits set at the scan; ``orgscan report`` judges by them unless told others."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """All settings of the scan but the external id, so that a resumed run goes on as it began."""
+    frameworks: Mapping[str, Any] = field(default_factory=dict)
+    """The user's own frameworks among those selected, by key: their files may be gone later."""
     external_id_used: bool = False
     notes: tuple[str, ...] = ()
     """Sentences the officer must see: OU paths unreadable, listings that disagreed, ..."""

@@ -302,7 +302,12 @@ FINDINGS = Table(
         Column("access_key_id", _S, "The key judged, where the control is about a key."),
         Column("slot", _I, "The report's slot of that key."),
         Column("reason", _S, "The verdict in one sentence, with its figures.", required=True),
-        Column("threshold", _S, "The limit the verdict was judged by; empty for controls without."),
+        Column(
+            "threshold",
+            _S,
+            "The limit the verdict was judged by, and what set it: default, a framework, settings "
+            "(the organization's), OU, tag or account; empty for controls without.",
+        ),
         Column("evidence_sha256", _S, "Hash of the evidence of the account that was judged."),
         _REPORT_GENERATED_AT,
         Column("as_of", _T, "The moment for which ages were computed.", required=True),

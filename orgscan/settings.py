@@ -11,7 +11,7 @@ import ipaddress
 import os
 import re
 import tomllib
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -21,6 +21,7 @@ from pydantic import (
     Field,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -33,7 +34,7 @@ from pydantic_settings import (
 from orgscan.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 ENV_PREFIX = "ORGSCAN_"
@@ -72,6 +73,84 @@ class Thresholds(BaseModel):
     setup_rule: Literal["creation-time", "never-used"] = "creation-time"
     new_key_grace_days: Annotated[_Float, Field(ge=0, le=36_500, allow_inf_nan=False)] = 7
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """The limits somebody set, by name; the others are defaults."""
+        return {
+            name: getattr(self, name)
+            for name in Thresholds.model_fields
+            if name in self.model_fields_set
+        }
+
+
+class ThresholdOverride(Thresholds):
+    """Limits for one account, for the accounts below an OU path, or for those with a tag.
+
+    Exactly one of ``account``, ``ou`` and ``tag`` is set; so is at least one limit.
+    """
+
+    account: str | None = None
+    ou: str | None = None
+    tag: str | None = None
+
+    @field_validator("account", mode="before")
+    @classmethod
+    def _account(cls, value: object) -> object:
+        return value if value is None else _account_id(value)
+
+    @field_validator("ou")
+    @classmethod
+    def _ou(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if re.fullmatch(r"(?:ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}|r-[0-9a-z]{4,32})", value):
+            message = f"{value!r} is an id; give the path, as in Root/Sandbox"
+            raise ValueError(message)
+        if not value.isprintable() or not all(part.strip() for part in value.split("/")):
+            message = (
+                f"{value!r} is not an OU path; it looks like Root/Sandbox, without '/' at the ends"
+            )
+            raise ValueError(message)
+        return value
+
+    @field_validator("tag")
+    @classmethod
+    def _tag(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not value.isprintable() or not value.partition("=")[0] or "=" not in value:
+            message = f"{value!r} is not a tag; it looks like environment=dev"
+            raise ValueError(message)
+        return value
+
+    @model_validator(mode="after")
+    def _one_scope(self) -> Self:
+        scopes = [name for name in _SCOPES if getattr(self, name) is not None]
+        if len(scopes) != 1:
+            told = " and ".join(scopes) or "none"
+            message = f"name exactly one of account, ou and tag (here: {told})"
+            raise ValueError(message)
+        if not self.given:
+            message = "sets no threshold; give at least one, as in access_key_max_age_days = 180"
+            raise ValueError(message)
+        return self
+
+    @property
+    def scope(self) -> tuple[str, str]:
+        """Which of ``account``, ``ou`` and ``tag`` is set, and to what."""
+        return next((name, value) for name in _SCOPES if (value := getattr(self, name)) is not None)
+
+    @property
+    def label(self) -> str:
+        """The scope in words: ``OU Root/Sandbox``."""
+        name, value = self.scope
+        return f"{'OU' if name == 'ou' else name} {value}"
+
+
+_SCOPES = ("account", "ou", "tag")
+DEFAULT_FRAMEWORK = "cis-7.0"
+"""The newest CIS AWS Foundations Benchmark."""
+
 
 class Settings(BaseSettings):
     """Everything a run can be told. Immutable; build it with :func:`load`."""
@@ -96,7 +175,26 @@ class Settings(BaseSettings):
     call_timeout_seconds: _Seconds = 20
     report_timeout_seconds: _Seconds = 300
     account_timeout_seconds: _Seconds = 900
+    frameworks: Annotated[tuple[str, ...], NoDecode] = (DEFAULT_FRAMEWORK,)
+    framework_files: Annotated[tuple[str, ...], NoDecode] = ()
     thresholds: Thresholds = Thresholds()
+    threshold_overrides: Annotated[tuple[ThresholdOverride, ...], NoDecode] = ()
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        """What a run keeps of its settings, as JSON values.
+
+        Never the external id. Of the limits only those somebody set, so that a default is still
+        known as one; framework files are kept by content, not by path.
+        """
+        values = self.model_dump(
+            mode="json",
+            exclude={"external_id", "framework_files", "thresholds", "threshold_overrides"},
+        )
+        overrides = [
+            item.model_dump(mode="json", exclude_unset=True) for item in self.threshold_overrides
+        ]
+        return values | {"thresholds": self.thresholds.given, "threshold_overrides": overrides}
 
     @field_validator("role_name")
     @classmethod
@@ -125,7 +223,35 @@ class Settings(BaseSettings):
             raise ValueError(message)
         return value
 
-    @field_validator("include_ous", mode="before")
+    @field_validator("frameworks")
+    @classmethod
+    def _frameworks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            message = f"is empty; name at least one framework, as in {DEFAULT_FRAMEWORK}"
+            raise ValueError(message)
+        return tuple(dict.fromkeys(value))
+
+    @field_validator("threshold_overrides", mode="before")
+    @classmethod
+    def _tables(cls, value: object) -> object:
+        if isinstance(value, str):
+            message = "goes into a settings file, as [[threshold_overrides]]"
+            raise ValueError(message)  # noqa: TRY004 - pydantic wants ValueError
+        return value
+
+    @field_validator("threshold_overrides")
+    @classmethod
+    def _overrides(cls, value: tuple[ThresholdOverride, ...]) -> tuple[ThresholdOverride, ...]:
+        seen: set[tuple[str, str]] = set()
+        for item in value:
+            for name in item.given:
+                if (item.label, name) in seen:
+                    message = f"{name} is set twice for {item.label}; keep one"
+                    raise ValueError(message)
+                seen.add((item.label, name))
+        return value
+
+    @field_validator("include_ous", "frameworks", "framework_files", mode="before")
     @classmethod
     def _ous(cls, value: object) -> object:
         return _split(value)
@@ -135,12 +261,7 @@ class Settings(BaseSettings):
     def _account_ids(cls, value: object) -> object:
         value = _split(value)
         for item in _items(value):
-            if not isinstance(item, str):
-                message = f"{item!r} is a number; put account ids in quotes so that zeros are kept"
-                raise ValueError(message)  # noqa: TRY004 - pydantic wants ValueError
-            if not re.fullmatch(r"\d{12}", item, re.ASCII):
-                message = f"{item!r} is not an account id; it has exactly 12 digits"
-                raise ValueError(message)
+            _account_id(item)
         return value
 
     @field_validator("endpoint_url")
@@ -168,6 +289,17 @@ class Settings(BaseSettings):
             )
             raise ValueError(message)
         return value
+
+
+def _account_id(value: object) -> object:
+    """The value, unless it is surely no account id."""
+    if not isinstance(value, str):
+        message = f"{value!r} is a number; put account ids in quotes so that zeros are kept"
+        raise ValueError(message)  # noqa: TRY004 - pydantic wants ValueError
+    if not re.fullmatch(r"\d{12}", value, re.ASCII):
+        message = f"{value!r} is not an account id; it has exactly 12 digits"
+        raise ValueError(message)
+    return value
 
 
 def _split(value: object) -> object:
@@ -231,12 +363,29 @@ def load(
             )
 
     try:
-        return Settings.model_construct(**dict(_Layered(**given)))
+        settings = Settings.model_construct(**dict(_Layered(**given)))
     except ValidationError as error:
         raise SettingsError(_explain(error, given, variables, file)) from None
+    _need_tags(settings, file)
+    return settings
 
 
-def _read_file(file: Path) -> dict[str, Any]:
+def _need_tags(settings: Settings, file: Path | None) -> None:
+    tagged = [item for item in settings.threshold_overrides if item.tag is not None]
+    if tagged and not settings.account_tags:
+        place = "" if file is None else f"{file}: "
+        message = (
+            f"{place}threshold_overrides: {tagged[0].label} needs the accounts' tags; set "
+            "account_tags = true"
+        )
+        raise SettingsError(message)
+
+
+def read_toml(file: Path, noun: str = "settings file") -> dict[str, Any]:
+    """The content of a TOML file of at most 1 MB.
+
+    Raises :class:`orgscan.errors.SettingsError` with one line naming the file and the remedy.
+    """
     if file.is_dir():
         message = f"{file}: is a directory; name a TOML file"
         raise SettingsError(message)
@@ -247,7 +396,7 @@ def _read_file(file: Path) -> dict[str, Any]:
         message = f"{file}: cannot be read ({error.strerror}); check the path and its permissions"
         raise SettingsError(message) from None
     if len(raw) > _MAX_FILE_BYTES:
-        message = f"{file}: larger than 1 MB; this is no settings file"
+        message = f"{file}: larger than 1 MB; this is no {noun}"
         raise SettingsError(message)
     try:
         # A byte order mark is what Windows editors add; it changes nothing.
@@ -258,8 +407,50 @@ def _read_file(file: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         message = f"{file}: not valid TOML: {error}"
         raise SettingsError(message) from None
-    _refuse_unknown(values, Settings, f"{file}: ")
+    except RecursionError:
+        message = f"{file}: not valid TOML: lists within lists without end; write it anew"
+        raise SettingsError(message) from None
     return values
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    values = read_toml(file)
+    _refuse_unknown(values, Settings, f"{file}: ")
+    overrides = values.get("threshold_overrides")
+    for number, item in enumerate(overrides if isinstance(overrides, list) else (), 1):
+        if isinstance(item, dict):
+            refuse_unknown_keys(
+                item, ThresholdOverride.model_fields, f"{file}: threshold_overrides, entry {number}"
+            )
+    return values
+
+
+def refuse_unknown_keys(values: Mapping[str, Any], known: Iterable[str], place: str) -> None:
+    """Raise :class:`orgscan.errors.SettingsError` for the first key that is not known."""
+    names = list(known)
+    for name in values:
+        if name not in names:
+            nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+            hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(names)}"
+            message = f"{place}: unknown key {name!r}; {hint}"
+            raise SettingsError(message)
+
+
+def read_thresholds(values: object, place: str) -> dict[str, Any]:
+    """Limits by name, checked as those of the settings are.
+
+    Raises :class:`orgscan.errors.SettingsError` with one line beginning with ``place``.
+    """
+    if not isinstance(values, dict):
+        message = f"{place}: must be a section of its own (got {values!r:.60})"
+        raise SettingsError(message)
+    refuse_unknown_keys(values, Thresholds.model_fields, place)
+    try:
+        return Thresholds(**values).given
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        message = f"{place}, {problem['loc'][0]}: {_words(problem)}"
+        raise SettingsError(message) from None
 
 
 def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -339,18 +530,25 @@ def _explain(
     problem = error.errors(include_url=False)[0]
     location = [str(part) for part in problem["loc"] if not isinstance(part, int)]
     name = ".".join(location)
+    if location[0] == "threshold_overrides" and len(problem["loc"]) > 1:
+        name = ", ".join((location[0], f"entry {int(problem['loc'][1]) + 1}", *location[1:]))
     if _holds(given, location):
         place = f"option --{location[0].replace('_', '-')}"
     elif _holds(variables, location):
         place = f"environment variable {ENV_PREFIX}{'__'.join(location).upper()}"
     else:
         place = f"{file}: {name}"
+    return f"{place}: {_words(problem)}"
+
+
+def _words(problem: Mapping[str, Any]) -> str:
+    """What pydantic says, in our words, with what was given."""
     text = problem["msg"].removeprefix("Value error, ")
     text = text.replace("Input should be", "must be").replace("a valid tuple", "a list")
     text = text.replace("a valid dictionary or instance of Thresholds", "a section of its own")
     got = problem.get("input")
     shown = "" if problem["type"] == "value_error" else f" (got {got!r:.60})"
-    return f"{place}: {text}{shown}"
+    return f"{text}{shown}"
 
 
 def _holds(values: Mapping[str, Any], path: list[str]) -> bool:

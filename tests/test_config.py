@@ -59,11 +59,11 @@ def test_as_it_is_the_file_changes_nothing() -> None:
 
 
 def test_every_setting_is_there_once_and_none_that_is_unknown() -> None:
-    expected = {*(set(Settings.model_fields) - {"thresholds"}), *Thresholds.model_fields}
-    assert set(_documented()) == expected
+    plain = set(Settings.model_fields) - {"thresholds", "threshold_overrides"}
+    assert set(_documented()) == {*plain, *Thresholds.model_fields}
 
     values = tomllib.loads(_uncommented())
-    assert set(values) == set(Settings.model_fields)
+    assert set(values) == set(Settings.model_fields) - {"threshold_overrides"}
     assert set(values["thresholds"]) == set(Thresholds.model_fields)
 
 
@@ -73,7 +73,7 @@ def test_the_values_shown_are_the_defaults() -> None:
     shown = [(Settings, values), (Thresholds, values["thresholds"])]
     for model, section in shown:
         for name, field in model.model_fields.items():
-            if name == "thresholds":
+            if name in {"thresholds", "threshold_overrides"}:
                 continue
             if field.default is None:
                 assert "Has no default" in comments[name], name
@@ -109,6 +109,26 @@ def test_uncommented_it_loads(tmp_path: Path) -> None:
     loaded = settings.load(file, environment={})
     assert loaded.role_name == "OrgScanAudit"
     assert loaded.thresholds == Thresholds()
+
+
+def test_the_overrides_shown_load(tmp_path: Path) -> None:
+    _, _, section = TOML.read_text("utf-8").partition("Limits for some accounts only")
+    shown = re.findall(r"^#     (.*)", section, re.MULTILINE)
+    file = tmp_path / "orgscan.toml"
+    file.write_text("\n".join(["account_tags = true", *shown]), "utf-8")
+    loaded = settings.load(file, environment={}).threshold_overrides
+    assert [(item.label, item.given) for item in loaded] == [
+        ("OU Root/Sandbox", {"access_key_max_age_days": 180}),
+        ("account 123456789012", {"unused_credential_days": 90}),
+        ("tag environment=dev", {"access_key_max_age_days": 365}),
+    ]
+
+
+def test_the_framework_file_loads() -> None:
+    entries = pipeline.framework_entries(None, [CONFIG / "framework.toml"])
+    assert [entry.key for entry in entries] == ["acme-iam-2", "cis-7.0-strict"]
+    assert entries[0].not_judged == ["IAM-9"]
+    assert entries[1].not_judged == ["2.1.1"]
 
 
 @pytest.mark.parametrize(

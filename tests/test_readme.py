@@ -87,16 +87,16 @@ def test_controls() -> None:
     ids = {
         framework: {
             entry.id: ", ".join(entry.framework_ids.values())
-            for entry in pipeline.catalogue(framework)
+            for entry in pipeline.framework_entries(framework)[0].entries
         }
-        for framework in ("cis-5.0", "security-hub")
+        for framework in ("cis-7.0", "security-hub")
     }
     expected = [
         [
             entry.id,
             entry.severity,
             entry.unit,
-            ids["cis-5.0"].get(entry.id, "-"),
+            ids["cis-7.0"].get(entry.id, "-"),
             ids["security-hub"].get(entry.id, "-"),
             entry.title,
         ]
@@ -104,6 +104,19 @@ def test_controls() -> None:
     ]
     assert _table("Controls") == expected
     assert re.findall(r"(\d+) controls", README) == [str(len(expected))] * 2
+
+
+def test_frameworks() -> None:
+    expected = [
+        [entry.key, entry.label, "related" if entry.related else "direct"]
+        for entry in map(_framework, pipeline.framework_keys())
+    ]
+    assert _table("Frameworks") == expected
+
+
+def _framework(key: str) -> pipeline.FrameworkEntry:
+    (entry,) = pipeline.framework_entries(key)
+    return entry
 
 
 def test_dependencies() -> None:

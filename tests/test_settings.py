@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import tracemalloc
 from typing import TYPE_CHECKING, Any
@@ -274,6 +275,10 @@ class TestFiles:
         assert "not valid TOML: " in message
         assert "line 1" in message
 
+    def test_lists_within_lists(self, write: Any) -> None:
+        message = refused(write("profile = " + "[" * 100_000))
+        assert "not valid TOML: " in message
+
     def test_a_directory(self, tmp_path: Path) -> None:
         assert refused(tmp_path) == f"{tmp_path}: is a directory; name a TOML file"
 
@@ -292,3 +297,136 @@ class TestFiles:
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak < 10_000_000
+
+
+class TestThresholdOverrides:
+    @pytest.mark.parametrize(
+        ("text", "label"),
+        [
+            ("account = '000000000012'", "account 000000000012"),
+            ("ou = 'Root/Sandbox'", "OU Root/Sandbox"),
+            ("ou = 'Root'", "OU Root"),
+            ("tag = 'environment=dev'", "tag environment=dev"),
+            ("tag = 'environment='", "tag environment="),
+            ("tag = 'a=b=c'", "tag a=b=c"),
+        ],
+    )
+    def test_name_one_scope(self, write: Any, text: str, label: str) -> None:
+        file = write(
+            f"account_tags = true\n[[threshold_overrides]]\n{text}\nroot_usage_days = 30\n"
+        )
+        (item,) = load(file, environment={}).threshold_overrides
+        assert (item.label, item.given) == (label, {"root_usage_days": 30})
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("root_usage_days = 3", "name exactly one of account, ou and tag (here: none)"),
+            (
+                "ou = 'Root'\naccount = '000000000001'\nroot_usage_days = 3",
+                "name exactly one of account, ou and tag (here: account and ou)",
+            ),
+            ("ou = 'Root'", "sets no threshold; give at least one"),
+            ("", "name exactly one"),
+            ("account = 123456789012\nroot_usage_days = 3", "put account ids in quotes"),
+            ("account = '12345'\nroot_usage_days = 3", "it has exactly 12 digits"),
+            ("ou = 5\nroot_usage_days = 3", "ou: must be a valid string"),
+            ("ou = ''\nroot_usage_days = 3", "is not an OU path"),
+            ("ou = 'Root/'\nroot_usage_days = 3", "is not an OU path"),
+            ("ou = '/Root'\nroot_usage_days = 3", "is not an OU path"),
+            ('ou = "Root/a\\nb"\nroot_usage_days = 3', "is not an OU path"),
+            ("ou = 'ou-ab12-11111111'\nroot_usage_days = 3", "is an id; give the path"),
+            ("ou = 'r-ab12'\nroot_usage_days = 3", "is an id; give the path"),
+            ("tag = 'dev'\nroot_usage_days = 3", "is not a tag; it looks like environment=dev"),
+            ("tag = '=dev'\nroot_usage_days = 3", "is not a tag"),
+            ("tag = 5\nroot_usage_days = 3", "tag: must be a valid string"),
+            ("ou = 'Root'\nroot_usage_days = -1", "root_usage_days: must be greater than 0"),
+            ("ou = 'Root'\nroot_usage_days = nan", "root_usage_days: must be"),
+            ("ou = 'Root'\nroot_usage_days = true", "must be a number (got true)"),
+            ("ou = 'Root'\nroot_usage_day = 3", "unknown key 'root_usage_day'; did you mean root_"),
+            ("oo = 'Root'\nroot_usage_days = 3", "unknown key 'oo'; did you mean ou?"),
+        ],
+    )
+    def test_what_is_wrong_names_the_entry(self, write: Any, text: str, said: str) -> None:
+        good = "[[threshold_overrides]]\nou = 'Root/A'\nroot_usage_days = 1\n"
+        file = write(f"account_tags = true\n{good}[[threshold_overrides]]\n{text}\n")
+        message = refused(file)
+        assert message.startswith(f"{file}: threshold_overrides, entry 2")
+        assert said in message
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("threshold_overrides = 5", "threshold_overrides: must be a list"),
+            ("threshold_overrides = [5]", "threshold_overrides, entry 1: must be"),
+            ("[threshold_overrides]\nou = 'Root'", "threshold_overrides: must be a list"),
+            ("threshold_overrides = 'x'", "goes into a settings file, as [[threshold_overrides]]"),
+        ],
+    )
+    def test_are_a_list_of_sections(self, write: Any, text: str, said: str) -> None:
+        assert said in refused(write(text))
+
+    def test_do_not_fit_into_a_variable(self) -> None:
+        message = refused(environment={"ORGSCAN_THRESHOLD_OVERRIDES": "x"})
+        assert "goes into a settings file" in message
+
+    def test_may_name_what_they_are_not_for(self) -> None:
+        entry = {"ou": "Root", "account": None, "tag": None, "root_usage_days": 3}
+        (item,) = load(environment={}, threshold_overrides=[entry]).threshold_overrides
+        assert item.scope == ("ou", "Root")
+
+    def test_set_nothing_twice(self, write: Any) -> None:
+        entry = "[[threshold_overrides]]\nou = 'Root'\nroot_usage_days = {}\n"
+        message = refused(write(entry.format(1) + entry.format(1)))
+        assert "root_usage_days is set twice for OU Root; keep one" in message
+        other = "[[threshold_overrides]]\nou = 'Root'\nunused_credential_days = 3\n"
+        assert len(load(write(entry.format(1) + other), environment={}).threshold_overrides) == 2
+
+    def test_for_tags_need_tags(self, write: Any) -> None:
+        entry = "[[threshold_overrides]]\ntag = 'a=b'\nroot_usage_days = 3\n"
+        file = write(entry)
+        message = refused(file)
+        assert message.startswith(f"{file}: threshold_overrides: tag a=b needs the accounts' tags")
+        assert message.endswith("set account_tags = true")
+        assert load(file, environment={}, account_tags=True).threshold_overrides
+
+
+class TestFrameworks:
+    def test_the_default_is_the_newest_cis(self) -> None:
+        assert load(environment={}).frameworks == ("cis-7.0",)
+
+    def test_are_kept_in_order_and_once(self, write: Any) -> None:
+        file = write("frameworks = ['fsbp', 'cis-7.0', 'fsbp']")
+        assert load(file, environment={}).frameworks == ("fsbp", "cis-7.0")
+        environment = {"ORGSCAN_FRAMEWORKS": "soc-2, cis-5.0"}
+        assert load(file, environment=environment).frameworks == ("soc-2", "cis-5.0")
+        assert load(file, environment=environment, frameworks=("x",)).frameworks == ("x",)
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("frameworks = []", "frameworks: is empty; name at least one"),
+            ("frameworks = 7.0", "frameworks: must be a list"),
+            ("frameworks = [7.0]", "frameworks: must be a valid string"),
+            ("framework = ['fsbp']", "did you mean frameworks?"),
+            ("framework_files = {a = 1}", "framework_files: must be a list"),
+        ],
+    )
+    def test_wrong_types(self, write: Any, text: str, said: str) -> None:
+        assert said in refused(write(text))
+
+
+def test_what_a_run_keeps_tells_set_limits_from_defaults(write: Any) -> None:
+    file = write(
+        "frameworks = ['fsbp']\nframework_files = ['mine.toml']\nexternal_id = 'shibboleth'\n"
+        "[thresholds]\naccess_key_max_age_days = 90\n"
+        "[[threshold_overrides]]\nou = 'Root/Dev'\nunused_credential_days = 60\n"
+    )
+    kept = load(file, environment={}).stored
+    assert kept["thresholds"] == {"access_key_max_age_days": 90}
+    assert kept["threshold_overrides"] == [{"ou": "Root/Dev", "unused_credential_days": 60}]
+    assert not {"external_id", "framework_files"} & kept.keys()
+    again = load(environment={}, stored=json.loads(json.dumps(kept)))
+    assert again.stored == kept
+    assert again.thresholds.given == {"access_key_max_age_days": 90}
+    assert "shibboleth" not in json.dumps(kept)

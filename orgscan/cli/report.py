@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from orgscan.cli.scan import check_end_options
+from orgscan.cli.scan import FRAMEWORK, FRAMEWORK_FILE, check_end_options
 from orgscan.models import Severity
 
 
@@ -16,10 +16,14 @@ def report(
     as_of: str | None = typer.Option(
         None, help="Compute ages for this time (ISO 8601; UTC where it names no zone)."
     ),
-    config: Path | None = typer.Option(None, help="Settings file whose thresholds to judge by."),
+    config: Path | None = typer.Option(
+        None, help="Settings file whose thresholds and frameworks to judge by."
+    ),
     output: Path | None = typer.Option(
         None, help="Where to write, new or empty.  [default: the run directory]"
     ),
+    framework: list[str] = FRAMEWORK,
+    framework_file: list[Path] = FRAMEWORK_FILE,
     fail_on: Severity | None = typer.Option(
         None, help="Leave with 3 when a finding of this severity or worse fails."
     ),
@@ -40,7 +44,7 @@ def report(
     ),
     quiet: bool = typer.Option(False, "--quiet", help="No progress."),
 ) -> None:
-    """Write a run's reports again, with another as-of time or other thresholds."""
+    """Write a run's reports again, with another as-of time, other thresholds or frameworks."""
     from orgscan import pipeline
     from orgscan import settings as settings_module
     from orgscan.cli import running
@@ -50,7 +54,6 @@ def report(
     settings = None
     if config is not None or sign_with_kms is not None or publish is not None:
         settings = settings_module.load(config, profile=profile, endpoint_url=endpoint_url)
-    thresholds = None if config is None or settings is None else settings.thresholds
     moment = None if as_of is None else _moment(as_of)
     with (
         running.observer(quiet=quiet, log_format="text") as observer,
@@ -62,7 +65,9 @@ def report(
             observer=observer,
             output=output,
             as_of=moment,
-            thresholds=thresholds,
+            settings=None if config is None else settings,
+            frameworks=framework,
+            framework_files=framework_file,
             previous=previous,
         )
     running.conclude(

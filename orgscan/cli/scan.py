@@ -11,6 +11,12 @@ import typer
 
 from orgscan.models import Severity
 
+FRAMEWORK = typer.Option(
+    [], metavar="KEY", help="Framework to audit against; may be repeated.  [default: cis-7.0]"
+)
+FRAMEWORK_FILE = typer.Option(
+    [], metavar="FILE", help="Frameworks of your own (TOML); may be repeated."
+)
 LogFormat = typer.Option("text", "--log-format", help="Progress as text or json.")
 
 
@@ -34,6 +40,8 @@ def scan(
     scheduler: str | None = typer.Option(
         None, metavar="ADDRESS", help="Read with the workers of this Dask cluster."
     ),
+    framework: list[str] = FRAMEWORK,
+    framework_file: list[Path] = FRAMEWORK_FILE,
     fail_on: Severity | None = typer.Option(
         None, help="Leave with 3 when a finding of this severity or worse fails."
     ),
@@ -89,6 +97,8 @@ def scan(
         accounts=tuple(account),
         exclude_accounts=tuple(exclude_account),
         concurrency=concurrency,
+        frameworks=tuple(framework),
+        framework_files=tuple(map(str, framework_file)),
         endpoint_url=endpoint_url,
     )
 
@@ -96,6 +106,8 @@ def scan(
     from orgscan.cli import running
     from orgscan.models import Clock
 
+    if resume is not None:
+        pipeline.check_criteria(resume, frameworks=framework, framework_files=framework_file)
     clock = Clock()
     cluster = None
     if workers is not None or scheduler is not None:
@@ -123,7 +135,14 @@ def scan(
             )
         running.collect(lambda stop: work(stop=stop), directory)
         with running.rendering(directory):
-            pipeline.render(directory, clock=clock, observer=observer, previous=previous)
+            pipeline.render(
+                directory,
+                clock=clock,
+                observer=observer,
+                previous=previous,
+                frameworks=framework,
+                framework_files=framework_file,
+            )
     running.conclude(
         directory, fail_on, sign_with=sign_with_kms, publish_to=publish, settings=settings
     )

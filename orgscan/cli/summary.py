@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from orgscan.models import Coverage, Severity, Status
+from orgscan.models import Coverage, RequirementStatus, Severity, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from orgscan.pipeline import Run
 
@@ -23,7 +23,9 @@ def lines(run: Run) -> Iterator[str]:
     yield ""
     yield from _findings(run)
     yield ""
-    yield from (f"Note: {note}" for note in manifest["notes"])
+    yield from map(_framework, manifest["frameworks"])
+    yield ""
+    yield from (f"Note: {_plain(note)}" for note in manifest["notes"])
     yield f"Workbook  {run.workbook}"
     yield f"Parquet   {run.path}/{{accounts,credentials,access_keys,findings}}.parquet"
 
@@ -67,6 +69,15 @@ def _findings(run: Run) -> Iterator[str]:
     if not total:
         clean = run.exit_code() == 0 and not unknown
         yield "  Nothing fails." if clean else "  No FAIL, but not everything could be judged."
+
+
+def _framework(told: Mapping[str, Any]) -> str:
+    """Where the requirements of one framework stand, in one line."""
+    counts = told["totals"]
+    totals = [f"{counts[status]} {status}" for status in RequirementStatus if status in counts]
+    name = _plain(f"{told['title']} {told['version']}")
+    size = len(told["requirements"])
+    return f"{name} ({told['key']}), {size} requirements on credentials: {', '.join(totals)}"
 
 
 def _plain(value: object) -> str:

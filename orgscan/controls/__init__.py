@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from orgscan.controls.catalogue import CATALOGUE
-from orgscan.controls.control import Control, Limits, Unit
+from orgscan.controls.control import Control, Unit
 from orgscan.controls.evaluate import evaluate
-from orgscan.controls.frameworks import Framework, frameworks
+from orgscan.controls.frameworks import Framework, from_definition, read_files, shipped
+from orgscan.controls.limits import Limits, general, override_notes
+from orgscan.controls.requirements import affected, assess
 
 __all__ = [
     "CATALOGUE",
@@ -13,6 +15,12 @@ __all__ = [
     "Framework",
     "Limits",
     "Unit",
+    "affected",
+    "assess",
     "evaluate",
-    "frameworks",
+    "from_definition",
+    "general",
+    "override_notes",
+    "read_files",
+    "shipped",
 ]

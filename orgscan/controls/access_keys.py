@@ -15,7 +15,6 @@ from orgscan.controls.control import (
     Cases,
     Control,
     Figures,
-    Limits,
     Mask,
     Micros,
     Unit,
@@ -32,6 +31,8 @@ from orgscan.models import Kind, Severity, Status
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from orgscan.controls.limits import Limits
 
 _KEYS = (Kind.CREDENTIAL_REPORT, Kind.USERS, Kind.ACCESS_KEYS)
 _USE_UNKNOWN = "the key is not in the credential report, so its last use is not known"
@@ -149,10 +150,15 @@ def _setup(frame: pd.DataFrame, limits: Limits, _as_of: np.int64) -> Cases:
 
 
 def _setup_text(frame: pd.DataFrame, limits: Limits) -> Figures:
-    def text(rule: str, minutes: float) -> str:
-        return "never used" if rule == "never-used" else count(minutes, "minute")
+    names = ("setup_rule", "setup_window_minutes")
 
-    return Figures(text, limits.of("setup_rule", frame), limits.of("setup_window_minutes", frame))
+    def text(rule: str, minutes: float, of_rule: int, of_minutes: int) -> str:
+        if rule == "never-used":
+            return f"never used ({limits.source(names[0], of_rule)})"
+        return f"{count(minutes, 'minute')} ({limits.source(names[1], of_minutes)})"
+
+    values = [limits.of(name, frame) for name in names]
+    return Figures(text, *values, *(limits.numbers(name, frame) for name in names))
 
 
 def _never_used(frame: pd.DataFrame, limits: Limits, as_of: np.int64) -> Cases:
@@ -196,6 +202,7 @@ UNUSED_ACCESS_KEY = Control(
     needs=_KEYS,
     judge=_unused,
     threshold=limit_text("unused_credential_days", "day"),
+    limits=("unused_credential_days",),
     description="An active key nobody uses can only do harm. Idle time runs from the last use; "
     "if there was none, from creation.",
     remediation="Confirm with the owner, deactivate the key, watch for breakage, then delete it.",
@@ -208,6 +215,7 @@ ACCESS_KEY_ROTATION = Control(
     needs=_KEYS,
     judge=_rotation,
     threshold=limit_text("access_key_max_age_days", "day"),
+    limits=("access_key_max_age_days",),
     description="The longer a key lives, the more places hold a copy of it. A key of exactly "
     "the limit still passes.",
     remediation="Better than rotating: replace the key by a role. Otherwise create a second key, "
@@ -221,6 +229,7 @@ SETUP_ACCESS_KEY = Control(
     needs=_KEYS,
     judge=_setup,
     threshold=_setup_text,
+    limits=("setup_rule", "setup_window_minutes"),
     description="Keys handed out by default when a console user is created are mostly not "
     "needed: whoever needs one can ask for it.",
     remediation="Delete the key; have the user create one when there is a use for it.",
@@ -233,6 +242,7 @@ NEVER_USED_ACCESS_KEY = Control(
     needs=_KEYS,
     judge=_never_used,
     threshold=limit_text("new_key_grace_days", "day"),
+    limits=("new_key_grace_days",),
     description="A key that was never used since it was made was not needed, or lies forgotten "
     "in somebody's downloads.",
     remediation="Deactivate the key and delete it; nothing depends on it.",

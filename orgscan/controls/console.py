@@ -12,7 +12,6 @@ from orgscan.controls.control import (
     Case,
     Cases,
     Control,
-    Limits,
     Unit,
     elapsed,
     falsehood,
@@ -27,6 +26,8 @@ from orgscan.models import Kind, ReportWord, Severity, Status
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from orgscan.controls.limits import Limits
 
 _NEVER_USED = (ReportWord.NO_INFORMATION, ReportWord.NOT_APPLICABLE)
 
@@ -125,6 +126,7 @@ UNUSED_PASSWORD = Control(
     needs=(Kind.CREDENTIAL_REPORT,),
     judge=_unused_password,
     threshold=limit_text("unused_credential_days", "day"),
+    limits=("unused_credential_days",),
     description="A password nobody uses is one nobody watches. Idle time runs from the last "
     "sign-in; if there was none, from when the password was set.",
     remediation="Confirm with the user, then delete the console password (login profile).",

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
+    from orgscan.controls.limits import Limits
     from orgscan.models import Kind, Severity, Status
-    from orgscan.settings import Thresholds
 
 Mask: TypeAlias = NDArray[np.bool_]
 Micros: TypeAlias = NDArray[np.int64]
@@ -66,28 +66,8 @@ class Case:
 Cases: TypeAlias = tuple[Case, ...]
 
 
-class Limits:
-    """The one way predicates read thresholds: by name and for a frame.
-
-    Today every row has the same thresholds, so :meth:`of` answers with a scalar; an array
-    aligned with the frame is as good, and every predicate takes either.
-    """
-
-    def __init__(self, thresholds: Thresholds) -> None:
-        """Take the run's thresholds."""
-        self._thresholds = thresholds
-
-    def of(self, name: str, frame: pd.DataFrame) -> Any:  # noqa: ARG002 - rows will matter
-        """The threshold ``name`` for the rows of ``frame``: a scalar or an aligned array."""
-        return getattr(self._thresholds, name)
-
-    def micros(self, name: str, frame: pd.DataFrame, unit: int = DAY) -> Any:
-        """The threshold as whole microseconds, given its ``unit`` in microseconds."""
-        return np.rint(np.asarray(self.of(name, frame), dtype=np.float64) * unit).astype(np.int64)
-
-
-Judge: TypeAlias = Callable[["pd.DataFrame", Limits, np.int64], Cases]
-ThresholdText: TypeAlias = Callable[["pd.DataFrame", Limits], str | Figures]
+Judge: TypeAlias = Callable[["pd.DataFrame", "Limits", np.int64], Cases]
+ThresholdText: TypeAlias = Callable[["pd.DataFrame", "Limits"], str | Figures]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +75,8 @@ class Control:
     """One question with one answer per resource.
 
     ``judge`` takes the unit's frame (:mod:`orgscan.controls.units`), the limits and the as-of
-    time in microseconds since 1970. ``needs`` names the evidence a verdict rests on.
+    time in microseconds since 1970. ``needs`` names the evidence a verdict rests on, ``limits``
+    the thresholds ``judge`` reads.
     """
 
     id: str
@@ -107,13 +88,17 @@ class Control:
     description: str
     remediation: str
     threshold: ThresholdText | None = None
+    limits: tuple[str, ...] = ()
 
 
 def limit_text(name: str, unit: str) -> ThresholdText:
-    """The threshold column's text for a plain limit: ``90 days``."""
+    """The threshold column's text for a plain limit: ``90 days (default)``."""
 
     def text(frame: pd.DataFrame, limits: Limits) -> Figures:
-        return Figures(lambda limit: count(limit, unit), limits.of(name, frame))
+        def words(limit: float, number: int) -> str:
+            return f"{count(limit, unit)} ({limits.source(name, number)})"
+
+        return Figures(words, limits.of(name, frame), limits.numbers(name, frame))
 
     return text
 

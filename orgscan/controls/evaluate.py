@@ -19,8 +19,9 @@ import pyarrow.compute as pc
 
 from orgscan import schema
 from orgscan.controls.catalogue import CATALOGUE
-from orgscan.controls.control import Control, Limits, Unit, micros
+from orgscan.controls.control import Control, Unit, micros
 from orgscan.controls.judging import STATUSES, Texts, decide
+from orgscan.controls.limits import Limits
 from orgscan.controls.units import Units, arrow, prepare, text, times
 from orgscan.models import ROOT_USER, Severity
 
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from orgscan.settings import Thresholds
+    from orgscan.controls.frameworks import Framework
+    from orgscan.settings import ThresholdOverride, Thresholds
 
     Codes = NDArray[np.int32]
 
@@ -92,11 +94,14 @@ def evaluate(
     organization_id: str,
     as_of: datetime,
     thresholds: Thresholds,
+    overrides: Sequence[ThresholdOverride] = (),
+    framework: Framework | None = None,
     controls: Sequence[Control] = CATALOGUE,
 ) -> pd.DataFrame:
     """Judge every control for every resource of the accounts in scope.
 
-    Takes the four frames of :class:`orgscan.tables.Tables`. Returns the columns of
+    Takes the four frames of :class:`orgscan.tables.Tables`. Limits are ``overrides`` over what
+    ``thresholds`` sets over ``framework`` over the defaults. Returns the columns of
     :data:`orgscan.schema.FINDINGS`, sorted by control (as given), account, user and key. String
     columns are categories but for ``finding_id`` and ``waiver_id``; ``status`` and ``severity``
     have all their values as categories, so that a later step may set WAIVED.
@@ -110,7 +115,8 @@ def evaluate(
     categories: dict[str, pa.Array] = {}
     resources = _resources(units, organization_id, categories)
     moment = np.datetime64(as_of.astimezone(UTC).replace(tzinfo=None), "us").astype(np.int64)
-    bench = _Bench(Limits(thresholds), moment)
+    limits = Limits(thresholds, framework=framework, overrides=overrides, accounts=units.accounts)
+    bench = _Bench(limits, moment)
     blocks = [bench.judge(control, units, resources[control.unit]) for control in controls]
     del units  # as large as the tables, and all that is left of it are codes
     categories |= {"reason": bench.reasons.array(), "threshold": bench.thresholds.array()}

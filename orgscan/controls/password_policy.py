@@ -12,7 +12,6 @@ from orgscan.controls.control import (
     Cases,
     Control,
     Figures,
-    Limits,
     Unit,
     falsehood,
     known,
@@ -23,6 +22,8 @@ from orgscan.models import Kind, Severity, Status
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from orgscan.controls.limits import Limits
 
 
 def _without_policy(frame: pd.DataFrame) -> tuple[Case, ...]:
@@ -78,6 +79,7 @@ PASSWORD_LENGTH = Control(
     needs=(Kind.PASSWORD_POLICY,),
     judge=_length,
     threshold=limit_text("password_minimum_length", "character"),
+    limits=("password_minimum_length",),
     description="The account's password policy must refuse short passwords; without a policy "
     "AWS's weak default applies.",
     remediation="Set the minimum length in the account's password policy (IAM, account settings).",
@@ -90,6 +92,7 @@ PASSWORD_REUSE = Control(
     needs=(Kind.PASSWORD_POLICY,),
     judge=_reuse,
     threshold=limit_text("password_reuse_prevention", "password"),
+    limits=("password_reuse_prevention",),
     description="The account's password policy must remember enough passwords that a leaked one "
     "does not come back.",
     remediation="Turn on reuse prevention in the account's password policy and set how many "

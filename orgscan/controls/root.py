@@ -14,7 +14,6 @@ from orgscan.controls.control import (
     Cases,
     Control,
     Figures,
-    Limits,
     Mask,
     Unit,
     count,
@@ -29,6 +28,8 @@ from orgscan.models import Kind, ReportWord, Severity, Status
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from orgscan.controls.limits import Limits
 
 _NOT_SUPPORTED = ReportWord.NOT_SUPPORTED
 _NO_ROOT = "no readable root row in a credential report was collected"
@@ -202,6 +203,7 @@ ROOT_USAGE = Control(
     needs=(Kind.CREDENTIAL_REPORT,),
     judge=_root_usage,
     threshold=limit_text("root_usage_days", "day"),
+    limits=("root_usage_days",),
     description="Root is for the few tasks nothing else can do. A recent sign-in or use of a "
     "root key needs an explanation.",
     remediation="Ask who used root and for what; give them a role that can do it, and keep "

@@ -1,7 +1,8 @@
 """The frames predicates see: one row per resource to be judged, of each unit.
 
-``accounts`` (units root and account): the facts, ``accounts.report_generated_at``, and the
-root row's columns with the prefix ``root_``.
+``accounts`` (units root and account): the facts, name, OU path, tags and
+``report_generated_at`` of the accounts table, and the root row's columns with the prefix
+``root_``.
 
 ``users``: the columns of credentials (less ``_NOT_ASKED``) for IAM users that exist, with
 ``in_report`` (a readable report row exists) and ``account_has_report``.
@@ -47,7 +48,7 @@ _NOT_ASKED = frozenset(
         ),
     }
 )
-_REPEATED = ("report_generated_at", "account_name", "ou_path")
+_REPEATED = ("report_generated_at", "account_name", "ou_path", "tags")
 
 
 @dataclass(frozen=True, slots=True)

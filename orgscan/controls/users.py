@@ -12,7 +12,6 @@ from orgscan.controls.control import (
     Cases,
     Control,
     Figures,
-    Limits,
     Mask,
     Unit,
     count,
@@ -24,6 +23,8 @@ from orgscan.models import Kind, Severity, Status
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from orgscan.controls.limits import Limits
 
 _KEYS = (Kind.CREDENTIAL_REPORT, Kind.USERS, Kind.ACCESS_KEYS)
 _TWO = 2

@@ -6,8 +6,16 @@ organization -> sessions -> collectors -> evidence -> tables -> controls -> repo
 from __future__ import annotations
 
 from orgscan.engine import Cluster
-from orgscan.pipeline.catalogue import CatalogueEntry, catalogue, catalogue_entry
+from orgscan.pipeline.catalogue import (
+    CatalogueEntry,
+    FrameworkEntry,
+    catalogue,
+    catalogue_entry,
+    framework_entries,
+    framework_keys,
+)
 from orgscan.pipeline.chain import check_previous
+from orgscan.pipeline.criteria import check_criteria
 from orgscan.pipeline.demo import collect_demo
 from orgscan.pipeline.policy import audit_role_policy, caller_policy, declared_actions
 from orgscan.pipeline.publish import check_destination, open_history, publish
@@ -20,12 +28,14 @@ from orgscan.pipeline.verify import Verification, verify
 __all__ = [
     "CatalogueEntry",
     "Cluster",
+    "FrameworkEntry",
     "Run",
     "Verification",
     "audit_role_policy",
     "caller_policy",
     "catalogue",
     "catalogue_entry",
+    "check_criteria",
     "check_destination",
     "check_previous",
     "check_signing_key",
@@ -33,6 +43,8 @@ __all__ = [
     "collect_demo",
     "declared_actions",
     "default_output",
+    "framework_entries",
+    "framework_keys",
     "open_history",
     "publish",
     "render",

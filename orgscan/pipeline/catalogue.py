@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orgscan import controls
 from orgscan.errors import UsageError
+from orgscan.pipeline.criteria import known_frameworks, must_be_known, plain, select
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +27,79 @@ class CatalogueEntry:
     framework_ids: Mapping[str, str]
 
 
-def catalogue(framework: str | None = None) -> list[CatalogueEntry]:
-    """All controls, or those that apply in ``framework``.
+@dataclass(frozen=True, slots=True)
+class FrameworkEntry:
+    """One framework as ``orgscan controls list`` shows it."""
 
-    Raises :class:`orgscan.errors.UsageError` for a framework that is not known.
+    key: str
+    label: str
+    related: bool
+    entries: Sequence[CatalogueEntry]
+    """The controls that apply, with their ids."""
+    thresholds: Mapping[str, str]
+    """The limits of its own, by name."""
+    not_judged: Sequence[str]
+
+
+def catalogue(*more: controls.Framework) -> list[CatalogueEntry]:
+    """All controls, with their ids in all frameworks that come with orgscan, and ``more``."""
+    known = {**controls.shipped(), **{one.key: one for one in more}}
+    return _entries(tuple(known.values()))
+
+
+def framework_keys() -> list[str]:
+    """The keys of the frameworks that come with orgscan."""
+    return list(controls.shipped())
+
+
+def framework_entries(framework: str | None, files: Sequence[Path] = ()) -> list[FrameworkEntry]:
+    """One framework, of those that come with orgscan or of ``files``; without, all of ``files``.
+
+    Raises :class:`orgscan.errors.UsageError` for a framework that is not known, or a file that
+    cannot be used.
     """
-    known = tuple(controls.frameworks().values())
-    if framework is not None:
-        _must_be_known(framework, [item.key for item in known], "framework")
-        known = tuple(item for item in known if item.key == framework)
-    entries = [
+    known = known_frameworks(files)
+    keys = [key for key in known if key not in controls.shipped()]
+    return [_entry(one) for one in select(keys if framework is None else [framework], known)]
+
+
+def _entry(one: controls.Framework) -> FrameworkEntry:
+    return FrameworkEntry(
+        key=one.key,
+        label=one.label,
+        related=one.kind == "related",
+        entries=[entry for entry in _entries((one,)) if entry.framework_ids],
+        thresholds={name: plain(value) for name, value in one.thresholds.items()},
+        not_judged=[name for name, ids in one.requirements.items() if not ids],
+    )
+
+
+def catalogue_entry(
+    control_id: str, framework: str | None = None, files: Sequence[Path] = ()
+) -> CatalogueEntry:
+    """One control, with its ids in ``framework`` or in all.
+
+    Raises :class:`orgscan.errors.UsageError` where there is no such control in ``framework``.
+    """
+    must_be_known(control_id, [control.id for control in controls.CATALOGUE], "control")
+    entries = (
+        _entries(tuple(known_frameworks(files).values()))
+        if framework is None
+        else framework_entries(framework, files)[0].entries
+    )
+    for entry in entries:
+        if entry.id == control_id:
+            return entry
+    message = f"control {control_id} does not apply in {framework}"
+    raise UsageError(message)
+
+
+def _entries(known: Sequence[controls.Framework]) -> list[CatalogueEntry]:
+    labelled: dict[str, controls.Framework] = {}
+    for item in known:
+        taken = item.label in labelled
+        labelled[f"{item.label} ({item.key})" if taken else item.label] = item
+    return [
         CatalogueEntry(
             id=control.id,
             title=control.title,
@@ -44,33 +108,10 @@ def catalogue(framework: str | None = None) -> list[CatalogueEntry]:
             description=control.description,
             remediation=control.remediation,
             framework_ids={
-                f"{item.title} {item.version}".strip(): ", ".join(item.controls[control.id])
-                for item in known
+                label: ", ".join(item.controls[control.id])
+                for label, item in labelled.items()
                 if control.id in item.controls
             },
         )
         for control in controls.CATALOGUE
     ]
-    return [entry for entry in entries if framework is None or entry.framework_ids]
-
-
-def catalogue_entry(control_id: str, framework: str | None = None) -> CatalogueEntry:
-    """One control.
-
-    Raises :class:`orgscan.errors.UsageError` where there is no such control in ``framework``.
-    """
-    _must_be_known(control_id, [control.id for control in controls.CATALOGUE], "control")
-    for entry in catalogue(framework):
-        if entry.id == control_id:
-            return entry
-    message = f"control {control_id} does not apply in {framework}"
-    raise UsageError(message)
-
-
-def _must_be_known(name: str, known: list[str], noun: str) -> None:
-    if name in known:
-        return
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(known)}"
-    message = f"unknown {noun} {name!r}; {hint}"
-    raise UsageError(message)

@@ -6,6 +6,7 @@ import platform
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -15,19 +16,20 @@ from orgscan.evidence import EvidenceStore
 from orgscan.models import INTEGRITY_FAILURE, Coverage, RunInfo, Status
 from orgscan.pipeline.catalogue import catalogue
 from orgscan.pipeline.chain import MANIFEST_FORMAT, Link
+from orgscan.pipeline.criteria import Criteria
 from orgscan.pipeline.sealed import sealed_evidence
 from orgscan.schema import SCHEMA_VERSION, TABLES
-from orgscan.settings import Thresholds
 from orgscan.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
     import pandas as pd
 
-    from orgscan.models import Clock, Observer
+    from orgscan.models import Assessment, Clock, Observer
+    from orgscan.settings import Settings, Thresholds
 
 _REPORT_LIFETIME = timedelta(hours=4, minutes=15)
 _REPORTED_VERSIONS = ("aioboto3", "botocore", "openpyxl", "pandas", "pyarrow")
@@ -39,7 +41,8 @@ class _Rendering:
 
     info: RunInfo
     rendered_at: datetime
-    thresholds: Thresholds
+    criteria: Criteria
+    assessments: tuple[Assessment, ...]
     accounts_enumerated: int
     evidence: rundir.FileRecord
     previous: dict[str, Any] | None
@@ -48,7 +51,12 @@ class _Rendering:
     @property
     def notes(self) -> tuple[str, ...]:
         """The run's notes, and what the tables themselves tell."""
-        return (*self.info.notes, *_stale_reports(self.frames["accounts"]))
+        accounts = self.frames["accounts"]
+        return (
+            *self.info.notes,
+            *_stale_reports(accounts),
+            *controls.override_notes(self.criteria.overrides, accounts),
+        )
 
 
 def render(
@@ -58,15 +66,18 @@ def render(
     observer: Observer,
     output: Path | None = None,
     as_of: datetime | None = None,
-    thresholds: Thresholds | None = None,
+    settings: Settings | None = None,
+    frameworks: Sequence[str] = (),
+    framework_files: Sequence[str | Path] = (),
     previous: Path | None = None,
 ) -> Path:
     """Judge the evidence of ``run`` and publish Parquet, workbook and, last, the manifest.
 
-    ``output`` defaults to the run directory itself; ``as_of`` and ``thresholds`` default to the
-    run's own. ``previous`` is the earlier run the manifest continues; without it the one the
-    run's manifest already names. An earlier signature is removed with what it signed. Returns
-    the directory written to.
+    ``output`` defaults to the run directory itself; ``as_of`` to the run's own. The limits and
+    frameworks are those of ``settings`` or, without, those the run was scanned with;
+    ``frameworks`` (keys) and ``framework_files`` come before either. ``previous`` is the earlier
+    run the manifest continues; without it the one the run's manifest already names. An earlier
+    signature is removed with what it signed. Returns the directory written to.
 
     Raises :class:`orgscan.errors.UsageError`, :class:`orgscan.errors.IntegrityError`, and
     :class:`orgscan.errors.RunError` where the disk is full; the directory is then as it was.
@@ -86,7 +97,12 @@ def render(
             clock=clock,
             observer=observer,
             as_of=as_of,
-            thresholds=thresholds,
+            criteria=partial(
+                Criteria.of_run,
+                settings=settings,
+                frameworks=frameworks,
+                framework_files=framework_files,
+            ),
             link=link,
         )
         if output is None or not elsewhere:
@@ -110,7 +126,7 @@ def _judge(
     clock: Clock,
     observer: Observer,
     as_of: datetime | None,
-    thresholds: Thresholds | None,
+    criteria: Callable[[RunInfo], Criteria],
     link: Link | None,
 ) -> _Rendering:
     observer.phase("Judging the evidence")
@@ -120,22 +136,29 @@ def _judge(
             link.must_be_of(info.organization)
             link.must_precede(info.run_id, info.started_at)
         info = replace(info, as_of=as_of or info.as_of)
-        limits = thresholds or Thresholds(**info.thresholds)
+        judged_by = criteria(info)
         built = tables.build(store, as_of=info.as_of)
         accounts_enumerated = len(store)
-    findings = controls.evaluate(
+    # Whatever changes findings after they are judged belongs in here: frameworks with limits of
+    # their own have some judged again.
+    judge = partial(
+        controls.evaluate,
         built.accounts,
         built.credentials,
         built.access_keys,
         built.facts,
         organization_id=info.organization.id,
         as_of=info.as_of,
-        thresholds=limits,
+        thresholds=judged_by.thresholds,
+        overrides=judged_by.overrides,
     )
+    findings = judge(framework=judged_by.frameworks[0])
+    whole = info.enumerated and not _has_gaps(built.accounts)
     return _Rendering(
         info=info,
         rendered_at=clock.now(),
-        thresholds=limits,
+        criteria=judged_by,
+        assessments=judged_by.assess(findings, judge, whole=whole),
         accounts_enumerated=accounts_enumerated,
         evidence=evidence,
         previous=_known_previous(run) if link is None else link.entry(),
@@ -148,6 +171,11 @@ def _judge(
     )
 
 
+def _has_gaps(accounts: pd.DataFrame) -> bool:
+    gaps = [coverage.value for coverage in Coverage if coverage.is_gap]
+    return bool(accounts["coverage"].isin(gaps).any())
+
+
 def _known_previous(run: Path) -> dict[str, Any] | None:
     """The earlier run that the run's manifest already names: rendering again keeps the chain."""
     content, fault = rundir.read_sealed(run / rundir.MANIFEST)
@@ -158,7 +186,7 @@ def _known_previous(run: Path) -> dict[str, Any] | None:
 def _publish(rendering: _Rendering, run: Path, directory: Path, observer: Observer) -> None:
     observer.phase("Writing the reports")
     remedy = f"the evidence is kept, `orgscan report {run}` writes again"
-    metadata = parquet_metadata(rendering.info, rendering.thresholds)
+    metadata = parquet_metadata(rendering.info, rendering.criteria.effective)
     with rundir.Publication(directory, remedy=remedy) as publication:
         for table in TABLES:
             with publication.file(f"{table.name}.parquet") as path:
@@ -207,11 +235,9 @@ def _workbook_content(rendering: _Rendering, hashes: Mapping[str, str]) -> repor
         credentials=rendering.frames["credentials"],
         access_keys=rendering.frames["access_keys"],
         findings=rendering.frames["findings"],
-        controls=_control_entries(),
-        thresholds={
-            name.replace("_", " "): f"{value:g}" if isinstance(value, float) else str(value)
-            for name, value in rendering.thresholds.model_dump().items()
-        },
+        controls=_control_entries(rendering.criteria),
+        assessments=rendering.assessments,
+        thresholds=rendering.criteria.told(),
         versions=_versions(),
         hashes=dict(hashes),
         notes=rendering.notes,
@@ -219,8 +245,8 @@ def _workbook_content(rendering: _Rendering, hashes: Mapping[str, str]) -> repor
     )
 
 
-def _control_entries() -> list[reports.ControlEntry]:
-    return [reports.ControlEntry(**asdict(entry)) for entry in catalogue()]
+def _control_entries(criteria: Criteria) -> list[reports.ControlEntry]:
+    return [reports.ControlEntry(**asdict(entry)) for entry in catalogue(*criteria.frameworks)]
 
 
 def _versions() -> dict[str, str]:
@@ -266,7 +292,8 @@ def _manifest(rendering: _Rendering, files: Mapping[str, rundir.FileRecord]) -> 
         ),
         "findings": findings,
         "severities": {control.id: control.severity.value for control in controls.CATALOGUE},
-        "thresholds": rendering.thresholds.model_dump(),
+        "thresholds": rendering.criteria.effective.model_dump(),
+        "frameworks": [_assessed(assessment) for assessment in rendering.assessments],
         "notes": list(rendering.notes),
         "versions": _versions(),
         "files": {name: asdict(record) for name, record in sorted(files.items())},
@@ -276,6 +303,29 @@ def _manifest(rendering: _Rendering, files: Mapping[str, rundir.FileRecord]) -> 
             "accounts": _evidence_hashes(accounts),
         },
         "previous": rendering.previous,
+    }
+
+
+def _assessed(assessment: Assessment) -> dict[str, Any]:
+    """A framework as the manifest counts it."""
+    return {
+        "key": assessment.key,
+        "title": assessment.title,
+        "version": assessment.version,
+        "related": assessment.related,
+        "totals": {status.value: count for status, count in assessment.totals.items()},
+        "requirements": {
+            one.id: {
+                "status": one.status.value,
+                "controls": list(one.counts),
+                "findings": {
+                    status.value: sum(counts[status] for counts in one.counts.values())
+                    for status in Status
+                },
+                "limits": dict(one.limits),
+            }
+            for one in assessment.requirements
+        },
     }
 
 

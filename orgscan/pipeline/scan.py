@@ -25,6 +25,7 @@ from orgscan.evidence import EvidenceStore
 from orgscan.models import Coverage, Outcome, RunInfo
 from orgscan.pipeline.account import AccountReader, unread
 from orgscan.pipeline.chain import Link
+from orgscan.pipeline.criteria import Criteria
 from orgscan.pipeline.render import render
 from orgscan.pipeline.run import Run
 from orgscan.pipeline.sealed import sealed_evidence
@@ -59,6 +60,7 @@ _FIXED = (
     "exclude_accounts",
     "account_tags",
     "thresholds",
+    "threshold_overrides",
 )
 """Settings a resumed run must share with its beginning."""
 
@@ -122,6 +124,7 @@ async def collect(
     if settings.role_name is None:
         message = "no audit role; give --role-name NAME (or role_name in the settings file)"
         raise UsageError(message)
+    criteria = Criteria.of_settings(settings)
     link = None if previous is None else Link.to(previous)
     rundir.create(output)
     try:
@@ -130,7 +133,7 @@ async def collect(
             caller, described = await _preflight(aws, settings)
             if link is not None:
                 link.must_be_of(described)
-            info = _new_run(settings, caller, described, clock.now())
+            info = _new_run(settings, criteria, caller, described, clock.now())
             with EvidenceStore.create(output / rundir.EVIDENCE, info) as store:
                 collection = _Collection(
                     settings,
@@ -217,7 +220,7 @@ def stored_settings(run: Path) -> dict[str, Any]:
 
 def _must_match(settings: Settings, info: RunInfo) -> None:
     """Refuse to mix two scopes or two roles in one run."""
-    now = settings.model_dump(mode="json")
+    now = settings.stored
     for name in _FIXED:
         if now[name] != info.settings.get(name):
             message = (
@@ -254,7 +257,13 @@ async def _preflight(aws: Aws, settings: Settings) -> tuple[Caller, Organization
         raise RunError(message) from None
 
 
-def _new_run(settings: Settings, caller: Caller, described: Organization, now: datetime) -> RunInfo:
+def _new_run(
+    settings: Settings,
+    criteria: Criteria,
+    caller: Caller,
+    described: Organization,
+    now: datetime,
+) -> RunInfo:
     return RunInfo(
         run_id=str(uuid.uuid4()),
         organization=described,
@@ -269,8 +278,9 @@ def _new_run(settings: Settings, caller: Caller, described: Organization, now: d
             "accounts": list(settings.accounts),
             "exclude_accounts": list(settings.exclude_accounts),
         },
-        thresholds=settings.thresholds.model_dump(),
-        settings=settings.model_dump(mode="json", exclude={"external_id"}),
+        thresholds=settings.thresholds.given,
+        settings=settings.stored,
+        frameworks=criteria.definitions,
         external_id_used=settings.external_id is not None,
     )
 

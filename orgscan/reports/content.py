@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from orgscan.models import RunInfo
+    from orgscan.models import Assessment, RunInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,8 @@ class WorkbookContent:
     access_keys: pd.DataFrame
     findings: pd.DataFrame
     controls: Sequence[ControlEntry]
+    assessments: Sequence[Assessment] = ()
+    """One per framework the findings were held against."""
     thresholds: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     hashes: Mapping[str, str] = field(default_factory=dict)

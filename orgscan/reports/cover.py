@@ -86,6 +86,7 @@ def fill(page: Worksheet, content: WorkbookContent, figures: Figures, verdict: V
     _title(cursor, content, verdict)
     _failures(cursor, figures)
     _coverage(cursor, content, figures)
+    _mapping(cursor, "Requirements on long-lived credentials", _standings(content))
     _source(cursor, content)
     _mapping(cursor, "Limits the controls judged by", content.thresholds)
     _mapping(cursor, "Versions", content.versions)
@@ -144,6 +145,14 @@ def _coverage(cursor: _Cursor, content: WorkbookContent, figures: Figures) -> No
     word, tone = ("Yes", Status.PASS) if figures.reconciled else ("NO", Status.FAIL)
     agree = replace(BODY.badge(tone), horizontal="right")
     cursor.cells(["Do they agree?", word], [bold, agree])
+
+
+def _standings(content: WorkbookContent) -> dict[str, str]:
+    """For each framework, how many requirements stand where."""
+    return {
+        one.label: ", ".join(f"{count} {status}" for status, count in one.totals.items())
+        for one in content.assessments
+    }
 
 
 def _source(cursor: _Cursor, content: WorkbookContent) -> None:

@@ -8,7 +8,11 @@ import pandas as pd
 
 from orgscan.reports.columns import SheetColumn, plain
 from orgscan.reports.datasheet import DataSheet
-from orgscan.reports.meanings import COVERAGE_MEANINGS, STATUS_MEANINGS
+from orgscan.reports.meanings import (
+    COVERAGE_MEANINGS,
+    REQUIREMENT_MEANINGS,
+    STATUS_MEANINGS,
+)
 from orgscan.reports.summary import RATE_NOTE
 from orgscan.reports.text import cell_text
 
@@ -81,6 +85,7 @@ def _columns(sheets: Sequence[DataSheet]) -> Iterator[Mapping[str, str | None]]:
 
 def _values() -> Iterator[Mapping[str, str | None]]:
     words: list[tuple[str, str, Mapping[Any, str]]] = [
+        ("Frameworks", "Requirement status", REQUIREMENT_MEANINGS),
         ("Coverage", "Coverage", COVERAGE_MEANINGS),
         ("Findings", "Status", STATUS_MEANINGS),
         ("Summary", "Pass rate", {"Pass rate": RATE_NOTE}),

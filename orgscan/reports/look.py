@@ -11,7 +11,7 @@ from openpyxl.styles import Alignment, Border, Font, PatternFill, Side
 from openpyxl.worksheet.page import PageMargins
 from openpyxl.worksheet.properties import PageSetupProperties
 
-from orgscan.models import Coverage, Severity, Status
+from orgscan.models import Coverage, RequirementStatus, Severity, Status
 from orgscan.reports.figures import Tone
 from orgscan.reports.text import runs
 
@@ -57,6 +57,13 @@ BADGES: dict[str, tuple[str, str]] = {
     Coverage.NOT_ATTEMPTED: _AMBER,
     Coverage.NOT_ACTIVE: _GREY,
     Coverage.EXCLUDED: _GREY,
+    RequirementStatus.NOT_MET: _RED,
+    RequirementStatus.FAILURE_FOUND: _RED,
+    RequirementStatus.NOT_KNOWN: _AMBER,
+    RequirementStatus.MET_BUT_WAIVED: _BLUE,
+    RequirementStatus.NO_FAILURE: _GREY,
+    RequirementStatus.MET: _GREEN,
+    RequirementStatus.NOT_JUDGED: _GREY,
     Tone.CLEAN: _GREEN,
     Tone.CAUTION: _AMBER,
     Tone.BAD: _RED,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orgscan.models import Coverage, Status
+from orgscan.models import Coverage, RequirementStatus, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,4 +25,17 @@ STATUS_MEANINGS: Mapping[Status, str] = {
     Status.NOT_APPLICABLE: "The question does not arise, such as MFA without a password.",
     Status.UNKNOWN: "The evidence was not collected or is unreadable. Never counted as a pass.",
     Status.WAIVED: "A FAIL that a valid waiver accepts. Not counted as a pass.",
+}
+
+REQUIREMENT_MEANINGS: Mapping[RequirementStatus, str] = {
+    RequirementStatus.NOT_MET: "At least one result of its controls is FAIL.",
+    RequirementStatus.FAILURE_FOUND: "At least one result is FAIL, of a control that contributes "
+    "to the requirement: look whether it is thereby not met.",
+    RequirementStatus.NOT_KNOWN: "No FAIL, but a result is UNKNOWN or an account was not read "
+    "in full. Never counted as met.",
+    RequirementStatus.MET_BUT_WAIVED: "No FAIL but those that a valid waiver accepts.",
+    RequirementStatus.NO_FAILURE: "No FAIL; the requirement asks for more than the controls "
+    "judge, so it is not thereby met.",
+    RequirementStatus.MET: "Every account was read and no result is FAIL or UNKNOWN.",
+    RequirementStatus.NOT_JUDGED: "No control of orgscan answers it: judge it by other means.",
 }

@@ -13,7 +13,17 @@ import numpy as np
 from openpyxl import Workbook
 
 from orgscan.models import Coverage, Status
-from orgscan.reports import columns, cover, datasheet, dictionary, figures, look, sheetxml, summary
+from orgscan.reports import (
+    columns,
+    cover,
+    datasheet,
+    dictionary,
+    figures,
+    frameworks,
+    look,
+    sheetxml,
+    summary,
+)
 from orgscan.reports.datasheet import EXCEL_ROWS, DataSheet
 from orgscan.reports.sheetxml import Patch
 
@@ -61,6 +71,7 @@ def data_sheets(content: WorkbookContent) -> list[DataSheet]:
     """The sheets that are one table each, in the order of the workbook."""
     titles = {entry.id: entry.title for entry in content.controls}
     sheets = [
+        frameworks.sheet(content.assessments, titles),
         DataSheet(
             "Coverage", columns.coverage(), content.accounts, order=gaps_first(content.accounts)
         ),

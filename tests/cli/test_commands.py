@@ -131,6 +131,11 @@ def test_report_renders_again_with_other_thresholds(orgscan: Command) -> None:
         (("report", "nowhere", "--as-of", "tomorrow"), "2026-09-30T00:00:00Z"),
         (("controls", "show", "consol-mfa"), "did you mean console-mfa"),
         (("controls", "list", "--framework", "cis-99"), "unknown framework"),
+        (("controls", "list", "--framework-file", "."), "is a directory; name a TOML file"),
+        (("controls", "show", "root-mfa", "--framework-file", "no.toml"), "no.toml: cannot be"),
+        (("scan", "--role-name", "R", "--framework", "cis-7"), "did you mean cis-7.0"),
+        (("scan", "--role-name", "R", "--framework-file", "no.toml"), "no.toml: cannot be read"),
+        (("scan", "--resume", "nowhere", "--framework", "fsbp"), "nowhere"),
         (("scna",), "scna"),
     ],
 )
@@ -306,6 +311,72 @@ def test_controls_are_listed_with_the_ids_of_a_framework(orgscan: Command) -> No
     assert "2.12" in newest
     assert "setup-access-key" not in newest
     assert "single-active-access-key" not in newest
+
+
+def test_the_list_tells_limits_of_its_own_and_what_is_not_judged(orgscan: Command) -> None:
+    newest = orgscan("controls", "list", "--framework", "cis-7.0").stdout.splitlines()
+    assert newest[-2:] == [
+        "CIS AWS Foundations Benchmark 7.0.0 (cis-7.0)",
+        "Not judged by orgscan: 2.1.1",
+    ]
+    fsbp = orgscan("controls", "list", "--framework", "fsbp").stdout
+    assert "Limit of its own: unused_credential_days = 90\n" in fsbp
+    related = orgscan("controls", "list", "--framework", "soc-2").stdout
+    assert "The requirements ask for more than the controls judge." in related
+
+
+def test_frameworks_of_one_s_own_are_listed_and_audited_against(orgscan: Command) -> None:
+    orgscan.work.joinpath("mine.toml").write_text(
+        '[mine]\ntitle = "Mine"\nversion = "2"\nnot_judged = ["M-9"]\n'
+        'controls = {access-key-rotation = ["M-1"]}\n'
+        "thresholds = {access_key_max_age_days = 2}\n"
+    )
+    listed = orgscan("controls", "list", "--framework-file", "mine.toml").stdout
+    assert "M-1" in listed
+    assert "Limit of its own: access_key_max_age_days = 2\n" in listed
+    shown = orgscan("controls", "show", "access-key-rotation", "--framework-file", "mine.toml")
+    assert "Mine 2" in shown.stdout
+
+    orgscan("demo", "--output", "run")
+    finished = orgscan(
+        "report", "run", "--framework", "cis-7.0", "--framework", "mine",
+        "--framework-file", "mine.toml", "--output", "again",
+    )  # fmt: skip
+    assert finished.returncode == ExitCode.COVERAGE_GAPS, finished.stderr
+    assert "Mine 2 (mine), 2 requirements on credentials: 1 NOT MET, 1 NOT JUDGED" in (
+        finished.stdout
+    )
+    keys = [
+        one["key"]
+        for one in json.loads((orgscan.work / "again" / "manifest.json").read_text())["frameworks"]
+    ]
+    assert keys == ["cis-7.0", "mine"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "mine.toml: holds no framework"),
+        ("[mine]\ntitle = 'M'\nversion = '1'\n", "mine.toml: [mine]: names no controls"),
+        (
+            "[mine]\ntitle = 'M'\nversion = '1'\ncontrols = {root-mfaa = ['1']}",
+            "mine.toml: [mine], controls: unknown control 'root-mfaa'; did you mean root-mfa?",
+        ),
+        ("[fsbp]\n", "mine.toml: [fsbp]: there is already a framework of that key"),
+        ("not toml", "mine.toml: not valid TOML"),
+    ],
+)
+def test_a_bad_framework_file_is_one_line_and_changes_nothing(
+    orgscan: Command, text: str, said: str
+) -> None:
+    orgscan("demo", "--output", "run")
+    before = (orgscan.work / "run" / "manifest.json").read_bytes()
+    orgscan.work.joinpath("mine.toml").write_text(text)
+    finished = orgscan("report", "run", "--framework-file", "mine.toml", "--framework", "mine")
+
+    assert finished.returncode == ExitCode.USAGE
+    assert said in one_line(finished)
+    assert (orgscan.work / "run" / "manifest.json").read_bytes() == before
 
 
 def test_a_control_is_explained(orgscan: Command) -> None:

@@ -11,16 +11,24 @@ from orgscan.settings import Thresholds
 from orgscan.tables import build
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import pandas as pd
 
+    from orgscan.controls import Framework
     from orgscan.models import Reading
+    from orgscan.settings import ThresholdOverride
 
 ORGANIZATION = "o-example1234"
 
 
-def findings(readings: Iterable[Reading], *ids: str, **limits: Any) -> pd.DataFrame:
+def findings(
+    readings: Iterable[Reading],
+    *ids: str,
+    overrides: Sequence[ThresholdOverride] = (),
+    framework: Framework | None = None,
+    **limits: Any,
+) -> pd.DataFrame:
     """Findings of the readings; all controls unless ids are given."""
     tables = build(list(readings), as_of=AS_OF)
     return evaluate(
@@ -31,6 +39,8 @@ def findings(readings: Iterable[Reading], *ids: str, **limits: Any) -> pd.DataFr
         organization_id=ORGANIZATION,
         as_of=AS_OF,
         thresholds=Thresholds(**limits),
+        overrides=overrides,
+        framework=framework,
         controls=[control for control in CATALOGUE if not ids or control.id in ids],
     )
 

@@ -46,7 +46,7 @@ def test_rotation_at_exactly_90_days(age: timedelta, status: str) -> None:
 def test_rotation_states_its_figures() -> None:
     got = finding("access-key-rotation", **one_key(ago(days=412, hours=5)))
     assert got["reason"] == "active for 412 days, limit 90"
-    assert got["threshold"] == "90 days"
+    assert got["threshold"] == "90 days (default)"
     assert got["access_key_id"] == "AKIA1"
     assert got["slot"] == 1
     just = finding("access-key-rotation", **one_key(AS_OF - timedelta(days=90) - SECOND))
@@ -152,13 +152,13 @@ def test_setup_key_window_is_inclusive() -> None:
     assert verdict(control, **made_with_user(minutes, used=ago(days=300))) == "PASS"
     assert verdict(control, **made_with_user(minutes, password_enabled=False)) == "NOT_APPLICABLE"
     assert verdict(control, **made_with_user(minutes, password_enabled="N/A")) == "UNKNOWN"
-    assert finding(control, **made_with_user(minutes))["threshold"] == "5 minutes"
+    assert finding(control, **made_with_user(minutes))["threshold"] == "5 minutes (default)"
 
 
 def test_setup_rule_never_used_does_not_ask_when_the_key_was_made() -> None:
     limits = {"setup_rule": "never-used"}
     got = finding("setup-access-key", **one_key(), limits=limits)
-    assert (got["status"], got["threshold"]) == ("FAIL", "never used")
+    assert (got["status"], got["threshold"]) == ("FAIL", "never used (settings)")
     used = one_key(used=ago(days=300))
     assert verdict("setup-access-key", **used, limits=limits) == "PASS"
 

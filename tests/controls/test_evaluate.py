@@ -15,11 +15,9 @@ from small_findings import ORGANIZATION, findings
 from small_readings import AS_OF, GENERATED, ago, key, reading, root, row, slot, unread, user
 
 from orgscan import schema
-from orgscan.controls import CATALOGUE, Control, Limits, Unit, evaluate, frameworks
+from orgscan.controls import CATALOGUE, Control, Limits, Unit, evaluate
 from orgscan.controls.control import Case
-from orgscan.controls.frameworks import parse
 from orgscan.controls.judging import Texts, decide
-from orgscan.errors import SettingsError
 from orgscan.models import Coverage, Kind, Reading, Severity, Status
 from orgscan.settings import Thresholds
 from orgscan.tables import build
@@ -187,7 +185,7 @@ def test_cases_that_leave_a_resource_without_a_verdict_are_a_defect() -> None:
         decide((Case(nobody, Status.PASS, "never"),), 3, Texts())
 
 
-# The catalogue and the frameworks
+# The catalogue
 
 
 def test_the_catalogue_lists_seventeen_controls_once_each() -> None:
@@ -218,28 +216,6 @@ def test_the_catalogue_lists_seventeen_controls_once_each() -> None:
         assert control.description.endswith(".")
         assert control.remediation.endswith(".")
         assert isinstance(control.severity, Severity)
-
-
-def test_frameworks_come_with_the_package() -> None:
-    known = frameworks()
-    assert list(known) == [
-        "cis-1.4", "cis-1.5", "cis-2.0", "cis-3.0", "cis-4.0.1", "cis-5.0", "cis-6.0", "cis-7.0",
-        "security-hub",
-    ]  # fmt: skip
-    assert known["cis-1.4"].controls["access-key-rotation"] == ("1.14",)
-    assert known["cis-5.0"].controls["root-access-key"] == ("1.3",)
-    assert known["cis-6.0"].controls["unused-password"] == ("2.11",)
-    assert known["security-hub"].controls["unused-access-key"] == ("IAM.22",)
-    removed = known["cis-6.0"].controls.keys() - known["cis-7.0"].controls.keys()
-    assert removed == {"setup-access-key", "single-active-access-key"}
-    order = [control.id for control in CATALOGUE]
-    for framework in known.values():
-        assert list(framework.controls) == [name for name in order if name in framework.controls]
-
-
-def test_a_framework_that_names_no_control_of_ours_is_refused() -> None:
-    with pytest.raises(SettingsError, match="root-mfaa"):
-        parse('[x]\ntitle = "X"\nversion = "1"\n[x.controls]\nroot-mfaa = ["1"]\n')
 
 
 # Promises: no PASS without evidence; a fault never turns FAIL or UNKNOWN into PASS

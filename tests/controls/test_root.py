@@ -99,7 +99,7 @@ def test_root_usage_at_exactly_the_limit_passes() -> None:
     just = exactly + timedelta(microseconds=1)
     got = finding("root-usage", report=rooted(password_last_used=just))
     assert (got["status"], got["reason"]) == ("FAIL", "root was last used 89 days ago, limit 90")
-    assert got["threshold"] == "90 days"
+    assert got["threshold"] == "90 days (default)"
 
 
 def test_root_never_used_passes_and_an_unsaid_use_is_unknown() -> None:
@@ -149,4 +149,4 @@ def test_password_policy(control: str) -> None:
     assert verdict(control, policy="no policy") == "FAIL"
     assert verdict(control, policy=None) == "UNKNOWN"
     assert "13" in finding("password-length", policy=weak)["reason"]
-    assert finding("password-length")["threshold"] == "14 characters"
+    assert finding("password-length")["threshold"] == "14 characters (default)"

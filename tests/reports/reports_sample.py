@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from orgscan.models import Caller, Coverage, Organization, RunInfo, Severity
+from orgscan.models import (
+    Assessment,
+    Caller,
+    Coverage,
+    Organization,
+    Requirement,
+    RequirementStatus,
+    RunInfo,
+    Severity,
+    Status,
+)
 from orgscan.reports.content import ControlEntry, WorkbookContent
 from orgscan.schema import ACCESS_KEYS, ACCOUNTS, CREDENTIALS, FINDINGS, Table, Type
 
@@ -89,6 +99,39 @@ def controls() -> list[ControlEntry]:
         )
         for number, (control, severity, unit, title) in enumerate(CONTROLS, 3)
     ]
+
+
+def assessments() -> tuple[Assessment, ...]:
+    """One framework with a requirement of two controls, one met and one nobody judges."""
+
+    def counts(**told: int) -> dict[Status, int]:
+        return {status: told.get(status.value, 0) for status in Status}
+
+    return (
+        Assessment(
+            key="cis-7.0",
+            title="CIS AWS Foundations Benchmark",
+            version="7.0.0",
+            related=False,
+            requirements=(
+                Requirement(id="2.1.1", status=RequirementStatus.NOT_JUDGED),
+                Requirement(
+                    id="2.10",
+                    status=RequirementStatus.MET,
+                    counts={"console-mfa": counts(PASS=7, NOT_APPLICABLE=2)},
+                ),
+                Requirement(
+                    id="2.11",
+                    status=RequirementStatus.NOT_MET,
+                    counts={
+                        "unused-password": counts(PASS=3, WAIVED=1),
+                        "unused-access-key": counts(FAIL=4, UNKNOWN=1),
+                    },
+                    limits={"unused-access-key": "45 days (default)"},
+                ),
+            ),
+        ),
+    )
 
 
 def account_row(number: int, coverage: str, draw: random.Random) -> dict[str, Any]:
@@ -236,6 +279,7 @@ def content(
         access_keys=typed(ACCESS_KEYS, rows["k"]),
         findings=typed(FINDINGS, rows["f"]),
         controls=controls(),
+        assessments=assessments(),
         thresholds={"Unused credentials": "45 days", "Access key age": "90 days"},
         versions={"orgscan": "0.1.0", "Table schema": "1", "Python": "3.11.7"},
         hashes={

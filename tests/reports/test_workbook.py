@@ -15,7 +15,7 @@ from openpyxl import load_workbook
 from openpyxl.utils import range_boundaries
 from python_calamine import CalamineWorkbook
 
-from orgscan.models import Coverage
+from orgscan.models import Coverage, RequirementStatus
 from orgscan.reports import write_workbook
 from orgscan.reports.columns import access_keys, coverage, findings, users
 from orgscan.reports.workbook import listed
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 SHEETS = [
     "Cover",
     "Summary",
+    "Frameworks",
     "Coverage",
     "Findings",
     "Users",
@@ -113,7 +114,7 @@ def check_tables(book: Workbook) -> None:
 
 def test_tables_are_whole(book: Workbook) -> None:
     check_tables(book)
-    assert len(tables(book)) == 9
+    assert len(tables(book)) == 10
 
 
 def test_dimension_and_ignored_errors(path: Path, book: Workbook) -> None:
@@ -279,6 +280,34 @@ def test_dictionary_explains_every_column_and_word(book: Workbook) -> None:
     assert all(row["Meaning"] for row in rows)
     assert {("Coverage", value.value) for value in Coverage} <= explained
     assert {("Findings", "UNKNOWN"), ("Findings", "WAIVED")} <= explained
+
+
+def test_frameworks_have_a_row_per_requirement_and_control(book: Workbook) -> None:
+    rows = rows_of(book, "Frameworks")
+    names = ("Requirement", "Requirement status", "Control", "FAIL", "UNKNOWN", "PASS", "Limit")
+    assert [tuple(row[name] for name in names) for row in rows] == [
+        ("2.1.1", "NOT JUDGED", None, None, None, None, None),
+        ("2.10", "MET", "console-mfa", 0, 0, 7, None),
+        ("2.11", "NOT MET", "unused-password", 0, 0, 3, None),
+        ("2.11", "NOT MET", "unused-access-key", 4, 1, 0, "45 days (default)"),
+    ]
+    assert rows[0]["Control title"] == "(not judged by orgscan)"
+    assert {row["Framework"] for row in rows} == {"CIS AWS Foundations Benchmark 7.0.0 (cis-7.0)"}
+    explained = {(row["Sheet"], row["Name"]) for row in rows_of(book, "Data dictionary")}
+    assert {("Frameworks", status.value) for status in RequirementStatus} <= explained
+
+
+def test_the_cover_counts_requirements_by_standing(book: Workbook) -> None:
+    told = labelled(book, "CIS AWS Foundations Benchmark 7.0.0 (cis-7.0)")
+    assert told == "1 NOT MET, 1 MET, 1 NOT JUDGED"
+
+
+def test_without_frameworks_the_sheet_is_empty_and_whole(content: Any, tmp_path: Path) -> None:
+    file = tmp_path / "book.xlsx"
+    write_workbook(file, replace(content, assessments=()))
+    book = load_workbook(file)
+    check_tables(book)
+    assert book.sheetnames == SHEETS
 
 
 def test_controls_have_a_column_per_framework(book: Workbook) -> None:

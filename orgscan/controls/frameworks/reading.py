@@ -1,0 +1,196 @@
+"""From TOML to frameworks; what a user got wrong is one line with file, place and remedy."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+from orgscan.controls.catalogue import CATALOGUE
+from orgscan.controls.frameworks.framework import Framework
+from orgscan.errors import SettingsError
+from orgscan.settings import read_thresholds, read_toml, refuse_unknown_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+_SHIPPED = ("cis.toml", "aws.toml", "related.toml")
+_KEYS = ("title", "version", "kind", "same_as", "not_judged", "controls", "thresholds")
+_KINDS: dict[str, Literal["direct", "related"]] = {"direct": "direct", "related": "related"}
+_KEY = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
+_LONGEST_TITLE, _LONGEST_ID = 120, 64
+_FORM = (
+    '[my-standard] with title = "...", version = "..." and a section [my-standard.controls]; see '
+    "config/framework.toml"
+)
+
+
+@cache
+def shipped() -> Mapping[str, Framework]:
+    """The frameworks that come with orgscan, by key (``cis-7.0``, ``fsbp``)."""
+    folder = resources.files("orgscan.controls.frameworks")
+    found: dict[str, Framework] = {}
+    for name in _SHIPPED:
+        values = tomllib.loads(folder.joinpath(name).read_text("utf-8"))
+        found |= _parse(values, name, found)
+    return MappingProxyType(found)
+
+
+def read_files(files: Iterable[Path]) -> dict[str, Framework]:
+    """A user's own frameworks, by key, in the order of the files.
+
+    Raises :class:`orgscan.errors.SettingsError` with one line naming file, place and remedy.
+    """
+    found: dict[str, Framework] = {}
+    for file in files:
+        values = read_toml(file, "framework file")
+        if not values:
+            message = f"{file}: holds no framework; write {_FORM}"
+            raise SettingsError(message)
+        found |= _parse(values, str(file), {**shipped(), **found})
+    return found
+
+
+def from_definition(key: str, definition: Mapping[str, Any]) -> Framework:
+    """A framework from what :meth:`Framework.definition` made of it.
+
+    Raises :class:`orgscan.errors.SettingsError` where a newer or older orgscan made it and this
+    one lacks one of its controls.
+    """
+    return _framework(key, dict(definition), f"framework {key}", {})
+
+
+def _parse(
+    values: Mapping[str, Any], file: str, known: Mapping[str, Framework]
+) -> dict[str, Framework]:
+    found: dict[str, Framework] = {}
+    for key, content in values.items():
+        if not isinstance(content, dict):
+            message = f"{file}: {key!r} stands outside of a framework; write {_FORM}"
+            raise SettingsError(message)
+        if not _KEY.fullmatch(key):
+            message = (
+                f"{file}: {key!r} is no key of a framework; use at most 64 small letters, digits, "
+                "'.', '-' and '_'"
+            )
+            raise SettingsError(message)
+        if key in known:
+            message = f"{file}: [{key}]: there is already a framework of that key; choose another"
+            raise SettingsError(message)
+        found[key] = _framework(key, content, f"{file}: [{key}]", {**known, **found})
+    return found
+
+
+def _framework(
+    key: str, values: dict[str, Any], place: str, known: Mapping[str, Framework]
+) -> Framework:
+    refuse_unknown_keys(values, _KEYS, place)
+    kind = _text(values.get("kind", "direct"), f"{place}, kind")
+    if kind not in _KINDS:
+        message = f"{place}, kind: is direct or related, not {kind!r}"
+        raise SettingsError(message)
+    same = _same_as(values, place, known)
+    thresholds = read_thresholds(values.get("thresholds", {}), f"{place}, thresholds")
+    return Framework(
+        key=key,
+        title=_text(values.get("title"), f"{place}, title"),
+        version=_text(values.get("version"), f"{place}, version"),
+        kind=_KINDS[kind],
+        controls=MappingProxyType(same.controls if same else _controls(values, place)),
+        thresholds=MappingProxyType({**(same.thresholds if same else {}), **thresholds}),
+        not_judged=same.not_judged if same else _not_judged(values, place),
+    )
+
+
+def _same_as(
+    values: Mapping[str, Any], place: str, known: Mapping[str, Framework]
+) -> Framework | None:
+    """The framework whose requirements this one takes over."""
+    if "same_as" not in values:
+        return None
+    for name in ("controls", "not_judged"):
+        if name in values:
+            message = f"{place}: has both same_as and {name}; keep one of them"
+            raise SettingsError(message)
+    name = _text(values["same_as"], f"{place}, same_as")
+    if name not in known:
+        message = f"{place}, same_as: unknown framework {name!r}; {_hint(name, known)}"
+        raise SettingsError(message)
+    return known[name]
+
+
+def _controls(values: Mapping[str, Any], place: str) -> dict[str, tuple[str, ...]]:
+    given = values.get("controls")
+    if not isinstance(given, dict) or not given:
+        message = f"{place}: names no controls; add them as a section of its own, [....controls]"
+        raise SettingsError(message)
+    ids = [control.id for control in CATALOGUE]
+    for name in given:
+        if name not in ids:
+            message = f"{place}, controls: unknown control {name!r}; {_hint(name, ids)}"
+            raise SettingsError(message)
+    return {
+        name: _requirements(given[name], f"{place}, controls, {name}")
+        for name in ids
+        if name in given
+    }
+
+
+def _not_judged(values: Mapping[str, Any], place: str) -> tuple[str, ...]:
+    given = values.get("not_judged", [])
+    if not given and isinstance(given, list):
+        return ()
+    found = _requirements(given, f"{place}, not_judged")
+    answered = {
+        requirement
+        for ids in values.get("controls", {}).values()
+        if isinstance(ids, list)
+        for requirement in ids
+        if isinstance(requirement, str)
+    }
+    if both := [requirement for requirement in found if requirement in answered]:
+        message = f"{place}, not_judged: {both[0]!r} has a control; keep one of them"
+        raise SettingsError(message)
+    return found
+
+
+def _requirements(value: object, place: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value:
+        message = f'{place}: must be a list of requirement ids, as in ["1.4"] (got {value!r:.60})'
+        raise SettingsError(message)
+    for item in value:
+        if not _is_text(item, _LONGEST_ID):
+            message = (
+                f"{place}: {item!r:.60} is no requirement id; it is a text of 1 to {_LONGEST_ID} "
+                "characters in quotes"
+            )
+            raise SettingsError(message)
+    return tuple(dict.fromkeys(value))
+
+
+def _text(value: object, place: str) -> str:
+    if not isinstance(value, str) or not _is_text(value, _LONGEST_TITLE):
+        told = "is missing" if value is None else f"not {value!r:.60}"
+        message = f"{place}: must be a text of 1 to {_LONGEST_TITLE} characters ({told})"
+        raise SettingsError(message)
+    return value
+
+
+def _is_text(value: object, longest: int) -> bool:
+    return (
+        isinstance(value, str)
+        and value == value.strip()
+        and 0 < len(value) <= longest
+        and value.isprintable()
+    )
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(names)}"

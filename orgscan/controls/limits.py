@@ -1,0 +1,206 @@
+"""Which limit holds for which account, and where it comes from.
+
+The nearest wins: account, account tag, deepest organizational unit, organization (the
+``[thresholds]`` of the settings), framework, default.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from orgscan.controls.control import DAY
+from orgscan.settings import Thresholds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from orgscan.controls.frameworks import Framework
+    from orgscan.settings import ThresholdOverride
+
+    Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A value and where it comes from, in the words of the threshold column."""
+
+    value: Any
+    source: str
+
+
+class Limits:
+    """The one way predicates read thresholds: by name and for a frame.
+
+    Where no override touches a threshold, all rows have the same: :meth:`of` answers with a
+    scalar. Elsewhere with an array aligned with the frame; every predicate takes either.
+    """
+
+    def __init__(
+        self,
+        thresholds: Thresholds,
+        *,
+        framework: Framework | None = None,
+        overrides: Sequence[ThresholdOverride] = (),
+        accounts: pd.DataFrame | None = None,
+    ) -> None:
+        """Settle every threshold for every account.
+
+        Args:
+            thresholds: The organization's; what is not set there is the framework's, or the
+                default.
+            framework: The framework to judge by.
+            overrides: For accounts, tags and OUs; of two tags of one account the first holds.
+            accounts: The accounts in scope in the order that ``account`` columns count by:
+                account_id, ou_path, tags. Needed only with ``overrides``.
+        """
+        self._choices = {name: [limit] for name, limit in general(thresholds, framework).items()}
+        self._chosen: dict[str, NDArray[np.int32]] = {}
+        if overrides and accounts is not None:
+            self._apply(overrides, Places(accounts))
+
+    def _apply(self, overrides: Sequence[ThresholdOverride], places: Places) -> None:
+        for item in sorted(overrides, key=_distance):
+            rows = places.rows(item)
+            if not len(rows):
+                continue
+            for name, value in item.given.items():
+                chosen = self._chosen.setdefault(name, np.zeros(places.size, dtype=np.int32))
+                chosen[rows[chosen[rows] == 0]] = len(self._choices[name])
+                self._choices[name].append(Limit(value, item.label))
+
+    def of(self, name: str, frame: pd.DataFrame) -> Any:
+        """The threshold ``name`` for the rows of ``frame``: a scalar or an aligned array."""
+        choices = self._choices[name]
+        if name not in self._chosen:
+            return choices[0].value
+        return np.array([limit.value for limit in choices])[self.numbers(name, frame)]
+
+    def numbers(self, name: str, frame: pd.DataFrame) -> Any:
+        """Numbers of the rows' limits for :meth:`source`: 0, or an array aligned with ``frame``.
+
+        ``frame`` is that of the accounts in scope, or has its positions in ``account``.
+        """
+        chosen = self._chosen.get(name)
+        if chosen is None:
+            return 0
+        return chosen[frame["account"].to_numpy()] if "account" in frame else chosen
+
+    def source(self, name: str, number: int) -> str:
+        """Where the limit of that number comes from: ``default``, ``OU Root/Sandbox``."""
+        return self._choices[name][number].source
+
+    def micros(self, name: str, frame: pd.DataFrame, unit: int = DAY) -> Any:
+        """The threshold as whole microseconds, given its ``unit`` in microseconds."""
+        return np.rint(np.asarray(self.of(name, frame), dtype=np.float64) * unit).astype(np.int64)
+
+
+def general(thresholds: Thresholds, framework: Framework | None = None) -> dict[str, Limit]:
+    """The limits of all accounts no override touches: the settings', framework's or default."""
+    limits = {
+        name: Limit(field.default, "default") for name, field in Thresholds.model_fields.items()
+    }
+    if framework is not None:
+        limits |= {
+            name: Limit(value, framework.key) for name, value in framework.thresholds.items()
+        }
+    return limits | {name: Limit(value, "settings") for name, value in thresholds.given.items()}
+
+
+def _distance(item: ThresholdOverride) -> tuple[int, int]:
+    """Rising from the nearest to the furthest; tags stay in the order they are named in."""
+    scope, value = item.scope
+    return ("account", "tag", "ou").index(scope), -value.count("/") if scope == "ou" else 0
+
+
+class Places:
+    """Where accounts are: found by id, organizational unit and tag."""
+
+    def __init__(self, accounts: pd.DataFrame) -> None:
+        """Take a frame with account_id, ou_path and tags (JSON objects)."""
+        self._accounts = accounts
+        self.size = len(accounts)
+
+    def rows(self, item: ThresholdOverride) -> Rows:
+        """The positions of the accounts that an override is for."""
+        scope, value = item.scope
+        if scope == "account":
+            return self._rows(self._ids.get(value))
+        if scope == "tag":
+            return self._rows(self._tags.get(value))
+        inside = [
+            rows
+            for path, rows in self._paths.items()
+            if path == value or path.startswith(f"{value}/")
+        ]
+        return np.concatenate(inside) if inside else self._rows(None)
+
+    @cached_property
+    def without_path(self) -> int:
+        """How many accounts have no readable OU path."""
+        return len(self._paths.get("", ()))
+
+    @staticmethod
+    def _rows(found: Any) -> Rows:
+        return np.asarray([] if found is None else found, dtype=np.int64)
+
+    @cached_property
+    def _ids(self) -> dict[str, list[int]]:
+        return {name: [row] for row, name in enumerate(self._accounts["account_id"])}
+
+    @cached_property
+    def _paths(self) -> dict[str, Rows]:
+        paths = self._accounts["ou_path"].fillna("").astype("object").reset_index(drop=True)
+        return {str(path): np.asarray(rows) for path, rows in paths.groupby(paths).indices.items()}
+
+    @cached_property
+    def _tags(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for row, tags in enumerate(self._accounts["tags"]):
+            for name, value in (json.loads(tags) if isinstance(tags, str) else {}).items():
+                found.setdefault(f"{name}={value}", []).append(row)
+        return found
+
+
+def override_notes(overrides: Sequence[ThresholdOverride], accounts: pd.DataFrame) -> Iterator[str]:
+    """Sentences on overrides that do nothing, or that contradict each other.
+
+    ``accounts`` is the accounts table, with those not judged.
+    """
+    if not overrides:
+        return
+    places = Places(accounts)
+    for item in overrides:
+        if not len(places.rows(item)):
+            yield f"The limits set for {item.label} apply to no account of the organization."
+    if places.without_path and any(item.ou is not None for item in overrides):
+        yield (
+            f"The organizational unit of {places.without_path} accounts could not be read: "
+            "limits set for organizational units do not reach them."
+        )
+    yield from _contradictions([item for item in overrides if item.tag is not None], places)
+
+
+def _contradictions(tagged: Sequence[ThresholdOverride], places: Places) -> Iterator[str]:
+    """Each pair of tags that some account has both of, and that set a limit differently."""
+    holding: dict[str, NDArray[np.int64]] = {}
+    for place, item in enumerate(tagged):
+        rows = places.rows(item)
+        for name, value in item.given.items():
+            holder = holding.setdefault(name, np.full(places.size, -1, dtype=np.int64))
+            earlier, sizes = np.unique(holder[rows], return_counts=True)
+            for number, shared in zip(earlier.tolist(), sizes.tolist(), strict=True):
+                first = tagged[number]
+                if number >= 0 and first.given[name] != value:
+                    yield (
+                        f"{shared} accounts have both {first.label} and {item.label}, which "
+                        f"set {name} differently: {first.label} holds, being named first."
+                    )
+            holder[rows[holder[rows] < 0]] = place

@@ -1,0 +1,125 @@
+"""From findings to the requirements of a framework."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from orgscan.controls.catalogue import CATALOGUE
+from orgscan.controls.limits import general
+from orgscan.models import Assessment, Requirement, RequirementStatus, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from orgscan.controls.control import Control
+    from orgscan.controls.frameworks import Framework
+    from orgscan.settings import Thresholds
+
+    Counts = Mapping[Status, int]
+
+_LIMITS_SHOWN = 5
+
+
+def affected(
+    framework: Framework, judged_by: Framework, thresholds: Thresholds
+) -> tuple[Control, ...]:
+    """The controls that ``framework`` judges by other limits than findings under ``judged_by``."""
+    ours, theirs = (general(thresholds, one) for one in (framework, judged_by))
+    return tuple(
+        control
+        for control in CATALOGUE
+        if control.id in framework.controls
+        and any(ours[name] != theirs[name] for name in control.limits)
+    )
+
+
+def assess(
+    framework: Framework,
+    findings: pd.DataFrame,
+    again: pd.DataFrame | None = None,
+    *,
+    whole: bool,
+) -> Assessment:
+    """Count findings by requirement and say where each requirement stands.
+
+    Args:
+        framework: What to hold the findings against.
+        findings: The columns control_id, status and threshold, each a category.
+        again: Findings of controls judged by the framework's own limits, in place of those in
+            ``findings``.
+        whole: Whether every account in scope was read in full; nothing is met where not.
+    """
+    counts, limits = _counts(findings), _limits(findings)
+    if again is not None:
+        counts |= _counts(again)
+        limits |= _limits(again)
+    requirements = []
+    for name, controls in framework.requirements.items():
+        mine = {control: counts.get(control, _none()) for control in controls}
+        status = _standing(mine, whole=whole, related=framework.kind == "related")
+        texts = {control: limits[control] for control in controls if control in limits}
+        requirements.append(Requirement(id=name, status=status, counts=mine, limits=texts))
+    return Assessment(
+        key=framework.key,
+        title=framework.title,
+        version=framework.version,
+        related=framework.kind == "related",
+        requirements=tuple(requirements),
+    )
+
+
+def _none() -> dict[Status, int]:
+    return dict.fromkeys(Status, 0)
+
+
+def _standing(counts: Mapping[str, Counts], *, whole: bool, related: bool) -> RequirementStatus:
+    def found(status: Status) -> bool:
+        return any(of[status] for of in counts.values())
+
+    cases = (
+        (not counts, RequirementStatus.NOT_JUDGED),
+        (related and found(Status.FAIL), RequirementStatus.FAILURE_FOUND),
+        (found(Status.FAIL), RequirementStatus.NOT_MET),
+        (found(Status.UNKNOWN) or not whole, RequirementStatus.NOT_KNOWN),
+        (found(Status.WAIVED), RequirementStatus.MET_BUT_WAIVED),
+        (related, RequirementStatus.NO_FAILURE),
+    )
+    return next((status for holds, status in cases if holds), RequirementStatus.MET)
+
+
+def _pairs(findings: pd.DataFrame, column: str) -> dict[tuple[str, str], int]:
+    """How often each control occurs with each value of a category; nulls are left out."""
+    control, other = findings["control_id"].cat, findings[column].cat
+    wide = len(other.categories) + 1  # code -1, a null, becomes 0
+    codes = control.codes.to_numpy().astype(np.int64) * wide + other.codes.to_numpy() + 1
+    sizes = np.bincount(codes, minlength=0)
+    return {
+        (control.categories[code // wide], other.categories[code % wide - 1]): int(sizes[code])
+        for code in np.flatnonzero(sizes).tolist()
+        if code % wide
+    }
+
+
+def _counts(findings: pd.DataFrame) -> dict[str, dict[Status, int]]:
+    counts = {name: _none() for name in findings["control_id"].cat.categories}
+    for (control, status), size in _pairs(findings, "status").items():
+        counts[control][Status(status)] = size
+    return counts
+
+
+def _limits(findings: pd.DataFrame) -> dict[str, str]:
+    """The limits each control judged by, the most frequent first."""
+    found: dict[str, dict[str, int]] = {}
+    for (control, text), size in _pairs(findings, "threshold").items():
+        found.setdefault(control, {})[text] = size
+    texts = {}
+    for control, sizes in found.items():
+        ranked = sorted(sizes, key=lambda text: (-sizes[text], text))
+        more = len(ranked) - _LIMITS_SHOWN
+        shown = "; ".join(ranked[:_LIMITS_SHOWN])
+        texts[control] = f"{shown}; and {more} more" if more > 0 else shown
+    return texts
