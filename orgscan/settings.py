@@ -52,6 +52,7 @@ def _no_boolean(value: object) -> object:
 _Int = Annotated[int, BeforeValidator(_no_boolean)]
 _Float = Annotated[float, BeforeValidator(_no_boolean)]
 _Days = Annotated[_Float, Field(gt=0, le=36_500, allow_inf_nan=False)]
+_WholeDays = Annotated[_Int, Field(ge=0, le=36_500)]
 _Seconds = Annotated[_Float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
@@ -71,6 +72,18 @@ class Thresholds(BaseModel):
     setup_window_minutes: Annotated[_Float, Field(ge=0, le=1_440, allow_inf_nan=False)] = 5
     setup_rule: Literal["creation-time", "never-used"] = "creation-time"
     new_key_grace_days: Annotated[_Float, Field(ge=0, le=36_500, allow_inf_nan=False)] = 7
+
+
+class DueDays(BaseModel):
+    """How many days after it was first seen a FAIL is to be settled, by severity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    critical: _WholeDays = 30
+    high: _WholeDays = 30
+    medium: _WholeDays = 90
+    low: _WholeDays = 180
+    informational: _WholeDays = 180
 
 
 class Settings(BaseSettings):
@@ -96,7 +109,9 @@ class Settings(BaseSettings):
     call_timeout_seconds: _Seconds = 20
     report_timeout_seconds: _Seconds = 300
     account_timeout_seconds: _Seconds = 900
+    waiver_max_days: Annotated[_Int, Field(ge=1, le=36_500)] = 366
     thresholds: Thresholds = Thresholds()
+    due_days: DueDays = DueDays()
 
     @field_validator("role_name")
     @classmethod
@@ -346,7 +361,7 @@ def _explain(
         place = f"{file}: {name}"
     text = problem["msg"].removeprefix("Value error, ")
     text = text.replace("Input should be", "must be").replace("a valid tuple", "a list")
-    text = text.replace("a valid dictionary or instance of Thresholds", "a section of its own")
+    text = re.sub(r"a valid dictionary or instance of \w+", "a section of its own", text)
     got = problem.get("input")
     shown = "" if problem["type"] == "value_error" else f" (got {got!r:.60})"
     return f"{place}: {text}{shown}"
