@@ -49,6 +49,12 @@ def scan(
     previous: Path | None = typer.Option(
         None, metavar="RUN", help="Earlier run that this one continues; the manifest names it."
     ),
+    waivers: Path | None = typer.Option(
+        None, metavar="FILE", help="Accepted risks: a TOML, CSV or Excel file."
+    ),
+    carry: Path | None = typer.Option(
+        None, metavar="WORKBOOK", help="Edited workbook whose entries and waivers to keep."
+    ),
     sign_with_kms: str | None = typer.Option(
         None, "--sign-with-kms", metavar="KEY", help="Sign the manifest with this AWS KMS key."
     ),
@@ -97,6 +103,8 @@ def scan(
     from orgscan.models import Clock
 
     clock = Clock()
+    decisions = pipeline.read_decisions(waivers, carry, settings)
+    pipeline.check_decisions(decisions, clock=clock, run=resume)
     cluster = None
     if workers is not None or scheduler is not None:
         cluster = pipeline.Cluster(workers or 0, scheduler or "")
@@ -123,7 +131,9 @@ def scan(
             )
         running.collect(lambda stop: work(stop=stop), directory)
         with running.rendering(directory):
-            pipeline.render(directory, clock=clock, observer=observer, previous=previous)
+            pipeline.render(
+                directory, clock=clock, observer=observer, previous=previous, decisions=decisions
+            )
     running.conclude(
         directory, fail_on, sign_with=sign_with_kms, publish_to=publish, settings=settings
     )

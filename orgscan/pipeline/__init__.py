@@ -8,6 +8,7 @@ from __future__ import annotations
 from orgscan.engine import Cluster
 from orgscan.pipeline.catalogue import CatalogueEntry, catalogue, catalogue_entry
 from orgscan.pipeline.chain import check_previous
+from orgscan.pipeline.decisions import Decisions, check_decisions, read_decisions
 from orgscan.pipeline.demo import collect_demo
 from orgscan.pipeline.policy import audit_role_policy, caller_policy, declared_actions
 from orgscan.pipeline.publish import check_destination, open_history, publish
@@ -20,12 +21,14 @@ from orgscan.pipeline.verify import Verification, verify
 __all__ = [
     "CatalogueEntry",
     "Cluster",
+    "Decisions",
     "Run",
     "Verification",
     "audit_role_policy",
     "caller_policy",
     "catalogue",
     "catalogue_entry",
+    "check_decisions",
     "check_destination",
     "check_previous",
     "check_signing_key",
@@ -35,6 +38,7 @@ __all__ = [
     "default_output",
     "open_history",
     "publish",
+    "read_decisions",
     "render",
     "resume",
     "scan",

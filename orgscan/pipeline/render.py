@@ -9,10 +9,11 @@ from datetime import timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from orgscan import controls, reports, rundir, tables
-from orgscan.errors import IntegrityError
+from orgscan import controls, reports, rundir, tables, waivers
+from orgscan.errors import IntegrityError, UsageError
 from orgscan.evidence import EvidenceStore
 from orgscan.models import INTEGRITY_FAILURE, Coverage, RunInfo, Status
+from orgscan.pipeline import decisions as decided
 from orgscan.pipeline.catalogue import catalogue
 from orgscan.pipeline.chain import MANIFEST_FORMAT, Link
 from orgscan.schema import SCHEMA_VERSION, TABLES
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from orgscan.models import Clock, Observer
+    from orgscan.pipeline.decisions import Decisions
+    from orgscan.waivers import Result
 
 _REPORT_LIFETIME = timedelta(hours=4, minutes=15)
 _REPORTED_VERSIONS = ("aioboto3", "botocore", "openpyxl", "pandas", "pyarrow")
@@ -43,11 +46,11 @@ class _Rendering:
     evidence: rundir.FileRecord
     previous: dict[str, Any] | None
     frames: Mapping[str, pd.DataFrame]
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """The run's notes, and what the tables themselves tell."""
-        return (*self.info.notes, *_stale_reports(self.frames["accounts"]))
+    decisions: Decisions
+    results: tuple[Result, ...]
+    due_days: Mapping[str, int]
+    notes: tuple[str, ...]
+    """The run's notes, and what the tables and decisions tell."""
 
 
 def render(
@@ -59,12 +62,14 @@ def render(
     as_of: datetime | None = None,
     thresholds: Thresholds | None = None,
     previous: Path | None = None,
+    decisions: Decisions | None = None,
 ) -> Path:
     """Judge the evidence of ``run`` and publish Parquet, workbook and, last, the manifest.
 
     ``output`` defaults to the run directory itself; ``as_of`` and ``thresholds`` default to the
     run's own. ``previous`` is the earlier run the manifest continues; without it the one the
-    run's manifest already names. An earlier signature is removed with what it signed. Returns
+    run's manifest already names. ``decisions`` are the waivers to apply and the entries to carry
+    forward; by default there are none. An earlier signature is removed with what it signed. Returns
     the directory written to.
 
     Raises :class:`orgscan.errors.UsageError`, :class:`orgscan.errors.IntegrityError`, and
@@ -82,6 +87,7 @@ def render(
             as_of=as_of,
             thresholds=thresholds,
             link=link,
+            decisions=decisions or decided.Decisions(),
         )
         if output is None or not elsewhere:
             _publish(rendering, run, run, observer)
@@ -123,6 +129,7 @@ def _judge(
     as_of: datetime | None,
     thresholds: Thresholds | None,
     link: Link | None,
+    decisions: Decisions,
 ) -> _Rendering:
     observer.phase("Judging the evidence")
     with EvidenceStore.read(run / rundir.EVIDENCE) as store:
@@ -131,6 +138,8 @@ def _judge(
             link.must_be_of(info.organization)
             link.must_precede(info.run_id, info.started_at)
         info = replace(info, as_of=as_of or info.as_of)
+        max_days = decisions.max_days or decided.stored_max_days(info.settings)
+        waivers.check(decisions.waivers, as_of=info.as_of, max_days=max_days)
         limits = thresholds or Thresholds(**info.thresholds)
         built = tables.build(store, as_of=info.as_of)
         accounts_enumerated = len(store)
@@ -143,6 +152,9 @@ def _judge(
         as_of=info.as_of,
         thresholds=limits,
     )
+    applied = _waived(run, findings, built.accounts, decisions, info.as_of)
+    findings = applied.findings
+    due_days = decisions.due_days or decided.stored_due_days(info.settings)
     return _Rendering(
         info=info,
         rendered_at=clock.now(),
@@ -156,14 +168,45 @@ def _judge(
             "access_keys": built.access_keys,
             "findings": findings,
         },
+        decisions=decisions,
+        results=applied.results,
+        due_days=due_days.model_dump(),
+        notes=(
+            *info.notes,
+            *_stale_reports(built.accounts),
+            *decisions.notes,
+            *decided.waiver_notes(applied.results, built.accounts),
+            *decided.entry_notes(decisions, findings),
+            *decided.forgotten(decisions, _known(run)),
+        ),
     )
+
+
+def _waived(
+    run: Path,
+    findings: pd.DataFrame,
+    accounts: pd.DataFrame,
+    decisions: Decisions,
+    as_of: datetime,
+) -> waivers.Applied:
+    try:
+        return waivers.apply(findings, accounts, decisions.waivers, as_of=as_of)
+    except UsageError as error:
+        # Only now are the accounts known; a scan is not in vain for that.
+        message = f"{error}; the evidence is kept, `orgscan report {run} --waivers FILE` goes on"
+        raise UsageError(message) from None
 
 
 def _known_previous(run: Path) -> dict[str, Any] | None:
     """The earlier run that the run's manifest already names: rendering again keeps the chain."""
-    content, fault = rundir.read_sealed(run / rundir.MANIFEST)
-    known = content.get("previous") if content and not fault else None
+    known = _known(run).get("previous")
     return known if isinstance(known, dict) else None
+
+
+def _known(run: Path) -> dict[str, Any]:
+    """The manifest the run has already; empty where it has none that can be trusted."""
+    content, fault = rundir.read_sealed(run / rundir.MANIFEST)
+    return content if content and not fault else {}
 
 
 def _publish(rendering: _Rendering, run: Path, directory: Path, observer: Observer) -> None:
@@ -226,6 +269,9 @@ def _workbook_content(rendering: _Rendering, hashes: Mapping[str, str]) -> repor
         versions=_versions(),
         hashes=dict(hashes),
         notes=rendering.notes,
+        waivers=decided.waiver_entries(rendering.results),
+        entries=rendering.decisions.entries,
+        due_days=rendering.due_days,
         accounts_enumerated=rendering.accounts_enumerated,
     )
 
@@ -278,6 +324,11 @@ def _manifest(rendering: _Rendering, files: Mapping[str, rundir.FileRecord]) -> 
         "findings": findings,
         "severities": {control.id: control.severity.value for control in controls.CATALOGUE},
         "thresholds": rendering.thresholds.model_dump(),
+        **decided.manifest_part(
+            rendering.decisions, rendering.results, rendering.frames["findings"]
+        ),
+        "due_days": dict(rendering.due_days),
+        "overdue": _overdue(rendering),
         "notes": list(rendering.notes),
         "versions": _versions(),
         "files": {name: asdict(record) for name, record in sorted(files.items())},
@@ -288,6 +339,14 @@ def _manifest(rendering: _Rendering, files: Mapping[str, rundir.FileRecord]) -> 
         },
         "previous": rendering.previous,
     }
+
+
+def _overdue(rendering: _Rendering) -> dict[str, int]:
+    """Overdue failures by severity."""
+    entries = rendering.decisions.entries
+    agreed = {entry.finding_id: entry.due for entry in entries if entry.due is not None}
+    due = reports.DueDates(rendering.info.as_of, rendering.due_days, agreed)
+    return due.count(rendering.frames["findings"])
 
 
 def _evidence_hashes(accounts: pd.DataFrame) -> dict[str, str | None]:

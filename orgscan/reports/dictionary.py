@@ -8,7 +8,7 @@ import pandas as pd
 
 from orgscan.reports.columns import SheetColumn, plain
 from orgscan.reports.datasheet import DataSheet
-from orgscan.reports.meanings import COVERAGE_MEANINGS, STATUS_MEANINGS
+from orgscan.reports.meanings import COVERAGE_MEANINGS, STATUS_MEANINGS, WAIVER_MEANINGS
 from orgscan.reports.summary import RATE_NOTE
 from orgscan.reports.text import cell_text
 
@@ -83,6 +83,7 @@ def _values() -> Iterator[Mapping[str, str | None]]:
     words: list[tuple[str, str, Mapping[Any, str]]] = [
         ("Coverage", "Coverage", COVERAGE_MEANINGS),
         ("Findings", "Status", STATUS_MEANINGS),
+        ("Waivers", "State", WAIVER_MEANINGS),
         ("Summary", "Pass rate", {"Pass rate": RATE_NOTE}),
     ]
     for sheet, column, meanings in words:
