@@ -28,7 +28,7 @@ COMPUTED = ("state", "fail_matched", "all_matched", "over_broad")
 """Columns of the Waivers sheet that orgscan fills and does not read."""
 
 _SAME = {"organizational_unit": "ou", "controls": "control", "expiry": "expires"}
-_COLUMNS = 100
+_COLUMNS = 64
 """More are not looked at; the sheets have about thirty."""
 _ENTRY = {"Owner": "owner", "Due date": "due", "Comment": "comment"}
 _ABOUT = {"Control": "control_id", "Account id": "account_id", "User": "user"}
@@ -126,19 +126,17 @@ def _drafts(path: Path, book: Workbook, names: Sequence[str]) -> Iterator[Draft]
                 for column, cell in zip(columns, row, strict=False)
                 if column in FIELDS
             }
+            _refuse_stray(row, columns, place)
             if not all(cell.is_blank for cell in cells.values()):
                 yield Draft(cells, place)
-            elif stray := _beyond(row, len(columns)):
-                stray_place = f"{place}, column {stray}"
-                Cell(None, stray_place).refuse("holds a value under no heading; move or remove it")
 
 
-def _beyond(row: Sequence[Any], width: int) -> str:
-    """The letter of the first column with a value right of the headings."""
-    for number, cell in enumerate(row[width:], width + 1):
-        if cell.value is not None:
-            return get_column_letter(number)
-    return ""
+def _refuse_stray(row: Sequence[Any], columns: Sequence[str], place: str) -> None:
+    """A value under no heading would be lost without a word."""
+    for number, cell in enumerate(row):
+        if cell.value is not None and (number >= len(columns) or not columns[number]):
+            stray = Cell(cell.value, f"{place}, column {get_column_letter(number + 1)}")
+            stray.refuse("holds a value under no heading; move or remove it")
 
 
 def _heading(cell: Any, place: str) -> Cell:
