@@ -1,7 +1,7 @@
 """Excel workbooks from other hands, opened with care.
 
 What is asked of a file before openpyxl sees it: that it is a plain .xlsx, of bounded size packed
-and unpacked, without macros and without declarations that could expand. XML is read through
+and unpacked, without macros and without declarations that could expand. Rows are read through
 defusedxml; formulas, links to other files and pictures are never followed.
 """
 
@@ -31,6 +31,7 @@ _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _MACROS = re.compile(r"vbaProject|macrosheets|\.bin$", re.IGNORECASE)
 _PLAIN_PARTS = re.compile(r"printerSettings\d*\.bin$")
 _SNIFFED = 4_096
+_LOOKED_THROUGH = 64_000_000
 _PARTS = 10_000
 _MEGABYTE = 1_000_000
 _RATIO_FROM = 5 * _MEGABYTE
@@ -126,10 +127,15 @@ def _refuse_macros(path: Path, archive: zipfile.ZipFile, parts: list[zipfile.Zip
 def _refuse_declarations(
     path: Path, archive: zipfile.ZipFile, parts: list[zipfile.ZipInfo]
 ) -> None:
+    """openpyxl reads sheets and their texts through defusedxml, but other parts through lxml
+    where that is installed: those are looked through to their end.
+    """
     for part in parts:
         if part.filename.endswith((".xml", ".rels")):
+            rows = "worksheets/" in part.filename or "sharedStrings" in part.filename
             with archive.open(part) as stream:
                 # Whatever the encoding, its zero bytes aside.
-                start = stream.read(_SNIFFED).replace(b"\0", b"").upper()
+                read = stream.read(_SNIFFED if rows else _LOOKED_THROUGH)
+                start = read.replace(b"\0", b"").upper()
             if b"<!DOCTYPE" in start or b"<!ENTITY" in start:
                 _refuse(path, "declares entities, as no spreadsheet program does; do not trust it")
