@@ -127,9 +127,8 @@ def _refuse_macros(path: Path, archive: zipfile.ZipFile, parts: list[zipfile.Zip
 def _refuse_declarations(
     path: Path, archive: zipfile.ZipFile, parts: list[zipfile.ZipInfo]
 ) -> None:
-    """openpyxl reads sheets and their texts through defusedxml, but other parts through lxml
-    where that is installed: those are looked through to their end.
-    """
+    # openpyxl reads sheets and their texts through defusedxml, but other parts through lxml
+    # where that is installed: those are looked through to their end.
     for part in parts:
         if part.filename.endswith((".xml", ".rels")):
             rows = "worksheets/" in part.filename or "sharedStrings" in part.filename
