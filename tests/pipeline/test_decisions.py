@@ -331,17 +331,20 @@ async def test_round_trip_through_libreoffice(run: Run, waiver_file: Path, calc:
 
 
 @pytest.mark.skipif(not _can_drive_libreoffice(), reason="LibreOffice cannot be driven here")
-async def test_what_is_wrong_with_a_cell_libreoffice_saved_is_told(run: Run, calc: Any) -> None:
-    wrong = {
-        "number.xlsx": (["Findings", 2, "Due date", "number", "46387"], "Due date"),
-        "formula.xlsx": (["Findings", 2, "Owner", "entered", "=1/0"], "Owner"),
-    }
-    for name, (edit, column) in wrong.items():
-        edited = calc(run.workbook, name, [edit])
-        if column == "Due date":
-            # A serial in a cell formatted as a date is that date.
-            assert pipeline.read_decisions(None, edited).entries[0].due == date(2026, 12, 31)
-            continue
-        with pytest.raises(UsageError) as caught:
-            pipeline.read_decisions(None, edited)
-        assert f"{name}: sheet Findings, row 2, column {column}: holds" in str(caught.value)
+async def test_what_libreoffice_made_of_a_cell_is_read_or_told(run: Run, calc: Any) -> None:
+    fine = calc(
+        run.workbook,
+        "fine.xlsx",
+        [
+            ["Findings", 2, "Owner", "entered", "=1/0"],  # in a cell of text: text
+            ["Findings", 2, "Due date", "number", "46387"],  # in a cell of dates: a date
+        ],
+    )
+    (entry,) = pipeline.read_decisions(None, fine).entries
+    assert (entry.owner, entry.due) == ("=1/0", date(2026, 12, 31))
+
+    wrong = calc(run.workbook, "wrong.xlsx", [["Findings", 2, "Due date", "entered", "=1/0"]])
+    with pytest.raises(UsageError) as caught:
+        pipeline.read_decisions(None, wrong)
+    said = str(caught.value)
+    assert "wrong.xlsx: sheet Findings, row 2, column Due date: holds a formula" in said
