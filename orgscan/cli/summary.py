@@ -23,7 +23,7 @@ def lines(run: Run) -> Iterator[str]:
     yield ""
     yield from _findings(run)
     yield ""
-    yield from (f"Note: {note}" for note in manifest["notes"])
+    yield from (f"Note: {_plain(note)}" for note in manifest["notes"])
     yield f"Workbook  {run.workbook}"
     yield f"Parquet   {run.path}/{{accounts,credentials,access_keys,findings}}.parquet"
 
