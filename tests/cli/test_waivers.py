@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from openpyxl import load_workbook
 
 from orgscan.errors import ExitCode
+from orgscan.simulator import AUDIT_ROLE, WORLDS, serve_in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Command = Any
 
@@ -57,6 +61,28 @@ def test_a_bad_file_is_refused_before_a_scan_reads_anything(
     )  # fmt: skip
     assert said in refused(finished)
     assert not (orgscan.work / "run").exists()
+
+
+def test_what_is_waived_does_not_fail_a_scan(
+    orgscan: Command, credentials: Callable[[Any], dict[str, str]]
+) -> None:
+    world = WORLDS["uniform"](accounts=2, users=4)
+    lines = [",".join((*ROW, "account"))]
+    for number, one in enumerate(world.accounts):
+        values = {**ROW, "id": f"W-{number}", "control": "*", "account": one.id}
+        lines.append(",".join(values.values()))
+    (orgscan.work / "w.csv").write_text("\n".join(lines))
+    with serve_in_thread(world) as simulator:
+        finished = orgscan(
+            "scan", "--role-name", AUDIT_ROLE, "--endpoint-url", simulator.endpoint_url,
+            "--output", "run", "--waivers", "w.csv", "--fail-on", "informational",
+            env=credentials(simulator),
+        )  # fmt: skip
+    manifest = json.loads((orgscan.work / "run" / "manifest.json").read_text())
+    open_ = sum(counts["FAIL"] for counts in manifest["findings"].values())
+    assert sum(counts["WAIVED"] for counts in manifest["findings"].values()) > 0
+    assert open_ == 0, finished.stdout
+    assert finished.returncode == ExitCode.OK, finished.stderr
 
 
 def test_the_settings_may_allow_longer_waivers(orgscan: Command) -> None:
