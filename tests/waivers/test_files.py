@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import zipfile
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -404,4 +403,3 @@ def test_an_unreadable_file(tmp_path: Path) -> None:
         pytest.skip("this user may read everything")
     with pytest.raises(UsageError, match="check the path and its permissions"):
         read(path, controls=CONTROLS)
-    shutil.rmtree(tmp_path)
