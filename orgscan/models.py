@@ -7,7 +7,7 @@ import hashlib
 import random
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -276,6 +276,23 @@ class Readings(Protocol):
     def __iter__(self) -> Iterator[Reading]:
         """Every account of the organization once, in the order of account_id."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HumanEntry:
+    """What an officer typed beside one finding, carried from workbook to workbook.
+
+    ``control_id``, ``account_id`` and ``user`` say what the finding was about, for the time
+    when it is no longer listed.
+    """
+
+    finding_id: str
+    owner: str = ""
+    due: date | None = None
+    comment: str = ""
+    control_id: str = ""
+    account_id: str = ""
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ def _no_boolean(value: object) -> object:
 _Int = Annotated[int, BeforeValidator(_no_boolean)]
 _Float = Annotated[float, BeforeValidator(_no_boolean)]
 _Days = Annotated[_Float, Field(gt=0, le=36_500, allow_inf_nan=False)]
+_WholeDays = Annotated[_Int, Field(ge=0, le=36_500)]
 _Seconds = Annotated[_Float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
@@ -152,6 +153,18 @@ DEFAULT_FRAMEWORK = "cis-7.0"
 """The newest CIS AWS Foundations Benchmark."""
 
 
+class DueDays(BaseModel):
+    """How many days after it was first seen a FAIL is to be settled, by severity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    critical: _WholeDays = 30
+    high: _WholeDays = 30
+    medium: _WholeDays = 90
+    low: _WholeDays = 180
+    informational: _WholeDays = 180
+
+
 class Settings(BaseSettings):
     """Everything a run can be told. Immutable; build it with :func:`load`."""
 
@@ -179,6 +192,8 @@ class Settings(BaseSettings):
     framework_files: Annotated[tuple[str, ...], NoDecode] = ()
     thresholds: Thresholds = Thresholds()
     threshold_overrides: Annotated[tuple[ThresholdOverride, ...], NoDecode] = ()
+    waiver_max_days: Annotated[_Int, Field(ge=1, le=36_500)] = 366
+    due_days: DueDays = DueDays()
 
     @property
     def stored(self) -> dict[str, Any]:
@@ -545,7 +560,7 @@ def _words(problem: Mapping[str, Any]) -> str:
     """What pydantic says, in our words, with what was given."""
     text = problem["msg"].removeprefix("Value error, ")
     text = text.replace("Input should be", "must be").replace("a valid tuple", "a list")
-    text = text.replace("a valid dictionary or instance of Thresholds", "a section of its own")
+    text = re.sub(r"a valid dictionary or instance of \w+", "a section of its own", text)
     got = problem.get("input")
     shown = "" if problem["type"] == "value_error" else f" (got {got!r:.60})"
     return f"{text}{shown}"

@@ -14,13 +14,14 @@ import yaml
 from orgscan import pipeline, settings
 from orgscan.collectors import ACTIONS
 from orgscan.sessions import session_policy
-from orgscan.settings import Settings, Thresholds
+from orgscan.settings import DueDays, Settings, Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 CONFIG = Path(__file__).parents[1] / "config"
 TOML = CONFIG / "orgscan.toml"
+SECTIONS: dict[str, Any] = {"thresholds": Thresholds, "due_days": DueDays}
 
 _SETTING = re.compile(r"^#(\w+) = (.+)$")
 _UNCOMMENT = re.compile(r"^#(?=\S)", re.MULTILINE)
@@ -49,6 +50,11 @@ def _documented() -> dict[str, str]:
     return comments
 
 
+def _fields() -> dict[str, Any]:
+    models = (Settings, *SECTIONS.values())
+    return {name: field for model in models for name, field in model.model_fields.items()}
+
+
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
@@ -59,21 +65,23 @@ def test_as_it_is_the_file_changes_nothing() -> None:
 
 
 def test_every_setting_is_there_once_and_none_that_is_unknown() -> None:
-    plain = set(Settings.model_fields) - {"thresholds", "threshold_overrides"}
-    assert set(_documented()) == {*plain, *Thresholds.model_fields}
+    expected = {name for model in (Settings, *SECTIONS.values()) for name in model.model_fields}
+    expected -= {*SECTIONS, "threshold_overrides"}
+    assert set(_documented()) == expected
 
     values = tomllib.loads(_uncommented())
     assert set(values) == set(Settings.model_fields) - {"threshold_overrides"}
-    assert set(values["thresholds"]) == set(Thresholds.model_fields)
+    for section, model in SECTIONS.items():
+        assert set(values[section]) == set(model.model_fields)
 
 
 def test_the_values_shown_are_the_defaults() -> None:
     values = tomllib.loads(_uncommented())
     comments = _documented()
-    shown = [(Settings, values), (Thresholds, values["thresholds"])]
+    shown = [(Settings, values), *((model, values[name]) for name, model in SECTIONS.items())]
     for model, section in shown:
         for name, field in model.model_fields.items():
-            if name in {"thresholds", "threshold_overrides"}:
+            if name in {*SECTIONS, "threshold_overrides"}:
                 continue
             if field.default is None:
                 assert "Has no default" in comments[name], name
@@ -83,7 +91,7 @@ def test_the_values_shown_are_the_defaults() -> None:
 
 
 def test_every_setting_has_a_comment_and_every_number_its_unit() -> None:
-    models = {**Settings.model_fields, **Thresholds.model_fields}
+    models = _fields()
     for name, comment in _documented().items():
         assert len(comment) > 20, name
         if isinstance(models[name].default, (int, float)):
@@ -91,7 +99,7 @@ def test_every_setting_has_a_comment_and_every_number_its_unit() -> None:
 
 
 def test_the_bounds_in_the_comments_are_those_of_the_settings() -> None:
-    models = {**Settings.model_fields, **Thresholds.model_fields}
+    models = _fields()
     for name, comment in _documented().items():
         bounds = [
             bound
@@ -109,6 +117,7 @@ def test_uncommented_it_loads(tmp_path: Path) -> None:
     loaded = settings.load(file, environment={})
     assert loaded.role_name == "OrgScanAudit"
     assert loaded.thresholds == Thresholds()
+    assert loaded.due_days == DueDays()
 
 
 def test_the_overrides_shown_load(tmp_path: Path) -> None:

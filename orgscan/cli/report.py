@@ -30,6 +30,12 @@ def report(
     previous: Path | None = typer.Option(
         None, metavar="RUN", help="Earlier run that this one continues; the manifest names it."
     ),
+    waivers: Path | None = typer.Option(
+        None, metavar="FILE", help="Accepted risks: a TOML, CSV or Excel file."
+    ),
+    carry: Path | None = typer.Option(
+        None, metavar="WORKBOOK", help="Edited workbook whose entries and waivers to keep."
+    ),
     sign_with_kms: str | None = typer.Option(
         None, "--sign-with-kms", metavar="KEY", help="Sign the manifest with this AWS KMS key."
     ),
@@ -54,6 +60,8 @@ def report(
     settings = None
     if config is not None or sign_with_kms is not None or publish is not None:
         settings = settings_module.load(config, profile=profile, endpoint_url=endpoint_url)
+    chosen = None if config is None else settings
+    decisions = pipeline.read_decisions(waivers, carry, chosen)
     moment = None if as_of is None else _moment(as_of)
     with (
         running.observer(quiet=quiet, log_format="text") as observer,
@@ -69,6 +77,7 @@ def report(
             frameworks=framework,
             framework_files=framework_file,
             previous=previous,
+            decisions=decisions,
         )
     running.conclude(
         directory, fail_on, sign_with=sign_with_kms, publish_to=publish, settings=settings

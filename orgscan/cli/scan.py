@@ -57,6 +57,12 @@ def scan(
     previous: Path | None = typer.Option(
         None, metavar="RUN", help="Earlier run that this one continues; the manifest names it."
     ),
+    waivers: Path | None = typer.Option(
+        None, metavar="FILE", help="Accepted risks: a TOML, CSV or Excel file."
+    ),
+    carry: Path | None = typer.Option(
+        None, metavar="WORKBOOK", help="Edited workbook whose entries and waivers to keep."
+    ),
     sign_with_kms: str | None = typer.Option(
         None, "--sign-with-kms", metavar="KEY", help="Sign the manifest with this AWS KMS key."
     ),
@@ -109,6 +115,8 @@ def scan(
     if resume is not None:
         pipeline.check_criteria(resume, frameworks=framework, framework_files=framework_file)
     clock = Clock()
+    decisions = pipeline.read_decisions(waivers, carry, settings)
+    pipeline.check_decisions(decisions, clock=clock, run=resume)
     cluster = None
     if workers is not None or scheduler is not None:
         cluster = pipeline.Cluster(workers or 0, scheduler or "")
@@ -142,6 +150,7 @@ def scan(
                 previous=previous,
                 frameworks=framework,
                 framework_files=framework_file,
+                decisions=decisions,
             )
     running.conclude(
         directory, fail_on, sign_with=sign_with_kms, publish_to=publish, settings=settings

@@ -58,7 +58,9 @@ def _findings(run: Run) -> Iterator[str]:
     unknown = sum(of[Status.UNKNOWN.value] for of in counts.values())
     failing = {name: of for name, of in counts.items() if of[Status.FAIL.value]}
     total = sum(of[Status.FAIL.value] for of in failing.values())
-    yield f"Findings: {total} FAIL, {unknown} UNKNOWN (not enough evidence)"
+    waived = sum(of[Status.WAIVED.value] for of in counts.values())
+    more = f", {waived} WAIVED" if waived else ""
+    yield f"Findings: {total} FAIL, {unknown} UNKNOWN (not enough evidence){more}"
 
     def rank(name: str) -> int:
         return Severity(manifest["severities"][name]).rank
@@ -66,6 +68,9 @@ def _findings(run: Run) -> Iterator[str]:
     for name in sorted(failing, key=rank):
         severity = manifest["severities"][name]
         yield f"  {severity:<13} {name:<26} {failing[name][Status.FAIL.value]:>6}"
+    if overdue := manifest.get("overdue"):
+        parts = ", ".join(f"{count} {severity}" for severity, count in overdue.items())
+        yield f"  Overdue: {sum(overdue.values())} ({parts})"
     if not total:
         clean = run.exit_code() == 0 and not unknown
         yield "  Nothing fails." if clean else "  No FAIL, but not everything could be judged."

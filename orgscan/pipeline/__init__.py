@@ -16,6 +16,7 @@ from orgscan.pipeline.catalogue import (
 )
 from orgscan.pipeline.chain import check_previous
 from orgscan.pipeline.criteria import check_criteria
+from orgscan.pipeline.decisions import Decisions, check_decisions, read_decisions
 from orgscan.pipeline.demo import collect_demo
 from orgscan.pipeline.policy import audit_role_policy, caller_policy, declared_actions
 from orgscan.pipeline.publish import check_destination, open_history, publish
@@ -28,6 +29,7 @@ from orgscan.pipeline.verify import Verification, verify
 __all__ = [
     "CatalogueEntry",
     "Cluster",
+    "Decisions",
     "FrameworkEntry",
     "Run",
     "Verification",
@@ -36,6 +38,7 @@ __all__ = [
     "catalogue",
     "catalogue_entry",
     "check_criteria",
+    "check_decisions",
     "check_destination",
     "check_previous",
     "check_signing_key",
@@ -47,6 +50,7 @@ __all__ = [
     "framework_keys",
     "open_history",
     "publish",
+    "read_decisions",
     "render",
     "resume",
     "scan",

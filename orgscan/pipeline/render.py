@@ -10,10 +10,11 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from orgscan import controls, reports, rundir, tables
+from orgscan import controls, reports, rundir, tables, waivers
 from orgscan.errors import UsageError
 from orgscan.evidence import EvidenceStore
 from orgscan.models import INTEGRITY_FAILURE, Coverage, RunInfo, Status
+from orgscan.pipeline import decisions as decided
 from orgscan.pipeline.catalogue import catalogue
 from orgscan.pipeline.chain import MANIFEST_FORMAT, Link
 from orgscan.pipeline.criteria import Criteria
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from orgscan.models import Assessment, Clock, Observer
+    from orgscan.pipeline.decisions import Decisions
     from orgscan.settings import Settings, Thresholds
+    from orgscan.waivers import Result
 
 _REPORT_LIFETIME = timedelta(hours=4, minutes=15)
 _REPORTED_VERSIONS = ("aioboto3", "botocore", "openpyxl", "pandas", "pyarrow")
@@ -47,16 +50,11 @@ class _Rendering:
     evidence: rundir.FileRecord
     previous: dict[str, Any] | None
     frames: Mapping[str, pd.DataFrame]
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """The run's notes, and what the tables themselves tell."""
-        accounts = self.frames["accounts"]
-        return (
-            *self.info.notes,
-            *_stale_reports(accounts),
-            *controls.override_notes(self.criteria.overrides, accounts),
-        )
+    decisions: Decisions
+    results: tuple[Result, ...]
+    due_days: Mapping[str, int]
+    notes: tuple[str, ...]
+    """The run's notes, and what the tables and decisions tell."""
 
 
 def render(
@@ -70,14 +68,16 @@ def render(
     frameworks: Sequence[str] = (),
     framework_files: Sequence[str | Path] = (),
     previous: Path | None = None,
+    decisions: Decisions | None = None,
 ) -> Path:
     """Judge the evidence of ``run`` and publish Parquet, workbook and, last, the manifest.
 
     ``output`` defaults to the run directory itself; ``as_of`` to the run's own. The limits and
     frameworks are those of ``settings`` or, without, those the run was scanned with;
     ``frameworks`` (keys) and ``framework_files`` come before either. ``previous`` is the earlier
-    run the manifest continues; without it the one the run's manifest already names. An earlier
-    signature is removed with what it signed. Returns the directory written to.
+    run the manifest continues; without it the one the run's manifest already names.
+    ``decisions`` are the waivers to apply and the entries to carry forward; by default there are
+    none. An earlier signature is removed with what it signed. Returns the directory written to.
 
     Raises :class:`orgscan.errors.UsageError`, :class:`orgscan.errors.IntegrityError`, and
     :class:`orgscan.errors.RunError` where the disk is full; the directory is then as it was.
@@ -104,6 +104,7 @@ def render(
                 framework_files=framework_files,
             ),
             link=link,
+            decisions=decisions or decided.Decisions(),
         )
         if output is None or not elsewhere:
             _publish(rendering, run, run, observer)
@@ -128,6 +129,7 @@ def _judge(
     as_of: datetime | None,
     criteria: Callable[[RunInfo], Criteria],
     link: Link | None,
+    decisions: Decisions,
 ) -> _Rendering:
     observer.phase("Judging the evidence")
     with EvidenceStore.read(run / rundir.EVIDENCE) as store:
@@ -137,10 +139,10 @@ def _judge(
             link.must_precede(info.run_id, info.started_at)
         info = replace(info, as_of=as_of or info.as_of)
         judged_by = criteria(info)
+        max_days = decisions.max_days or decided.stored_max_days(info.settings)
+        waivers.check(decisions.waivers, as_of=info.as_of, max_days=max_days)
         built = tables.build(store, as_of=info.as_of)
         accounts_enumerated = len(store)
-    # Whatever changes findings after they are judged belongs in here: frameworks with limits of
-    # their own have some judged again.
     judge = partial(
         controls.evaluate,
         built.accounts,
@@ -152,13 +154,20 @@ def _judge(
         thresholds=judged_by.thresholds,
         overrides=judged_by.overrides,
     )
-    findings = judge(framework=judged_by.frameworks[0])
-    whole = info.enumerated and not _has_gaps(built.accounts)
+    waive = partial(_waived, run, built.accounts, decisions, info.as_of)
+    applied = waive(judge(framework=judged_by.frameworks[0]))
+    findings = applied.findings
+    due_days = decisions.due_days or decided.stored_due_days(info.settings)
     return _Rendering(
         info=info,
         rendered_at=clock.now(),
         criteria=judged_by,
-        assessments=judged_by.assess(findings, judge, whole=whole),
+        assessments=judged_by.assess(
+            findings,
+            # Frameworks with limits of their own have some controls judged again.
+            lambda **which: waive(judge(**which)).findings,
+            whole=info.enumerated and not _has_gaps(built.accounts),
+        ),
         accounts_enumerated=accounts_enumerated,
         evidence=evidence,
         previous=_known_previous(run) if link is None else link.entry(),
@@ -168,6 +177,18 @@ def _judge(
             "access_keys": built.access_keys,
             "findings": findings,
         },
+        decisions=decisions,
+        results=applied.results,
+        due_days=due_days.model_dump(),
+        notes=(
+            *info.notes,
+            *_stale_reports(built.accounts),
+            *controls.override_notes(judged_by.overrides, built.accounts),
+            *decisions.notes,
+            *decided.waiver_notes(applied.results, built.accounts),
+            *decided.entry_notes(decisions, findings),
+            *decided.forgotten(decisions, _known(run)),
+        ),
     )
 
 
@@ -176,11 +197,31 @@ def _has_gaps(accounts: pd.DataFrame) -> bool:
     return bool(accounts["coverage"].isin(gaps).any())
 
 
+def _waived(
+    run: Path,
+    accounts: pd.DataFrame,
+    decisions: Decisions,
+    as_of: datetime,
+    findings: pd.DataFrame,
+) -> waivers.Applied:
+    try:
+        return waivers.apply(findings, accounts, decisions.waivers, as_of=as_of)
+    except UsageError as error:
+        # Only now are the accounts known; a scan is not in vain for that.
+        message = f"{error}; the evidence is kept, `orgscan report {run} --waivers FILE` goes on"
+        raise UsageError(message) from None
+
+
 def _known_previous(run: Path) -> dict[str, Any] | None:
     """The earlier run that the run's manifest already names: rendering again keeps the chain."""
-    content, fault = rundir.read_sealed(run / rundir.MANIFEST)
-    known = content.get("previous") if content and not fault else None
+    known = _known(run).get("previous")
     return known if isinstance(known, dict) else None
+
+
+def _known(run: Path) -> dict[str, Any]:
+    """The manifest the run has already; empty where it has none that can be trusted."""
+    content, fault = rundir.read_sealed(run / rundir.MANIFEST)
+    return content if content and not fault else {}
 
 
 def _publish(rendering: _Rendering, run: Path, directory: Path, observer: Observer) -> None:
@@ -241,6 +282,9 @@ def _workbook_content(rendering: _Rendering, hashes: Mapping[str, str]) -> repor
         versions=_versions(),
         hashes=dict(hashes),
         notes=rendering.notes,
+        waivers=decided.waiver_entries(rendering.results),
+        entries=rendering.decisions.entries,
+        due_days=rendering.due_days,
         accounts_enumerated=rendering.accounts_enumerated,
     )
 
@@ -294,6 +338,11 @@ def _manifest(rendering: _Rendering, files: Mapping[str, rundir.FileRecord]) -> 
         "severities": {control.id: control.severity.value for control in controls.CATALOGUE},
         "thresholds": rendering.criteria.effective.model_dump(),
         "frameworks": [_assessed(assessment) for assessment in rendering.assessments],
+        **decided.manifest_part(
+            rendering.decisions, rendering.results, rendering.frames["findings"]
+        ),
+        "due_days": dict(rendering.due_days),
+        "overdue": _overdue(rendering),
         "notes": list(rendering.notes),
         "versions": _versions(),
         "files": {name: asdict(record) for name, record in sorted(files.items())},
@@ -327,6 +376,14 @@ def _assessed(assessment: Assessment) -> dict[str, Any]:
             for one in assessment.requirements
         },
     }
+
+
+def _overdue(rendering: _Rendering) -> dict[str, int]:
+    """Overdue failures by severity."""
+    entries = rendering.decisions.entries
+    agreed = {entry.finding_id: entry.due for entry in entries if entry.due is not None}
+    due = reports.DueDates(rendering.info.as_of, rendering.due_days, agreed)
+    return due.count(rendering.frames["findings"])
 
 
 def _evidence_hashes(accounts: pd.DataFrame) -> dict[str, str | None]:

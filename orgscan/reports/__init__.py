@@ -6,17 +6,22 @@ Writers write to the path they are given, read no clock and know no AWS; publish
 
 from __future__ import annotations
 
-from orgscan.reports.content import ControlEntry, WorkbookContent
+from orgscan.reports.content import ControlEntry, WaiverEntry, WorkbookContent
+from orgscan.reports.due import DueDates
 from orgscan.reports.parquet import metadata as parquet_metadata
 from orgscan.reports.parquet import read as read_parquet
 from orgscan.reports.parquet import write as write_parquet
+from orgscan.reports.workbook import unlisted
 from orgscan.reports.workbook import write as write_workbook
 
 __all__ = [
     "ControlEntry",
+    "DueDates",
+    "WaiverEntry",
     "WorkbookContent",
     "parquet_metadata",
     "read_parquet",
+    "unlisted",
     "write_parquet",
     "write_workbook",
 ]

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 from orgscan.schema import ACCESS_KEYS, ACCOUNTS, CREDENTIALS, FINDINGS, Column, Table, Type
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+    import pandas as pd
+
+    from orgscan.models import HumanEntry
+    from orgscan.reports.due import DueDates
 
 _WORDS = {"id": "id", "arn": "ARN", "ou": "OU", "mfa": "MFA", "sha256": "SHA-256"}
 _HEADINGS = {
@@ -38,7 +43,7 @@ class SheetColumn:
 
     heading: str
     source: str
-    """Column of the frame; empty where the column is for the reader to fill."""
+    """Column of the frame; empty where there is none."""
     type: Type
     description: str
     unit: str = ""
@@ -50,6 +55,14 @@ class SheetColumn:
     badge: bool = False
     day: bool = False
     """A date without a time."""
+    timed: bool = False
+    """Where ``day``: shown with its time all the same."""
+    fill: bool = False
+    """For the reader to fill or change."""
+    prose: bool = False
+    """Text that keeps its line breaks."""
+    derive: Callable[[pd.DataFrame], pd.Series] | None = field(default=None, repr=False)
+    """What computes the column from rows of the frame, where ``source`` is empty."""
     width: float | None = None
     """None: as wide as the values ask for, up to ``widest``."""
     widest: float = 44.0
@@ -122,12 +135,16 @@ def access_keys() -> tuple[SheetColumn, ...]:
     )
 
 
-def findings(titles: Mapping[str, str]) -> tuple[SheetColumn, ...]:
+def findings(
+    titles: Mapping[str, str],
+    due: DueDates | None = None,
+    entries: Sequence[HumanEntry] = (),
+) -> tuple[SheetColumn, ...]:
     """The findings an officer works through, with three columns of their own at the end."""
     arranged = _arranged(
         FINDINGS,
-        "severity status control_id account_id account_name ou_path user access_key_id reason "
-        "threshold first_seen_at",
+        "severity status waiver_id control_id account_id account_name ou_path user access_key_id "
+        "reason threshold first_seen_at",
     )
     title = SheetColumn(
         heading="Control title",
@@ -143,10 +160,128 @@ def findings(titles: Mapping[str, str]) -> tuple[SheetColumn, ...]:
         *arranged[:place],
         title,
         *arranged[place:],
+        *_dates(due),
+        *_typed(entries),
+    )
+
+
+def _dates(due: DueDates | None) -> tuple[SheetColumn, ...]:
+    """The computed due date, and whether a FAIL is overdue."""
+    due_by = SheetColumn(
+        heading="Due by",
+        source="",
+        type=Type.TIMESTAMP,
+        description="The day, in UTC, by which a FAIL is to be settled: the day it was first "
+        "seen plus the days its severity gives.",
+        day=True,
+        width=11,
+        derive=None if due is None else due.computed,
+    )
+
+    overdue = SheetColumn(
+        heading="Overdue",
+        source="",
+        type=Type.STRING,
+        description="Yes where the due date has passed: the one filled in, else the computed one.",
+        badge=True,
+        width=11,
+        derive=None if due is None else due.marks,
+    )
+    return due_by, overdue
+
+
+def _typed(entries: Sequence[HumanEntry]) -> tuple[SheetColumn, ...]:
+    """The columns the reader fills, with what was filled in before."""
+    columns = (
         _to_fill("Owner", "Who sees to the finding.", 14),
-        _to_fill("Due date", "When it is to be settled.", 11, day=True),
+        _to_fill("Due date", "When it is to be settled, if not then.", 11, day=True),
         _to_fill("Comment", "What was found, decided or done.", 26),
     )
+    if not entries:
+        return columns
+    names = ("owner", "due", "comment")
+    held = ({one.finding_id: getattr(one, name) or None for one in entries} for name in names)
+    return tuple(
+        replace(column, derive=_by_finding(values))
+        for column, values in zip(columns, held, strict=True)
+    )
+
+
+def _by_finding(values: Mapping[str, object]) -> Callable[[pd.DataFrame], pd.Series]:
+    def derive(frame: pd.DataFrame) -> pd.Series:
+        found: pd.Series = frame["finding_id"].astype(object).map(values)
+        return found
+
+    return derive
+
+
+def earlier_entries() -> tuple[SheetColumn, ...]:
+    """What was typed beside findings that are no longer listed; read back like Findings."""
+    about = {
+        "finding_id": ("Finding id", "The finding it was typed beside."),
+        "control_id": ("Control", "The control that was judged."),
+        "account_id": ("Account id", "The account."),
+        "user": ("User", "The user judged; empty for controls on the account."),
+    }
+    columns = (plain(name, text) for name, text in about.values())
+    typed = (_to_fill("Owner", "Who saw to it.", 14), *_typed(())[1:])
+    return (
+        *(replace(one, source=name) for one, name in zip(columns, about, strict=True)),
+        *(
+            replace(one, source=name)
+            for one, name in zip(typed, ("owner", "due", "comment"), strict=True)
+        ),
+    )
+
+
+_WAIVER_TEXTS = {
+    "id": ("Id", "Name of the waiver; findings tell it.", 12.0),
+    "control": ("Control", "Control ids with commas between them, or * for every control.", 28.0),
+    "account": ("Account", "Only this account: its 12 digits.", 15.0),
+    "ou": ("OU", "Only below this organizational unit, as in Root/Workloads/Prod.", 24.0),
+    "user": ("User", "Only users of this name; * and ? stand for any characters.", 18.0),
+    "access_key_id": ("Access key id", "Only this access key.", 23.0),
+    "tag": ("Tag", "Only accounts with this tag: KEY=VALUE.", 16.0),
+    "owner": ("Owner", "Who answers for the risk.", 16.0),
+    "reason": ("Reason", "Why it is accepted.", 36.0),
+    "ticket": ("Ticket", "Where it was decided.", 14.0),
+    "approved_by": ("Approved by", "Who accepted it.", 16.0),
+}
+_WAIVER_DATES = {
+    "start": ("Start", "From this day on, 00:00 UTC; empty: at once."),
+    "expires": ("Expires", "No longer from this day on, 00:00 UTC. Required."),
+}
+_PROSE = {"owner", "reason", "ticket", "approved_by"}
+
+
+def waivers(*, timed: bool = False) -> tuple[SheetColumn, ...]:
+    """The waivers, for the reader to change and add to; ``timed`` where dates have times."""
+    texts = [
+        replace(plain(name, description, width), source=source, fill=True, prose=source in _PROSE)
+        for source, (name, description, width) in _WAIVER_TEXTS.items()
+    ]
+    dates = [
+        replace(_to_fill(name, description, 19 if timed else 12, day=True), source=source)
+        for source, (name, description) in _WAIVER_DATES.items()
+    ]
+    state = "Where the as-of time lies in its life; filled in by orgscan."
+    return (
+        *texts,
+        *(replace(date, timed=timed) for date in dates),
+        replace(plain("State", state, 14), source="state", badge=True),
+        _count("FAIL matched", "fail_matched", "FAIL results in its scope, before waiving."),
+        _count("All matched", "all_matched", "Results of any status in its scope."),
+        replace(
+            plain("Over-broad", "Yes where it reaches every account that was judged.", 11),
+            source="over_broad",
+            badge=True,
+        ),
+    )
+
+
+def _count(name: str, source: str, description: str) -> SheetColumn:
+    text = f"{description} Filled in by orgscan."
+    return SheetColumn(name, source, Type.INTEGER, text, "results", width=11)
 
 
 def _to_fill(name: str, description: str, width: float, *, day: bool = False) -> SheetColumn:
@@ -154,10 +289,12 @@ def _to_fill(name: str, description: str, width: float, *, day: bool = False) ->
         heading=name,
         source="",
         type=Type.TIMESTAMP if day else Type.STRING,
-        description=f"{description} Left empty for the reader to fill.",
+        description=f"{description} For the reader to fill.",
         day=day,
         wrap=not day,
         width=width,
+        fill=True,
+        prose=not day,
     )
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from orgscan.models import Assessment, RunInfo
+    from orgscan.models import Assessment, HumanEntry, RunInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,30 @@ class ControlEntry:
     remediation: str
     framework_ids: Mapping[str, str] = field(default_factory=dict)
     """Framework version to the control's id there: ``{"CIS 5.0": "1.3"}``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaiverEntry:
+    """One waiver as the Waivers sheet shows it; the field names are the sheet's headings."""
+
+    id: str
+    control: str
+    """Control ids with commas between them."""
+    account: str
+    ou: str
+    user: str
+    access_key_id: str
+    tag: str
+    owner: str
+    reason: str
+    ticket: str
+    approved_by: str
+    start: datetime | None
+    expires: datetime
+    state: str
+    fail_matched: int
+    all_matched: int
+    over_broad: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +70,11 @@ class WorkbookContent:
     hashes: Mapping[str, str] = field(default_factory=dict)
     """File name to SHA-256, evidence and Parquet files alike."""
     notes: Sequence[str] = ()
+    waivers: Sequence[WaiverEntry] = ()
+    entries: Sequence[HumanEntry] = ()
+    """What was typed into an earlier workbook, listed findings and others."""
+    due_days: Mapping[str, int] = field(default_factory=dict)
+    """Days by severity; without them nothing has a due date."""
     accounts_enumerated: int | None = None
     """The evidence store's own count of accounts, the control total the coverage table must
     meet; None where the caller has none, then the distinct account ids are counted instead."""

@@ -139,11 +139,14 @@ def _table(sheet: DataSheet, last_cell: str) -> Table:
 
 
 def _streamed(page: Worksheet, column: SheetColumn) -> StreamedColumn:
+    held = column.source or column.derive is not None
     style = replace(
         BODY,
-        number_format=look.DATE_FORMAT if column.day else _FORMATS[column.type],
+        number_format=look.DATE_FORMAT
+        if column.day and not column.timed
+        else _FORMATS[column.type],
         wrap=column.wrap,
-        paper=None if column.source else INPUT,
+        paper=INPUT if column.fill else None,
         horizontal=_ALIGNED.get(column.type),
         indent=_INDENTED.get(column.type, 0),
     )
@@ -153,7 +156,9 @@ def _streamed(page: Worksheet, column: SheetColumn) -> StreamedColumn:
         style=look.style_id(page, style),
         badges=_badges(page, style) if column.badge else {},
         lookup=column.lookup,
-        per_line=int((column.width or 0) * _CHARACTERS) if column.wrap and column.source else 0,
+        per_line=int((column.width or 0) * _CHARACTERS) if column.wrap and held else 0,
+        prose=column.prose,
+        derive=column.derive,
     )
 
 

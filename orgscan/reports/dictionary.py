@@ -12,6 +12,7 @@ from orgscan.reports.meanings import (
     COVERAGE_MEANINGS,
     REQUIREMENT_MEANINGS,
     STATUS_MEANINGS,
+    WAIVER_MEANINGS,
 )
 from orgscan.reports.summary import RATE_NOTE
 from orgscan.reports.text import cell_text
@@ -88,6 +89,7 @@ def _values() -> Iterator[Mapping[str, str | None]]:
         ("Frameworks", "Requirement status", REQUIREMENT_MEANINGS),
         ("Coverage", "Coverage", COVERAGE_MEANINGS),
         ("Findings", "Status", STATUS_MEANINGS),
+        ("Waivers", "State", WAIVER_MEANINGS),
         ("Summary", "Pass rate", {"Pass rate": RATE_NOTE}),
     ]
     for sheet, column, meanings in words:

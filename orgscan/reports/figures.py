@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from orgscan.models import Coverage, Severity, Status
+from orgscan.reports.due import DueDates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -91,6 +92,8 @@ class Figures:
     """Accounts with results that the coverage table does not hold."""
     state: Mapping[str, int]
     """All results by status."""
+    overdue: Mapping[str, int] = field(default_factory=dict)
+    """Overdue failures by severity; only those that occur."""
 
     @property
     def coverage_sum(self) -> int:
@@ -152,7 +155,14 @@ def compute(content: WorkbookContent) -> Figures:
         unjudged=len(in_scope - judged),
         foreign=len(judged - coverages.keys()),
         state=state,
+        overdue=due_dates(content).count(findings) if content.due_days else {},
     )
+
+
+def due_dates(content: WorkbookContent) -> DueDates:
+    """The due dates of the content's findings."""
+    agreed = {entry.finding_id: entry.due for entry in content.entries if entry.due is not None}
+    return DueDates(content.run.as_of, content.due_days, agreed)
 
 
 def _in_scope(value: str) -> bool:
@@ -328,6 +338,7 @@ def _facts(figures: Figures) -> tuple[str, ...]:
     sentences = [
         f"{_number(passed, 'result')} passed, {_number(waived, 'failure')} waived.",
         f"Failures by severity: {fails}." if fails else "",
+        f"{_number(sum(figures.overdue.values()), 'failure')} overdue." if figures.overdue else "",
         f"Accounts not judged because they are outside the scope: {', '.join(outside)}."
         if outside
         else "",

@@ -67,6 +67,10 @@ BADGES: dict[str, tuple[str, str]] = {
     Tone.CLEAN: _GREEN,
     Tone.CAUTION: _AMBER,
     Tone.BAD: _RED,
+    "Yes": _RED,
+    "in force": _BLUE,
+    "expired": _RED,
+    "not yet valid": _GREY,
 }
 """Word to (ink, paper). The word always stands in the cell too: colour only repeats it."""
 

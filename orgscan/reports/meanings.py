@@ -19,6 +19,12 @@ COVERAGE_MEANINGS: Mapping[Coverage, str] = {
     Coverage.EXCLUDED: "Not judged: left out by the settings of the run.",
 }
 
+WAIVER_MEANINGS: Mapping[str, str] = {
+    "in force": "Start and not expiry has come: FAIL results in its scope are WAIVED.",
+    "expired": "The expiry has come: FAIL results in its scope are open again.",
+    "not yet valid": "The start has not come: FAIL results in its scope are open.",
+}
+
 STATUS_MEANINGS: Mapping[Status, str] = {
     Status.PASS: "The evidence was read and meets the control.",
     Status.FAIL: "The evidence was read and does not meet the control.",

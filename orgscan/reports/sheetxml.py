@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from openpyxl.utils import get_column_letter
 
-from orgscan.reports.text import inline_string
+from orgscan.reports.text import inline_prose, inline_string
 from orgscan.schema import Type
 
 if TYPE_CHECKING:
@@ -58,6 +58,14 @@ class StreamedColumn:
     """Words to show in place of the frame's."""
     per_line: int = 0
     """Characters to a line where text wraps; 0 where it does not."""
+    prose: bool = False
+    """Line breaks are kept."""
+    derive: Callable[[pd.DataFrame], pd.Series] | None = None
+    """What computes the values, where ``source`` is empty."""
+
+    def values(self, frame: pd.DataFrame) -> pd.Series:
+        """The column's values for the rows of ``frame``."""
+        return frame[self.source] if self.derive is None else self.derive(frame)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +99,8 @@ def _heights(frame: pd.DataFrame, columns: Sequence[StreamedColumn]) -> Iterable
     lines = np.ones(len(frame), dtype="int64")
     for column in columns:
         if column.per_line:
-            codes, uniques = pd.factorize(frame[column.source])
-            counts = [-(-len(_shown(value, column)) // column.per_line) for value in uniques]
+            codes, uniques = pd.factorize(column.values(frame))
+            counts = [_lines(_shown(value, column), column) for value in uniques]
             lines = np.maximum(lines, np.array([*counts, 1])[codes])
     if lines.max() == 1:
         return repeat('">')
@@ -102,6 +110,11 @@ def _heights(frame: pd.DataFrame, columns: Sequence[StreamedColumn]) -> Iterable
     return [tags[count] for count in lines.tolist()]
 
 
+def _lines(text: str, column: StreamedColumn) -> int:
+    paragraphs = text.split("\n") if column.prose else [text]
+    return sum(max(1, -(-len(part) // column.per_line)) for part in paragraphs)
+
+
 def _shown(value: Any, column: StreamedColumn) -> str:
     return str(value) if column.lookup is None else column.lookup.get(str(value), "")
 
@@ -109,9 +122,9 @@ def _shown(value: Any, column: StreamedColumn) -> str:
 def cells(frame: pd.DataFrame, column: StreamedColumn) -> Iterable[str]:
     """What follows the cell reference, for each row: style, type and value."""
     empty = f'" s="{column.style}"/>'
-    if not column.source:
+    if not column.source and column.derive is None:
         return repeat(empty)
-    values = frame[column.source]
+    values = column.values(frame)
     if column.type is Type.TIMESTAMP:
         # A column of nulls may come without its type.
         values = pd.to_datetime(values, utc=True)
@@ -128,9 +141,13 @@ def _texts(values: Any, column: StreamedColumn) -> list[str]:
         words = [column.lookup.get(word, "") for word in words]
     style, badges = column.style, column.badges
     return [
-        f'" s="{badges.get(word, style)}" t="inlineStr">{inline_string(word)}</c>' if word else ""
+        f'" s="{badges.get(word, style)}" t="inlineStr">{_inline(word, column)}</c>' if word else ""
         for word in words
     ]
+
+
+def _inline(word: str, column: StreamedColumn) -> str:
+    return inline_prose(word) if column.prose and "\n" in word else inline_string(word)
 
 
 def _booleans(values: Any, column: StreamedColumn) -> list[str]:

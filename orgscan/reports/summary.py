@@ -43,6 +43,7 @@ OU_HEADINGS = (
     "FAIL total",
     "UNKNOWN",
 )
+SEVERITY_HEADINGS = ("Severity", "FAIL", "UNKNOWN", "Overdue")
 RATE_NOTE = (
     "Pass rate: PASS as a share of PASS, FAIL, WAIVED and UNKNOWN, rounded down. NOT_APPLICABLE "
     "is left out; WAIVED and UNKNOWN count against it."
@@ -139,9 +140,11 @@ def _severities(page: Worksheet, figures: Figures, first: int) -> None:
     lines: list[_Line] = []
     for severity, counts in figures.by_severity.items():
         values = [counts.get(status, 0) for status in (Status.FAIL, Status.UNKNOWN)]
-        lines.append(([severity, *values], [BODY.badge(severity), _COUNT, _COUNT]))
-    end = _table(page, "Summary_by_severity", first, ("Severity", "FAIL", "UNKNOWN"), lines)
-    page.add_chart(_chart(page, first, end - 1), f"E{first}")
+        late = figures.overdue.get(severity, 0)
+        styles = [BODY.badge(severity), _COUNT, _COUNT, _counted(Status.FAIL, late)]
+        lines.append(([severity, *values, late], styles))
+    end = _table(page, "Summary_by_severity", first, SEVERITY_HEADINGS, lines)
+    page.add_chart(_chart(page, first, end - 1), f"F{first}")
 
 
 def _chart(page: Worksheet, first: int, last: int) -> BarChart:

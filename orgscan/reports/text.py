@@ -59,6 +59,12 @@ def inline_string(value: str) -> str:
     return "<is>" + "".join(f"<r>{piece}</r>" for piece in pieces) + "</is>"
 
 
+def inline_prose(value: str) -> str:
+    """Like :func:`inline_string`, but line breaks stay what they are."""
+    pieces = [piece for line in value.split("\n") for piece in ("\n", *runs(line))][1:]
+    return "<is>" + "".join(f"<r>{_text_element(piece)}</r>" for piece in pieces) + "</is>"
+
+
 def _text_element(text: str) -> str:
     keep = ' xml:space="preserve"' if text != text.strip() else ""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -17,6 +17,7 @@ from orgscan.reports import (
     columns,
     cover,
     datasheet,
+    decided,
     dictionary,
     figures,
     frameworks,
@@ -28,13 +29,14 @@ from orgscan.reports.datasheet import EXCEL_ROWS, DataSheet
 from orgscan.reports.sheetxml import Patch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import pandas as pd
     from numpy.typing import NDArray
     from openpyxl.worksheet.worksheet import Worksheet
 
+    from orgscan.models import HumanEntry
     from orgscan.reports.content import WorkbookContent
 
 LISTED = (Status.FAIL, Status.UNKNOWN, Status.WAIVED)
@@ -70,6 +72,7 @@ def write(path: Path, content: WorkbookContent, *, rows_per_sheet: int = EXCEL_R
 def data_sheets(content: WorkbookContent) -> list[DataSheet]:
     """The sheets that are one table each, in the order of the workbook."""
     titles = {entry.id: entry.title for entry in content.controls}
+    earlier = unlisted(content.findings, content.entries)
     sheets = [
         frameworks.sheet(content.assessments, titles),
         DataSheet(
@@ -77,11 +80,13 @@ def data_sheets(content: WorkbookContent) -> list[DataSheet]:
         ),
         DataSheet(
             "Findings",
-            columns.findings(titles),
+            columns.findings(titles, figures.due_dates(content), content.entries),
             content.findings,
             _ALERT_TAB,
             listed(content.findings),
         ),
+        decided.waivers(content.waivers),
+        *([decided.earlier_entries(earlier)] if earlier else []),
         DataSheet("Users", columns.users(), content.credentials),
         DataSheet("Access keys", columns.access_keys(), content.access_keys),
         dictionary.controls(content.controls, _REFERENCE_TAB),
@@ -101,6 +106,16 @@ def listed(findings: pd.DataFrame) -> NDArray[np.int64]:
     keys = [_ranks(findings[name], chosen) for name in ("user", "account_id", "control_id")]
     keys.append(_ranks(findings["severity"], chosen, figures.severity_rank))
     return chosen[np.lexsort(keys)]
+
+
+def unlisted(findings: pd.DataFrame, entries: Sequence[HumanEntry]) -> list[HumanEntry]:
+    """The entries whose finding the Findings sheet does not list."""
+    if not entries:
+        return []
+    shown = findings["status"].isin([status.value for status in LISTED])
+    ids = findings["finding_id"]
+    found = set(ids[shown & ids.isin([entry.finding_id for entry in entries])])
+    return [entry for entry in entries if entry.finding_id not in found]
 
 
 def _ranks(

@@ -1,0 +1,233 @@
+"""What people decided about a run: waivers, and what they typed into the workbook."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from orgscan import controls, reports, rundir, waivers
+from orgscan.evidence import EvidenceStore
+from orgscan.settings import DueDays, Settings
+from orgscan.waivers import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+
+    from orgscan.models import Clock, HumanEntry
+    from orgscan.waivers import HandedOut, Result, Waiver
+
+_NAMED = 50
+"""Waivers a note names; the Waivers sheet names them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file decisions came from."""
+
+    file: str
+    """Its name, without the directory."""
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decisions:
+    """Waivers and human entries, read and found good; and what due dates follow from."""
+
+    waivers: tuple[Waiver, ...] = ()
+    source: Source | None = None
+    """Where the waivers came from."""
+    entries: tuple[HumanEntry, ...] = ()
+    carried: Source | None = None
+    """The workbook the entries came from."""
+    notes: tuple[str, ...] = ()
+    max_days: int | None = None
+    """Longest a waiver may last; None: as the run's settings say. Likewise ``due_days``."""
+    due_days: DueDays | None = None
+
+
+def read_decisions(
+    waivers_file: Path | None, carry: Path | None, settings: Settings | None = None
+) -> Decisions:
+    """Read ``--waivers`` and ``--carry``; without ``settings`` those of the run will hold.
+
+    The waivers of a file go before the Waivers sheet of a workbook: the sheet is read all the
+    same, and what it alone holds is noted.
+
+    Raises :class:`orgscan.errors.UsageError`: one line with file, place and remedy.
+    """
+    known = [control.id for control in controls.CATALOGUE]
+    given = None if waivers_file is None else waivers.read(waivers_file, controls=known)
+    found = None if carry is None else _read_back(carry)
+    sheet = [] if found is None else waivers.assemble(found.drafts, known)
+    carried = None if found is None else Source(found.file, found.sha256)
+    if given is None:
+        chosen, source = tuple(sheet), carried if sheet else None
+    else:
+        chosen, source = given.waivers, Source(given.file, given.sha256)
+    return Decisions(
+        waivers=chosen,
+        source=source,
+        entries=() if found is None else found.entries,
+        carried=carried,
+        notes=tuple(_left_in_sheet(chosen, sheet, source, carried)),
+        max_days=None if settings is None else settings.waiver_max_days,
+        due_days=None if settings is None else settings.due_days,
+    )
+
+
+def _read_back(path: Path) -> HandedOut:
+    return waivers.read_back(path, waivers.content(path, waivers.WORKBOOK_LIMITS.file))
+
+
+def _left_in_sheet(
+    chosen: Iterable[Waiver],
+    sheet: Iterable[Waiver],
+    source: Source | None,
+    carried: Source | None,
+) -> list[str]:
+    held = {waiver.id for waiver in chosen}
+    left = [waiver.id for waiver in sheet if waiver.id not in held]
+    if not left or source is None or carried is None:
+        return []
+    return [
+        f"Waivers in {carried.file} only, not used because {source.file} was given: {_named(left)}."
+    ]
+
+
+def check_decisions(decisions: Decisions, *, clock: Clock, run: Path | None = None) -> None:
+    """Check, before anything is read, what depends on the as-of time: that of ``run`` or now.
+
+    Raises :class:`orgscan.errors.UsageError` for a waiver that lasts too long.
+    """
+    as_of, max_days = clock.now(), decisions.max_days
+    if run is not None:
+        with EvidenceStore.read(run / rundir.EVIDENCE) as store:
+            as_of = store.info.as_of
+            max_days = max_days or stored_max_days(store.info.settings)
+    waivers.check(decisions.waivers, as_of=as_of, max_days=max_days or stored_max_days({}))
+
+
+def stored_max_days(settings: Mapping[str, Any]) -> int:
+    """The longest a waiver may last by the settings of a run; older runs have the default."""
+    default = Settings.model_fields["waiver_max_days"].default
+    return int(settings.get("waiver_max_days", default))
+
+
+def stored_due_days(settings: Mapping[str, Any]) -> DueDays:
+    """The days to settle findings in by the settings of a run; older runs have the defaults."""
+    return DueDays(**settings.get("due_days", {}))
+
+
+def waiver_notes(results: Sequence[Result], accounts: pd.DataFrame) -> list[str]:
+    """What must be said of waivers, by name: what did not hold, and what held too widely."""
+    expired = [one for one in results if one.state is State.EXPIRED]
+    early = [one for one in results if one.state is State.NOT_YET_VALID]
+    idle = [one for one in results if one.state is State.IN_FORCE and not one.failing]
+    broad = [one for one in results if one.over_broad and one.state is State.IN_FORCE]
+    notes = {
+        "Waivers expired": [
+            f"{one.waiver.id} ({waivers.moment(one.waiver.expires)}, {one.failing} FAIL open)"
+            for one in expired
+        ],
+        "Waivers not yet valid": [
+            f"{one.waiver.id} (from {_start(one.waiver)}, {one.failing} FAIL open)" for one in early
+        ],
+        "Waivers that match no FAIL": [
+            f"{one.waiver.id} ({one.matched} other results)" for one in idle
+        ],
+        "Waivers that are over-broad, applied all the same": [
+            f"{one.waiver.id} ({one.failing} FAIL of {one.matched} results)" for one in broad
+        ],
+    }
+    said = [f"{what}: {_named(names)}." for what, names in notes.items() if names]
+    if any(one.waiver.tag for one in results) and accounts["tags"].isna().all():
+        said.append("Waivers name tags, but tags were not read: set account_tags = true and scan.")
+    return said
+
+
+def _start(waiver: Waiver) -> str:
+    return "" if waiver.start is None else waivers.moment(waiver.start)
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (
+        f" and {more} more, see the Waivers sheet" if more > 0 else ""
+    )
+
+
+def forgotten(decisions: Decisions, manifest: Mapping[str, Any]) -> list[str]:
+    """What the run was reported with before and is not this time."""
+    cases = (("waivers", "--waivers", decisions.source), ("carried", "--carry", decisions.carried))
+    told = ((manifest.get(part), option) for part, option, now in cases if now is None)
+    return [
+        f"The run was reported with {before['file']} before; give {option} again."
+        for before, option in told
+        if isinstance(before, dict) and "file" in before
+    ]
+
+
+def entry_notes(decisions: Decisions, findings: pd.DataFrame) -> list[str]:
+    """What became of entries whose finding is no longer listed."""
+    left = reports.unlisted(findings, decisions.entries)
+    if not left or decisions.carried is None:
+        return []
+    note = (
+        f"{len(left)} of {len(decisions.entries)} entries of {decisions.carried.file} belong to "
+        "findings that are no longer listed; they are kept on the sheet Earlier entries."
+    )
+    return [note]
+
+
+def waiver_entries(results: Sequence[Result]) -> list[reports.WaiverEntry]:
+    """The rows of the Waivers sheet."""
+    return [
+        reports.WaiverEntry(
+            id=one.waiver.id,
+            control=", ".join(one.waiver.controls),
+            account=one.waiver.account,
+            ou=one.waiver.ou,
+            user=one.waiver.user,
+            access_key_id=one.waiver.access_key_id,
+            tag=one.waiver.tag,
+            owner=one.waiver.owner,
+            reason=one.waiver.reason,
+            ticket=one.waiver.ticket,
+            approved_by=one.waiver.approved_by,
+            start=one.waiver.start,
+            expires=one.waiver.expires,
+            state=one.state.value,
+            fail_matched=one.failing,
+            all_matched=one.matched,
+            over_broad=one.over_broad,
+        )
+        for one in results
+    ]
+
+
+def manifest_part(
+    decisions: Decisions, results: Sequence[Result], findings: pd.DataFrame
+) -> dict[str, Any]:
+    """What the manifest says of waivers and of what was carried forward; null where nothing was."""
+    told = [
+        {
+            "id": one.waiver.id,
+            "state": one.state.value,
+            "fail_matched": one.failing,
+            "all_matched": one.matched,
+            "over_broad": one.over_broad,
+        }
+        for one in results
+    ]
+    source, carried = decisions.source, decisions.carried
+    counts = {
+        "entries": len(decisions.entries),
+        "no_longer_listed": len(reports.unlisted(findings, decisions.entries)),
+    }
+    return {
+        "waivers": None if source is None else {**asdict(source), "waivers": told},
+        "carried": None if carried is None else {**asdict(carried), **counts},
+    }

@@ -1,0 +1,308 @@
+"""The fields of a waiver: what may stand in each, and what is said where it does not."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from typing import TYPE_CHECKING, NoReturn
+
+from orgscan.errors import UsageError
+from orgscan.waivers.waiver import EVERY_CONTROL, Waiver
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+FIELDS = (
+    "id",
+    "control",
+    "account",
+    "ou",
+    "user",
+    "access_key_id",
+    "tag",
+    "owner",
+    "reason",
+    "ticket",
+    "approved_by",
+    "start",
+    "expires",
+)
+REQUIRED = ("id", "control", "owner", "reason", "approved_by", "expires")
+_PROSE = ("owner", "reason", "ticket", "approved_by")
+_CONTENT = tuple(name for name in FIELDS if name not in {"id", "control"})
+
+LONGEST_TEXT = 4_000
+"""Characters of a reason, a comment and the like."""
+_EXACT_INTEGER = 10**15
+"""Excel keeps 15 digits of a number; what is longer has been rounded."""
+_YEARS = range(2000, 2200)
+
+_SMART_QUOTES = re.compile("[\u2018-\u201f\u2039\u203a\u00ab\u00bb\u00b4`]")
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_ID = re.compile(r"[A-Za-z0-9][\w./:#-]{0,63}", re.ASCII)
+_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
+_MANGLED = re.compile(r"\d(?:[.,]\d+)?[eE]\+?\d+", re.ASCII)
+_USER = re.compile(r"[\w+=,.@*?!\[\]-]+|<root_account>", re.ASCII)
+_KEY = re.compile(r"[A-Z0-9]{16,128}", re.ASCII)
+_TAG = re.compile(r"[^=]+=.*")
+_DATE_LIKE = "write it like 2026-12-31 or 2026-12-31T18:00:00Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A value as a file holds it, and where."""
+
+    value: object
+    place: str
+
+    def refuse(self, text: str) -> NoReturn:
+        """Raise :class:`orgscan.errors.UsageError` with the place in front."""
+        message = f"{self.place}: {text}"
+        raise UsageError(message)
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing was given."""
+        return self.value is None or (isinstance(self.value, str) and not self.value.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A waiver as one row or table of a file gives it: cells by field, and the row's place."""
+
+    cells: Mapping[str, Cell]
+    place: str
+
+    def get(self, name: str) -> Cell:
+        """The cell of a field; a blank one where the file has none."""
+        return self.cells.get(name) or Cell(None, f"{self.place}, {name}")
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """Rows of one id on their way to one waiver."""
+
+    draft: Draft
+    content: dict[str, object]
+    controls: list[str] = field(default_factory=list)
+
+
+def known_field(cell: Cell, name: str, among: Collection[str] = FIELDS) -> str:
+    """``name`` where it is a field; refused with a suggestion otherwise."""
+    if name not in among:
+        nearest = difflib.get_close_matches(name, among, n=1, cutoff=0.5)
+        hint = f"did you mean {nearest[0]}?" if nearest else f"the fields are {', '.join(FIELDS)}"
+        cell.refuse(f"unknown field {name!r:.60}; {hint}")
+    return name
+
+
+def assemble(drafts: Iterable[Draft], controls: Sequence[str]) -> list[Waiver]:
+    """Waivers from what files hold. Rows that differ in nothing but the control are one waiver.
+
+    ``controls`` are the ids known. Raises :class:`orgscan.errors.UsageError` naming the place.
+    """
+    gathered: dict[str, _Gathered] = {}
+    for draft in drafts:
+        _require(draft)
+        waiver_id = _identity(draft.get("id"))
+        content: dict[str, object] = {name: _READ[name](draft.get(name)) for name in _CONTENT}
+        named = control_ids(draft.get("control"), controls)
+        known = gathered.setdefault(waiver_id, _Gathered(draft, content))
+        if content != known.content or set(named) & set(known.controls):
+            draft.get("id").refuse(
+                f"{waiver_id} is there already ({known.draft.place}); give each waiver its own id "
+                "(rows of one id may differ in the control only)"
+            )
+        known.controls += named
+    return [_waiver(waiver_id, known, controls) for waiver_id, known in gathered.items()]
+
+
+def _require(draft: Draft) -> None:
+    missing = [name for name in REQUIRED if draft.get(name).is_blank]
+    if missing == ["expires"]:
+        message = f"{draft.place}: has no expires; a waiver must end: {_DATE_LIKE}"
+        raise UsageError(message)
+    if missing:
+        message = f"{draft.place}: has no {' and no '.join(missing)}; give every required field"
+        raise UsageError(message)
+
+
+def _waiver(waiver_id: str, known: _Gathered, controls: Sequence[str]) -> Waiver:
+    ids = [EVERY_CONTROL] if EVERY_CONTROL in known.controls else known.controls
+    waiver = Waiver(
+        id=waiver_id,
+        controls=tuple(sorted(ids)),
+        place=known.draft.place,
+        **known.content,  # type: ignore[arg-type] # as the readers below return it
+    )
+    if waiver.start is not None and waiver.expires <= waiver.start:
+        known.draft.get("expires").refuse("is not after start; a waiver ends after it begins")
+    every = ids == [EVERY_CONTROL] or set(ids) >= set(controls)
+    if every and not waiver.is_narrowed:
+        known.draft.get("control").refuse(
+            f"waiver {waiver_id} would waive every control everywhere; name controls, or narrow "
+            "it by account, ou, user, access_key_id or tag"
+        )
+    return waiver
+
+
+def control_ids(cell: Cell, known: Sequence[str]) -> list[str]:
+    """Control ids from a list or a text with commas between them, each of them known."""
+    if isinstance(cell.value, list):
+        parts = [machine(Cell(item, cell.place)) for item in cell.value]
+    else:
+        parts = [part.strip() for part in re.split(r"[,;\n]", machine(cell)) if part.strip()]
+    if not parts:
+        cell.refuse("names no control; give one, as in console-mfa")
+    for part in parts:
+        if part not in known and part != EVERY_CONTROL:
+            nearest = difflib.get_close_matches(part, known, n=1, cutoff=0.4)
+            hint = f"did you mean {nearest[0]}?" if nearest else "see `orgscan controls list`"
+            cell.refuse(f"unknown control {part!r:.60}; {hint}")
+    if len(set(parts)) < len(parts):
+        cell.refuse("names a control twice; name it once")
+    return parts
+
+
+def text(cell: Cell) -> str:
+    """Words of a person: outer spaces taken off; whole numbers, such as tickets, are words too."""
+    value = cell.value
+    if value is None:
+        return ""
+    if isinstance(value, (date, time)):
+        cell.refuse("is a date where text belongs; format the cell as text and type it again")
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        cell.refuse(f"must be text (got {value!r:.40})")
+    if isinstance(value, (int, float)):
+        if isinstance(value, float) or abs(value) >= _EXACT_INTEGER:
+            cell.refuse(f"is the number {value!r}; format the cell as text and type it again")
+        return str(value)
+    words = value.replace("\r\n", "\n").replace("\r", "\n").strip()
+    if len(words) > LONGEST_TEXT:
+        cell.refuse(f"has {len(words):,} characters; shorten it to {LONGEST_TEXT:,}")
+    if found := _CONTROL_CHARACTERS.search(words):
+        cell.refuse(f"holds the control character U+{ord(found[0]):04X}; remove it")
+    return words
+
+
+def machine(cell: Cell) -> str:
+    """Text a program compares: nothing an editor slips in may be in it."""
+    value = cell.value
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        cell.refuse(
+            f"must be text (got {value!r:.40}); put it in quotes, or format the cell as text"
+        )
+    if value != value.strip():
+        cell.refuse(f"{value!r:.60} begins or ends with a space; remove it")
+    if found := _SMART_QUOTES.search(value):
+        cell.refuse(f"holds the quote {found[0]!r}, which an editor put there; remove it")
+    if len(value) > LONGEST_TEXT or not value.replace("\n", "").isprintable():
+        cell.refuse(f"{value!r:.60} holds characters that cannot be seen; type it again")
+    return value
+
+
+def _identity(cell: Cell) -> str:
+    value = machine(Cell(str(cell.value), cell.place) if type(cell.value) is int else cell)
+    if not _ID.fullmatch(value):
+        cell.refuse(f"{value!r:.60} is no waiver id; use up to 64 letters, digits and ./:#_-")
+    return value
+
+
+def _account(cell: Cell) -> str:
+    value = cell.value
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        cell.refuse(
+            f"{value!r} is a number, which loses zeros and digits; give the 12 digits as text"
+        )
+    account = machine(cell)
+    if _MANGLED.fullmatch(account):
+        cell.refuse(f"{account!r} is an account id a spreadsheet made a number of; type it again")
+    if account and not _ACCOUNT.fullmatch(account):
+        lost = account.isdecimal() and len(account) < 12  # noqa: PLR2004 - an account id's digits
+        hint = " (a lost zero in front?)" if lost else ""
+        cell.refuse(f"{account!r:.60} is not an account id; it has exactly 12 digits{hint}")
+    return account
+
+
+def _ou(cell: Cell) -> str:
+    path = machine(cell)
+    if path and ("" in path.split("/") or "\n" in path):
+        cell.refuse(
+            f"{path!r:.60} is not a path of organizational units; write Root/Workloads/Prod"
+        )
+    return path
+
+
+def _user(cell: Cell) -> str:
+    pattern = machine(cell)
+    if pattern and not _USER.fullmatch(pattern):
+        cell.refuse(f"{pattern!r:.60} is no pattern of user names; write it like ci-* or alice")
+    return pattern
+
+
+def _key(cell: Cell) -> str:
+    key = machine(cell)
+    if key and not _KEY.fullmatch(key):
+        cell.refuse(f"{key!r:.60} is no access key id; it has 16 or more capitals and digits")
+    return key
+
+
+def _tag(cell: Cell) -> str:
+    tag = machine(cell)
+    if tag and not _TAG.fullmatch(tag):
+        cell.refuse(f"{tag!r:.60} is no tag; write it like environment=test")
+    return tag
+
+
+def instant(cell: Cell) -> datetime | None:
+    """A date (00:00 UTC of that day) or a time with its zone, in UTC; None where blank."""
+    if cell.is_blank:
+        return None
+    value = _parsed(cell) if isinstance(cell.value, str) else cell.value
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            cell.refuse(f"{value.isoformat()} names no zone; add Z for UTC")
+        if value.microsecond:
+            cell.refuse("is finer than a second; leave the fraction out")
+        value = value.astimezone(UTC)
+    elif isinstance(value, date):
+        value = datetime(value.year, value.month, value.day, tzinfo=UTC)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        cell.refuse(f"{value!r} is a bare number; format the cell as a date, or {_DATE_LIKE}")
+    else:
+        cell.refuse(f"{value!r:.40} is not a date; {_DATE_LIKE}")
+    if value.year not in _YEARS:
+        cell.refuse(f"{value:%Y-%m-%d} is out of range; {_DATE_LIKE}")
+    return value
+
+
+def _parsed(cell: Cell) -> date | datetime:
+    written = str(cell.value)
+    if written.strip().isdecimal():
+        cell.refuse(f"{written!r} is a bare number; format the cell as a date, or {_DATE_LIKE}")
+    if written != written.strip():
+        cell.refuse(f"{written!r:.60} begins or ends with a space; remove it")
+    try:
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", written, re.ASCII):
+            return date.fromisoformat(written)
+        if re.match(r"\d{4}-\d\d-\d\d[T ]\d\d:", written, re.ASCII):
+            return datetime.fromisoformat(written)
+    except ValueError:
+        cell.refuse(f"{written!r:.40} is no date of the calendar; {_DATE_LIKE}")
+    return cell.refuse(f"{written!r:.40} is not a date; {_DATE_LIKE}")
+
+
+_READ = {
+    "account": _account,
+    "ou": _ou,
+    "user": _user,
+    "access_key_id": _key,
+    "tag": _tag,
+    **dict.fromkeys(_PROSE, text),
+    "start": instant,
+    "expires": instant,
+}

@@ -1,0 +1,170 @@
+"""Files people hand in, read whole and with suspicion: bytes, TOML and CSV."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import re
+import tomllib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orgscan.errors import UsageError
+from orgscan.waivers import sheets
+from orgscan.waivers.fields import Cell, Draft, assemble, known_field
+from orgscan.waivers.guard import WAIVER_LIMITS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from orgscan.waivers.waiver import Waiver
+
+_TABLE = re.compile(r"\s*\[\[\s*waiver\s*\]\]")
+_FORMULA = re.compile(r"[=+@\t\r-]")
+_REMEDIES = {
+    ".xls": "save it as .xlsx",
+    ".xlsm": "macros are not read; save it as .xlsx",
+    ".xlsb": "save it as .xlsx",
+    ".ods": "save it as .xlsx",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """Waivers as a file held them, and which file that was."""
+
+    file: str
+    """Its name, without the directory."""
+    sha256: str
+    waivers: tuple[Waiver, ...]
+
+
+def read(path: Path, *, controls: Sequence[str]) -> Handed:
+    """The waivers of a TOML, CSV or Excel file; ``controls`` are the ids that may be named.
+
+    Raises :class:`orgscan.errors.UsageError`: one line with file, place and remedy.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in {".toml", ".csv", ".xlsx"}:
+        remedy = _REMEDIES.get(suffix, "name a .toml, .csv or .xlsx file")
+        message = f"{path}: waivers are read from .toml, .csv and .xlsx; {remedy}"
+        raise UsageError(message)
+    raw = content(path, WAIVER_LIMITS.file)
+    if suffix == ".xlsx":
+        drafts = sheets.waiver_drafts(path, raw)
+    elif suffix == ".csv":
+        drafts = list(_csv(path, _decoded(path, raw)))
+    else:
+        drafts = list(_toml(path, _decoded(path, raw)))
+    if not drafts:
+        message = f"{path}: holds no waiver; see config/waivers.example.toml, or leave it out"
+        raise UsageError(message)
+    digest = hashlib.sha256(raw).hexdigest()
+    return Handed(path.name, digest, tuple(assemble(drafts, controls)))
+
+
+def content(path: Path, limit: int) -> bytes:
+    """The bytes of a file that is neither empty nor larger than ``limit`` bytes."""
+    if path.is_dir():
+        message = f"{path}: is a directory; name a file"
+        raise UsageError(message)
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(limit + 1)
+    except OSError as error:
+        message = f"{path}: cannot be read ({error.strerror}); check the path and its permissions"
+        raise UsageError(message) from None
+    if not raw:
+        message = f"{path}: is empty; restore it, or leave it out"
+        raise UsageError(message)
+    if len(raw) > limit:
+        message = f"{path}: is larger than {limit // 1_000_000} MB; this is not such a file"
+        raise UsageError(message)
+    return raw
+
+
+def _decoded(path: Path, raw: bytes) -> str:
+    try:
+        # A byte order mark is what Windows editors add; it changes nothing.
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        message = f"{path}: line {line} is not UTF-8; save the file as UTF-8"
+        raise UsageError(message) from None
+
+
+def _toml(path: Path, text: str) -> Iterator[Draft]:
+    try:
+        document = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        message = f"{path}: not valid TOML: {error}"
+        raise UsageError(message) from None
+    for name in document:
+        if name != "waiver":
+            message = f"{path}: unknown section {name!r:.60}; write each waiver under [[waiver]]"
+            raise UsageError(message)
+    tables = document.get("waiver", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        message = f"{path}: write each waiver under a heading of its own, [[waiver]]"
+        raise UsageError(message)
+    lines = text.splitlines()
+    heads = [number for number, line in enumerate(lines) if _TABLE.match(line)]
+    for number, table in enumerate(tables):
+        first = heads[number] if len(heads) == len(tables) else None
+        yield _table(path, table, number + 1, lines, first)
+
+
+def _table(
+    path: Path, table: dict[str, Any], number: int, lines: list[str], first: int | None
+) -> Draft:
+    """One ``[[waiver]]``; the parser tells no lines, so they are looked up."""
+    place = f"{path}: waiver {number}" if first is None else f"{path}: line {first + 1}"
+
+    def cell(name: str, value: object) -> Cell:
+        start = len(lines) if first is None else first + 1
+        for offset, line in enumerate(lines[start:], start + 1):
+            if line.lstrip().startswith("["):
+                break
+            if re.match(rf"\s*[\"']?{re.escape(name)}[\"']?\s*=", line):
+                return Cell(value, f"{path}: line {offset}, {name}")
+        return Cell(value, f"{place}, {name}")
+
+    cells = {name: cell(name, value) for name, value in table.items()}
+    for name, found in cells.items():
+        known_field(found, name)
+    return Draft(cells, place)
+
+
+def _csv(path: Path, text: str) -> Iterator[Draft]:
+    first = text.partition("\n")[0]
+    # Excel writes semicolons where the comma is the decimal sign.
+    delimiter = ";" if ";" in first and "," not in first else ","
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
+    try:
+        heading = next(lines, [])
+        names = sheets.headings([Cell(name, f"{path}: line 1") for name in heading])
+        for row in lines:
+            if any(value.strip() for value in row):
+                yield _record(path, lines.line_num, names, row)
+    except csv.Error as error:
+        message = f"{path}: line {lines.line_num}: not valid CSV: {error}"
+        raise UsageError(message) from None
+
+
+def _record(path: Path, line: int, names: list[str], row: list[str]) -> Draft:
+    place = f"{path}: line {line}"
+    if len(row) > len(names):
+        message = (
+            f"{place}: has {len(row)} values but the heading {len(names)}; put values with commas "
+            "in quotes"
+        )
+        raise UsageError(message)
+    cells = {name: Cell(value, f"{place}, {name}") for name, value in zip(names, row, strict=False)}
+    for found in cells.values():
+        if _FORMULA.match(str(found.value)):
+            found.refuse(
+                f"{found.value!r:.40} looks like a formula; write it without the first character"
+            )
+    return Draft(cells, place)

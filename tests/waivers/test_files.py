@@ -1,0 +1,405 @@
+"""Waiver files people hand in: the good ones alike in three forms, the bad ones told in a line."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from openpyxl import Workbook
+
+from orgscan import pipeline
+from orgscan.errors import UsageError
+from orgscan.waivers import read
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CONTROLS = ("console-mfa", "unused-password", "root-mfa")
+HEADING = "id,control,account,user,owner,reason,approved_by,start,expires"
+GOOD = "W-1,console-mfa,000000000001,ci-*,Platform,until the migration,CISO,2026-01-01,2026-12-31"
+TABLE = {
+    "id": '"W-1"',
+    "control": '"console-mfa"',
+    "account": '"000000000001"',
+    "user": '"ci-*"',
+    "owner": '"Platform"',
+    "reason": '"until the migration"',
+    "approved_by": '"CISO"',
+    "start": "2026-01-01",
+    "expires": "2026-12-31",
+}
+CELLS: dict[str, Any] = {
+    "id": "W-1",
+    "control": "console-mfa",
+    "account": "000000000001",
+    "user": "ci-*",
+    "owner": "Platform",
+    "reason": "until the migration",
+    "approved_by": "CISO",
+    "start": date(2026, 1, 1),
+    "expires": date(2026, 12, 31),
+}
+
+
+def toml(**changes: str | None) -> str:
+    table = {name: text for name, text in {**TABLE, **changes}.items() if text is not None}
+    return "\n".join(["[[waiver]]", *(f"{name} = {text}" for name, text in table.items()), ""])
+
+
+def line_of(name: str, text: str) -> int:
+    return next(n for n, line in enumerate(text.splitlines(), 1) if line.startswith(name))
+
+
+def excel(*rows: dict[str, Any], sheet: str = "Waivers", heading: Any = None) -> bytes:
+    book = Workbook()
+    page = book.active
+    assert page is not None
+    page.title = sheet
+    page.append(list(heading or CELLS))
+    for row in rows:
+        page.append(list(row.values()))
+    saved = io.BytesIO()
+    book.save(saved)
+    return saved.getvalue()
+
+
+def parts(raw: bytes, **changed: bytes) -> bytes:
+    """A workbook with parts replaced or added; ``__`` in a name stands for ``/``."""
+    saved = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(raw)) as old,
+        zipfile.ZipFile(saved, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        names = {name.replace("__", "/"): content for name, content in changed.items()}
+        for name in [*old.namelist(), *names]:
+            if name not in new.namelist():
+                new.writestr(name, names.get(name) or old.read(name))
+    return saved.getvalue()
+
+
+@pytest.fixture
+def refusal(tmp_path: Path) -> Callable[[str, str | bytes], str]:
+    """What is said of a file, without its directory."""
+
+    def read_it(name: str, content: str | bytes) -> str:
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        with pytest.raises(UsageError) as caught:
+            read(path, controls=CONTROLS)
+        said = str(caught.value)
+        assert "\n" not in said
+        return said.replace(f"{tmp_path}/", "")
+
+    return read_it
+
+
+def test_the_three_forms_say_the_same(tmp_path: Path) -> None:
+    contents = {
+        "w.toml": toml().encode(),
+        "w.csv": f"{HEADING}\n{GOOD}\n".encode(),
+        "bom.csv": f"\ufeff{HEADING}\r\n{GOOD}\r\n".encode(),
+        "semicolons.csv": f"{HEADING}\n{GOOD}\n".replace(",", ";").encode(),
+        "w.xlsx": excel(CELLS),
+        "other-name.xlsx": excel(CELLS, sheet="My list"),
+    }
+    found = []
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+        (one,) = read(tmp_path / name, controls=CONTROLS).waivers
+        found.append(one)
+    assert [one for one in found if one != found[0]] == []
+    assert found[0].expires == datetime(2026, 12, 31, tzinfo=UTC)
+    assert found[0].start == datetime(2026, 1, 1, tzinfo=UTC)
+    assert found[0].controls == ("console-mfa",)
+
+
+@pytest.mark.parametrize(
+    "control", ['["console-mfa", "root-mfa"]', '"root-mfa, console-mfa"', '"console-mfa;root-mfa"']
+)
+def test_several_controls_in_a_list(tmp_path: Path, control: str) -> None:
+    (tmp_path / "w.toml").write_text(toml(control=control))
+    (one,) = read(tmp_path / "w.toml", controls=CONTROLS).waivers
+    assert one.controls == ("console-mfa", "root-mfa")
+
+
+def test_several_controls_in_several_rows(tmp_path: Path) -> None:
+    second = GOOD.replace("console-mfa", "root-mfa")
+    (tmp_path / "w.csv").write_text(f"{HEADING}\n{GOOD}\n{second}\n")
+    (one,) = read(tmp_path / "w.csv", controls=CONTROLS).waivers
+    assert one.controls == ("console-mfa", "root-mfa")
+
+
+def test_a_time_is_turned_into_utc(tmp_path: Path) -> None:
+    (tmp_path / "w.toml").write_text(toml(expires="2026-12-31T18:30:00+02:00"))
+    (one,) = read(tmp_path / "w.toml", controls=CONTROLS).waivers
+    assert one.expires == datetime(2026, 12, 31, 16, 30, tzinfo=UTC)
+
+
+def test_the_example_is_good() -> None:
+    known = [entry.id for entry in pipeline.catalogue()]
+    file = Path(__file__).parents[2] / "config" / "waivers.example.toml"
+    assert len(read(file, controls=known).waivers) == 3
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("id", '"W 1"', "'W 1' is no waiver id"),
+        ("id", '" W-1"', "begins or ends with a space; remove it"),
+        ("id", '"W\u20191"', "holds the quote '\u2019', which an editor put there"),
+        ("control", '"consol-mfa"', "unknown control 'consol-mfa'; did you mean console-mfa?"),
+        ("control", '["root-mfa", "root-mfa"]', "names a control twice"),
+        ("control", "3", "must be text (got 3)"),
+        ("account", '"12345678901"', "exactly 12 digits (a lost zero in front?)"),
+        ("account", '"1234567890123"', "is not an account id; it has exactly 12 digits"),
+        ("account", "123456789012", "123456789012 is a number, which loses zeros and digits"),
+        ("account", '"1.23457E+11"', "an account id a spreadsheet made a number of"),
+        ("user", '"ci-* "', "'ci-* ' begins or ends with a space"),
+        ("user", '"\u201cci-*\u201d"', "holds the quote '\u201c'"),
+        ("user", '"ci *"', "is no pattern of user names"),
+        ("ou", '"/Root/"', "is not a path of organizational units"),
+        ("access_key_id", '"akia"', "is no access key id"),
+        ("tag", '"env"', "is no tag; write it like environment=test"),
+        ("reason", '"a\\u0007b"', "holds the control character U+0007"),
+        ("reason", f'"{"x" * 4_001}"', "has 4,001 characters; shorten it to 4,000"),
+        ("expires", "46387", "46387 is a bare number; format the cell as a date"),
+        ("expires", '"31.12.2026"', "'31.12.2026' is not a date; write it like 2026-12-31"),
+        ("expires", '"2026-02-30"', "is no date of the calendar"),
+        ("expires", "2026-12-31T10:00:00", "names no zone; add Z for UTC"),
+        ("expires", "2026-12-31T10:00:00.5Z", "finer than a second"),
+        ("expires", "2026-01-01", "is not after start; a waiver ends after it begins"),
+        ("expires", "1999-01-01", "out of range"),
+        ("start", "2027-01-01", "is not after start"),
+    ],
+)
+def test_a_bad_value_is_told_with_line_and_remedy(
+    refusal: Any, field: str, value: str, said: str
+) -> None:
+    text = toml(**{field: value})
+    message = refusal("w.toml", text)
+    place = line_of("expires" if field == "start" else field, text)
+    assert message.startswith(f"w.toml: line {place}, ")
+    assert said in message
+
+
+@pytest.mark.parametrize("name", ["id", "control", "owner", "reason", "approved_by", "expires"])
+def test_a_required_field_is_missed(refusal: Any, name: str) -> None:
+    assert f"w.toml: line 1: has no {name}" in refusal("w.toml", toml(**{name: None}))
+    row = ",".join(
+        "" if heading == name else value
+        for heading, value in zip(HEADING.split(","), GOOD.split(","), strict=True)
+    )
+    assert f"w.csv: line 2: has no {name}" in refusal("w.csv", f"{HEADING}\n{row}\n")
+    said = refusal("w.xlsx", excel({**CELLS, name: None}))
+    assert f"w.xlsx: sheet Waivers, row 2: has no {name}" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "w.toml: is empty"),
+        ("# nothing\n", "w.toml: holds no waiver"),
+        ("[[waiver]\n", "w.toml: not valid TOML: "),
+        ("[[waivers]]\n", "unknown section 'waivers'; write each waiver under [[waiver]]"),
+        ("[waiver]\n", "write each waiver under a heading of its own, [[waiver]]"),
+        (toml() + 'expiry = "x"\n', "w.toml: line 11, expiry: unknown field 'expiry'; did you"),
+        (toml() + toml(), "w.toml: line 12, id: W-1 is there already (w.toml: line 1)"),
+        (toml() + 'id = "W-2"\n', "Cannot overwrite a value (at line 11, column 11)"),
+        (toml(account=None, user=None, control='"*"'), "would waive every control everywhere"),
+        (toml(account=None, user='"*"', control='"*"'), "would waive every control everywhere"),
+        (
+            toml(account=None, user=None, control=str([*CONTROLS]).replace("'", '"')),
+            "would waive every control everywhere; name controls, or narrow it",
+        ),
+        (b"\xff\xfe[\x00", "w.toml: line 1 is not UTF-8; save the file as UTF-8"),
+    ],
+)
+def test_a_bad_toml_file(refusal: Any, content: Any, said: str) -> None:
+    assert said in refusal("w.toml", content)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("\n", "w.csv: holds no waiver"),
+        (f"{HEADING}\n", "w.csv: holds no waiver"),
+        (f"{HEADING},Owner\n{GOOD},x\n", "w.csv: line 1: the heading owner is there twice"),
+        (f"{HEADING},colour\n{GOOD},x\n", "w.csv: line 1: unknown field 'colour'"),
+        (f"{HEADING},aproved by\n{GOOD},x\n", "did you mean approved_by?"),
+        (f"{HEADING}\n{GOOD},more\n", "w.csv: line 2: has 10 values but the heading 9"),
+        (
+            f"{HEADING}\n{GOOD.replace('Platform', '=HYPERLINK(1)')}\n",
+            "w.csv: line 2, owner: '=HYPERLINK(1)' looks like a formula",
+        ),
+        (f"{HEADING}\n{GOOD.replace('Platform', '@SUM(1)')}\n", "looks like a formula"),
+        (f"{HEADING}\n{GOOD.replace('2026-12-31', '46387')}\n", "'46387' is a bare number"),
+        (f"{HEADING}\n{GOOD.replace('000000000001', '1')}\n", "(a lost zero in front?)"),
+        (f"{HEADING}\n{GOOD}\n\n{GOOD}\n", "w.csv: line 4, id: W-1 is there already"),
+        (f'{HEADING}\n"{GOOD}\n', "w.csv: line 2: not valid CSV"),
+        (f"{HEADING}\n{GOOD}\n".encode("utf-16"), "w.csv: line 1 is not UTF-8"),
+        (HEADING.encode() + b"\n\xe9\n", "w.csv: line 2 is not UTF-8"),
+    ],
+)
+def test_a_bad_csv_file(refusal: Any, content: Any, said: str) -> None:
+    assert said in refusal("w.csv", content)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("account", 123456789012, "column account: 123456789012 is a number"),
+        ("account", 1.23457e11, "is a number, which loses zeros"),
+        ("account", "1.23457E+11", "a spreadsheet made a number of"),
+        ("expires", 46387, "column expires: 46387 is a bare number; format the cell as a date"),
+        ("expires", "=TODAY()", "column expires: holds a formula; type the value itself"),
+        ("owner", "=1+1", "column owner: holds a formula"),
+        ("expires", "#VALUE!", "column expires: holds the error '#VALUE!'"),
+        ("owner", date(2026, 1, 2), "column owner: is a date where text belongs"),
+        ("reason", 1.5e300, "column reason: is the number 1.5e+300"),
+        ("user", True, "column user: must be text (got True)"),
+        ("id", "W-1\u00a0", "begins or ends with a space"),
+        ("control", "console-mfa,consol-mfa", "unknown control 'consol-mfa'"),
+    ],
+)
+def test_a_bad_cell_is_told_with_sheet_row_and_column(
+    refusal: Any, field: str, value: Any, said: str
+) -> None:
+    message = refusal("w.xlsx", excel({**CELLS, "id": "W-0"}, {**CELLS, field: value}))
+    assert message.startswith("w.xlsx: sheet Waivers, row 3, column ")
+    assert said in message
+
+
+def test_a_whole_number_is_an_id_or_a_ticket(tmp_path: Path) -> None:
+    heading = [*CELLS, "ticket"]
+    (tmp_path / "w.xlsx").write_bytes(excel({**CELLS, "id": 12, "t": 4711}, heading=heading))
+    (one,) = read(tmp_path / "w.xlsx", controls=CONTROLS).waivers
+    assert (one.id, one.ticket) == ("12", "4711")
+
+
+def test_headings_and_values_where_they_do_not_belong(refusal: Any) -> None:
+    twice = excel(CELLS, heading=[*[*CELLS][:-1], "OWNER"])
+    assert "row 1, column I: the heading owner is there twice" in refusal("w.xlsx", twice)
+    beside = excel(CELLS, dict.fromkeys(CELLS) | {"x": "lost"})
+    assert "row 3, column J: holds a value under no heading" in refusal("w.xlsx", beside)
+    book = Workbook()
+    book.create_sheet("Two")
+    saved = io.BytesIO()
+    book.save(saved)
+    assert "has several sheets, none called Waivers" in refusal("w.xlsx", saved.getvalue())
+
+
+OLD = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)
+ENTITIES = (
+    b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]>'
+    b'<sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><si><t>&b;</t></si>'
+    b"</sst>"
+)
+
+
+def test_an_old_workbook_is_not_made_new_by_its_name(refusal: Any) -> None:
+    assert refusal("w.xlsx", OLD) == (
+        "w.xlsx: is an old .xls workbook, whatever its name; save it as .xlsx"
+    )
+
+
+def test_a_password(refusal: Any) -> None:
+    protected = OLD + "EncryptedPackage".encode("utf-16-le")
+    assert refusal("w.xlsx", protected) == (
+        "w.xlsx: is protected by a password; save it without one"
+    )
+
+
+@pytest.mark.parametrize(
+    ("part", "content"),
+    [("xl__vbaProject.bin", b"macro"), ("xl__macrosheets__sheet1.xml", b"<x/>")],
+)
+def test_macros(refusal: Any, part: str, content: bytes) -> None:
+    said = refusal("w.xlsx", parts(excel(CELLS), **{part: content}))
+    assert said == "w.xlsx: holds macros; save it as .xlsx, without them"
+
+
+def test_a_bomb_of_zeros(refusal: Any) -> None:
+    bomb = parts(excel(CELLS), xl__media__image1=bytes(20_000_000))
+    assert "w.xlsx: unpacks to 20 MB, as no such workbook does" in refusal("w.xlsx", bomb)
+
+
+def test_a_bomb_that_lies_about_its_size(refusal: Any) -> None:
+    sheet = b"<worksheet>" + b" " * 2_000_000 + b"</worksheet>"
+    raw = parts(excel(CELLS), **{"xl__worksheets__sheet1.xml": sheet})
+    lying = raw.replace(len(sheet).to_bytes(4, "little"), (50).to_bytes(4, "little"))
+    assert lying != raw
+    assert "w.xlsx: is not an Excel workbook" in refusal("w.xlsx", lying)
+
+
+@pytest.mark.parametrize("part", ["xl__sharedStrings.xml", "xl__workbook.xml"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_bomb_of_entities(refusal: Any, part: str, encoding: str) -> None:
+    content = ENTITIES.decode().encode(encoding)
+    said = refusal("w.xlsx", parts(excel(CELLS), **{part: content}))
+    assert said == ("w.xlsx: declares entities, as no spreadsheet program does; do not trust it")
+
+
+def test_entities_behind_a_long_comment(refusal: Any) -> None:
+    hidden = ENTITIES.replace(b"<!DOCTYPE", b"<!--" + b"x" * 10_000 + b"--><!DOCTYPE")
+    said = refusal("w.xlsx", parts(excel(CELLS), **{"xl__workbook.xml": hidden}))
+    assert "declares entities" in said
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"PK\x03\x04 and nothing more", b"id,control\n", excel(CELLS)[:-200]],
+)
+def test_what_is_no_workbook(refusal: Any, content: bytes) -> None:
+    assert refusal("w.xlsx", content) == "w.xlsx: is not an Excel workbook; save it as .xlsx"
+
+
+@pytest.mark.parametrize("part", ["xl__workbook.xml", "xl__worksheets__sheet1.xml"])
+def test_a_damaged_workbook(refusal: Any, part: str) -> None:
+    said = refusal("w.xlsx", parts(excel(CELLS), **{part: b"<broken"}))
+    assert said.startswith("w.xlsx: is damaged (")
+    assert said.endswith("; open it in Excel or LibreOffice and save it as .xlsx")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("w.xls", "save it as .xlsx"),
+        ("w.xlsm", "macros are not read; save it as .xlsx"),
+        ("w.ods", "save it as .xlsx"),
+        ("w.yaml", "name a .toml, .csv or .xlsx file"),
+        ("w", "name a .toml, .csv or .xlsx file"),
+    ],
+)
+def test_another_kind_of_file(refusal: Any, name: str, said: str) -> None:
+    assert refusal(name, "x") == f"{name}: waivers are read from .toml, .csv and .xlsx; {said}"
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "w.toml").mkdir()
+    with pytest.raises(UsageError, match="is a directory; name a file"):
+        read(tmp_path / "w.toml", controls=CONTROLS)
+    with pytest.raises(UsageError, match=r"cannot be read \(No such file or directory\)"):
+        read(tmp_path / "gone.toml", controls=CONTROLS)
+
+
+def test_a_file_too_large(tmp_path: Path) -> None:
+    path = tmp_path / "w.csv"
+    with path.open("wb") as stream:
+        os.truncate(stream.fileno(), 10_000_001)
+    with pytest.raises(UsageError, match="is larger than 10 MB"):
+        read(path, controls=CONTROLS)
+
+
+def test_an_unreadable_file(tmp_path: Path) -> None:
+    path = tmp_path / "w.toml"
+    path.write_text(toml())
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("this user may read everything")
+    with pytest.raises(UsageError, match="check the path and its permissions"):
+        read(path, controls=CONTROLS)
