@@ -10,6 +10,7 @@ from orgscan.pipeline.catalogue import CatalogueEntry, catalogue, catalogue_entr
 from orgscan.pipeline.chain import check_previous
 from orgscan.pipeline.demo import collect_demo
 from orgscan.pipeline.policy import audit_role_policy, caller_policy, declared_actions
+from orgscan.pipeline.previous import compare_runs
 from orgscan.pipeline.publish import check_destination, open_history, publish
 from orgscan.pipeline.render import render
 from orgscan.pipeline.run import Run
@@ -31,6 +32,7 @@ __all__ = [
     "check_signing_key",
     "collect",
     "collect_demo",
+    "compare_runs",
     "declared_actions",
     "default_output",
     "open_history",

@@ -9,13 +9,14 @@ from datetime import timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from orgscan import controls, reports, rundir, tables
+from orgscan import compare, controls, reports, rundir, tables
 from orgscan.errors import IntegrityError
 from orgscan.evidence import EvidenceStore
 from orgscan.models import INTEGRITY_FAILURE, Coverage, RunInfo, Status
 from orgscan.pipeline.catalogue import catalogue
 from orgscan.pipeline.chain import MANIFEST_FORMAT, Link
-from orgscan.schema import SCHEMA_VERSION, TABLES
+from orgscan.pipeline.previous import open_snapshot
+from orgscan.schema import CHANGES, SCHEMA_VERSION, TABLES
 from orgscan.settings import Thresholds
 from orgscan.version import __version__
 
@@ -43,11 +44,14 @@ class _Rendering:
     evidence: rundir.FileRecord
     previous: dict[str, Any] | None
     frames: Mapping[str, pd.DataFrame]
+    comparison: compare.Comparison | None = None
+    """With the previous run; None where none was given."""
 
     @property
     def notes(self) -> tuple[str, ...]:
         """The run's notes, and what the tables themselves tell."""
-        return (*self.info.notes, *_stale_reports(self.frames["accounts"]))
+        compared = self.comparison.notes if self.comparison else _not_compared(self.previous)
+        return (*self.info.notes, *_stale_reports(self.frames["accounts"]), *compared)
 
 
 def render(
@@ -63,14 +67,14 @@ def render(
     """Judge the evidence of ``run`` and publish Parquet, workbook and, last, the manifest.
 
     ``output`` defaults to the run directory itself; ``as_of`` and ``thresholds`` default to the
-    run's own. ``previous`` is the earlier run the manifest continues; without it the one the
-    run's manifest already names. An earlier signature is removed with what it signed. Returns
-    the directory written to.
+    run's own. ``previous`` is the earlier run to compare with, which the manifest continues;
+    without it nothing is compared, and the manifest goes on naming the one it names. An earlier
+    signature is removed with what it signed. Returns the directory written to.
 
     Raises :class:`orgscan.errors.UsageError`, :class:`orgscan.errors.IntegrityError`, and
     :class:`orgscan.errors.RunError` where the disk is full; the directory is then as it was.
     """
-    link = None if previous is None else Link.to(previous)
+    earlier = None if previous is None else open_snapshot(previous)
     elsewhere = output is not None and output.resolve() != run.resolve()
     with rundir.locked(run, shared=elsewhere):
         evidence = _evidence(run)
@@ -81,7 +85,7 @@ def render(
             observer=observer,
             as_of=as_of,
             thresholds=thresholds,
-            link=link,
+            earlier=earlier,
         )
         if output is None or not elsewhere:
             _publish(rendering, run, run, observer)
@@ -122,8 +126,9 @@ def _judge(
     observer: Observer,
     as_of: datetime | None,
     thresholds: Thresholds | None,
-    link: Link | None,
+    earlier: tuple[Link, compare.Snapshot] | None,
 ) -> _Rendering:
+    link = None if earlier is None else earlier[0]
     observer.phase("Judging the evidence")
     with EvidenceStore.read(run / rundir.EVIDENCE) as store:
         info = store.info
@@ -143,6 +148,22 @@ def _judge(
         as_of=info.as_of,
         thresholds=limits,
     )
+    comparison = None
+    if earlier is not None:
+        comparison = compare.compare(
+            earlier[1],
+            compare.Snapshot(
+                as_of=info.as_of,
+                started_at=info.started_at,
+                accounts=built.accounts,
+                credentials=built.credentials,
+                access_keys=built.access_keys,
+                findings=findings,
+                enumerated=info.enumerated,
+                thresholds=limits.model_dump(),
+            ),
+        )
+        findings = comparison.findings
     return _Rendering(
         info=info,
         rendered_at=clock.now(),
@@ -156,6 +177,7 @@ def _judge(
             "access_keys": built.access_keys,
             "findings": findings,
         },
+        comparison=comparison,
     )
 
 
@@ -174,6 +196,11 @@ def _publish(rendering: _Rendering, run: Path, directory: Path, observer: Observ
         for table in TABLES:
             with publication.file(f"{table.name}.parquet") as path:
                 reports.write_parquet(rendering.frames[table.name], table, path, metadata=metadata)
+        if rendering.comparison is not None:
+            with publication.file(f"{CHANGES.name}.parquet") as path:
+                reports.write_parquet(
+                    rendering.comparison.changes, CHANGES, path, metadata=metadata
+                )
         hashes = {rundir.EVIDENCE: rendering.evidence.sha256}
         hashes |= {name: record.sha256 for name, record in publication.files.items()}
         with publication.file(rundir.workbook_name(rendering.info)) as path:
@@ -182,6 +209,18 @@ def _publish(rendering: _Rendering, run: Path, directory: Path, observer: Observ
         if directory == run:
             files[rundir.EVIDENCE] = rendering.evidence
         publication.commit(_manifest(rendering, files))
+
+
+def _not_compared(previous: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """A run rendered again without its earlier run must not look like one without changes."""
+    if previous is None:
+        return ()
+    note = (
+        f"This run continues run {previous.get('run_id')}, which was not given when these files "
+        "were written: nothing is compared, and findings are first seen by this run. "
+        "`orgscan report --previous` compares."
+    )
+    return (note,)
 
 
 def _stale_reports(accounts: pd.DataFrame) -> list[str]:

@@ -1,0 +1,107 @@
+"""An earlier run, opened to be compared with: as sealed, or refused in one line."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from orgscan import compare, reports, rundir
+from orgscan.errors import RunError, UsageError
+from orgscan.pipeline.chain import Link
+from orgscan.schema import ACCESS_KEYS, ACCOUNTS, CHANGES, CREDENTIALS, FINDINGS, SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import pandas as pd
+
+    from orgscan.schema import Table
+
+_REMEDY = "name a run that `orgscan verify` finds whole"
+_COLUMNS: Mapping[str, tuple[str, ...]] = {FINDINGS.name: compare.FINDING_COLUMNS}
+
+
+def open_snapshot(run: Path) -> tuple[Link, compare.Snapshot]:
+    """The finished run in ``run``, every table held to its manifest before it is used.
+
+    Raises :class:`orgscan.errors.UsageError` where the manifest is missing, edited or a newer
+    orgscan's, or a table is missing, changed or no longer what the schema says.
+    """
+    link = Link.to(run)
+    content = rundir.read_manifest(run)
+    path = run / rundir.MANIFEST
+    if content.get("schema") != SCHEMA_VERSION:
+        message = (
+            f"{path}: has tables of schema {content.get('schema')}, this version reads "
+            f"{SCHEMA_VERSION}; run `orgscan report {run}` with this version"
+        )
+        raise UsageError(message)
+    try:
+        files = dict(content["files"].items())
+        return link, compare.Snapshot(
+            as_of=datetime.fromisoformat(content["as_of"]),
+            started_at=link.started_at,
+            enumerated=bool(content["enumerated"]),
+            thresholds=dict(content["thresholds"].items()),
+            continues=content["previous"] is not None,
+            changes=(_table(run, CHANGES, files) if f"{CHANGES.name}.parquet" in files else None),
+            **{
+                table.name: _table(run, table, files)
+                for table in (ACCOUNTS, CREDENTIALS, ACCESS_KEYS, FINDINGS)
+            },
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        message = f"{path}: is not the manifest of a run; {_REMEDY}"
+        raise UsageError(message) from None
+
+
+def _table(run: Path, table: Table, files: Mapping[str, Any]) -> pd.DataFrame:
+    name = f"{table.name}.parquet"
+    path = run / name
+    told = files.get(name)
+    if told is None:
+        message = f"{run / rundir.MANIFEST}: does not name {name}; {_REMEDY}"
+        raise UsageError(message)
+    try:
+        found = rundir.record(path)
+    except OSError as error:
+        message = f"{path}: cannot be read ({error.strerror}); {_REMEDY}"
+        raise UsageError(message) from None
+    if (found.sha256, found.size) != (told["sha256"], told["size"]):
+        message = f"{path}: was changed after the run was finished; {_REMEDY}"
+        raise UsageError(message)
+    try:
+        return reports.read_parquet(
+            path, table, columns=_COLUMNS.get(table.name, ()), categories=True
+        )
+    except RunError as error:
+        message = f"{error}; {_REMEDY}"
+        raise UsageError(message) from None
+
+
+def compare_runs(previous: Path, current: Path) -> tuple[compare.Comparison, Link, Link]:
+    """What changed between two finished runs, and how each is named.
+
+    Raises :class:`orgscan.errors.UsageError` where either is not as it was sealed, they belong
+    to two organizations, or ``previous`` is not the earlier one.
+    """
+    before, now = Link.to(previous), Link.to(current)
+    if before.organization_id != now.organization_id:
+        message = (
+            f"{previous}: is a run of organization {before.organization_id}, {current} one of "
+            f"{now.organization_id}; name two runs of one organization"
+        )
+        raise UsageError(message)
+    if before.run_id == now.run_id:
+        message = f"{previous} and {current} are the same run; name two"
+        raise UsageError(message)
+    if before.started_at > now.started_at:
+        message = f"{previous}: began later than {current}; name the earlier run first"
+        raise UsageError(message)
+    with rundir.locked(previous, shared=True), rundir.locked(current, shared=True):
+        return (
+            compare.compare(open_snapshot(previous)[1], open_snapshot(current)[1]),
+            before,
+            now,
+        )
