@@ -8,7 +8,7 @@ from __future__ import annotations
 from orgscan.engine import Cluster
 from orgscan.pipeline.catalogue import CatalogueEntry, catalogue, catalogue_entry
 from orgscan.pipeline.chain import check_previous
-from orgscan.pipeline.demo import collect_demo
+from orgscan.pipeline.demo import collect_demo, demo_quarters
 from orgscan.pipeline.policy import audit_role_policy, caller_policy, declared_actions
 from orgscan.pipeline.previous import compare_runs
 from orgscan.pipeline.publish import check_destination, open_history, publish
@@ -35,6 +35,7 @@ __all__ = [
     "compare_runs",
     "declared_actions",
     "default_output",
+    "demo_quarters",
     "open_history",
     "publish",
     "render",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,6 @@ from orgscan.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
     from pathlib import Path
 
     import pandas as pd
@@ -265,7 +264,20 @@ def _workbook_content(rendering: _Rendering, hashes: Mapping[str, str]) -> repor
         versions=_versions(),
         hashes=dict(hashes),
         notes=rendering.notes,
+        changes=_changes_content(rendering),
         accounts_enumerated=rendering.accounts_enumerated,
+    )
+
+
+def _changes_content(rendering: _Rendering) -> reports.ChangesContent | None:
+    comparison, previous = rendering.comparison, rendering.previous
+    if comparison is None or previous is None:
+        return None
+    return reports.ChangesContent(
+        run_id=previous["run_id"],
+        as_of=datetime.fromisoformat(previous["as_of"]),
+        changes=comparison.changes,
+        coverage=comparison.coverage,
     )
 
 

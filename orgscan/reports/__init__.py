@@ -6,13 +6,14 @@ Writers write to the path they are given, read no clock and know no AWS; publish
 
 from __future__ import annotations
 
-from orgscan.reports.content import ControlEntry, WorkbookContent
+from orgscan.reports.content import ChangesContent, ControlEntry, WorkbookContent
 from orgscan.reports.parquet import metadata as parquet_metadata
 from orgscan.reports.parquet import read as read_parquet
 from orgscan.reports.parquet import write as write_parquet
 from orgscan.reports.workbook import write as write_workbook
 
 __all__ = [
+    "ChangesContent",
     "ControlEntry",
     "WorkbookContent",
     "parquet_metadata",

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from orgscan.models import Coverage, Status
-from orgscan.reports import look
+from orgscan.reports import changes, look
 from orgscan.reports.look import BODY, HEADING, LABEL, PLAIN, Style, put
 from orgscan.reports.meanings import COVERAGE_MEANINGS
 
@@ -86,6 +86,7 @@ def fill(page: Worksheet, content: WorkbookContent, figures: Figures, verdict: V
     _title(cursor, content, verdict)
     _failures(cursor, figures)
     _coverage(cursor, content, figures)
+    _changes(cursor, content)
     _source(cursor, content)
     _mapping(cursor, "Limits the controls judged by", content.thresholds)
     _mapping(cursor, "Versions", content.versions)
@@ -144,6 +145,15 @@ def _coverage(cursor: _Cursor, content: WorkbookContent, figures: Figures) -> No
     word, tone = ("Yes", Status.PASS) if figures.reconciled else ("NO", Status.FAIL)
     agree = replace(BODY.badge(tone), horizontal="right")
     cursor.cells(["Do they agree?", word], [bold, agree])
+
+
+def _changes(cursor: _Cursor, content: WorkbookContent) -> None:
+    if content.changes is None:
+        return
+    cursor.heading(f"Since the run of {content.changes.as_of:%Y-%m-%d}")
+    for sentence in changes.sentences(content.changes):
+        cursor.line(sentence)
+    cursor.line("The sheet Changes lists them one by one.", LABEL)
 
 
 def _source(cursor: _Cursor, content: WorkbookContent) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from orgscan.reports.columns import SheetColumn, plain
 from orgscan.reports.datasheet import DataSheet
-from orgscan.reports.meanings import COVERAGE_MEANINGS, STATUS_MEANINGS
+from orgscan.reports.meanings import CHANGE_MEANINGS, COVERAGE_MEANINGS, STATUS_MEANINGS
 from orgscan.reports.summary import RATE_NOTE
 from orgscan.reports.text import cell_text
 
@@ -61,7 +61,8 @@ def dictionary(sheets: Sequence[DataSheet], tab: str) -> DataSheet:
     """One row per column of the data sheets, and one per word that needs explaining."""
     columns = tuple(plain(name, *about) for name, about in _DICTIONARY.items())
     own = DataSheet("Data dictionary", columns, pd.DataFrame())
-    rows = [*_columns((*sheets, own)), *_values()]
+    compared = any(sheet.name == "Changes" for sheet in sheets)
+    rows = [*_columns((*sheets, own)), *_values(compared=compared)]
     return DataSheet(own.name, columns, _frame(rows, columns), tab)
 
 
@@ -79,12 +80,14 @@ def _columns(sheets: Sequence[DataSheet]) -> Iterator[Mapping[str, str | None]]:
             }
 
 
-def _values() -> Iterator[Mapping[str, str | None]]:
+def _values(*, compared: bool) -> Iterator[Mapping[str, str | None]]:
     words: list[tuple[str, str, Mapping[Any, str]]] = [
         ("Coverage", "Coverage", COVERAGE_MEANINGS),
         ("Findings", "Status", STATUS_MEANINGS),
         ("Summary", "Pass rate", {"Pass rate": RATE_NOTE}),
     ]
+    if compared:
+        words.append(("Changes", "Change", CHANGE_MEANINGS))
     for sheet, column, meanings in words:
         for word, meaning in meanings.items():
             what = "column" if word == column else f"value of {column}"
