@@ -23,9 +23,12 @@ def lines(run: Run) -> Iterator[str]:
     yield ""
     yield from _findings(run)
     yield ""
+    yield from _changes(run)
     yield from (f"Note: {note}" for note in manifest["notes"])
     yield f"Workbook  {run.workbook}"
     yield f"Parquet   {run.path}/{{accounts,credentials,access_keys,findings}}.parquet"
+    if run.changes is not None:
+        yield f"Changes   {run.path}/changes.parquet"
 
 
 def _coverage(run: Run) -> Iterator[str]:
@@ -67,6 +70,16 @@ def _findings(run: Run) -> Iterator[str]:
     if not total:
         clean = run.exit_code() == 0 and not unknown
         yield "  Nothing fails." if clean else "  No FAIL, but not everything could be judged."
+
+
+def _changes(run: Run) -> Iterator[str]:
+    if run.changes is None:
+        return
+    from orgscan.cli.compare import kinds
+
+    yield f"Since the run as of {run.manifest['previous']['as_of']}"
+    yield from kinds(run.changes)
+    yield ""
 
 
 def _plain(value: object) -> str:

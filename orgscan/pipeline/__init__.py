@@ -10,7 +10,12 @@ from orgscan.pipeline.catalogue import CatalogueEntry, catalogue, catalogue_entr
 from orgscan.pipeline.chain import check_previous
 from orgscan.pipeline.demo import collect_demo, demo_quarters
 from orgscan.pipeline.policy import audit_role_policy, caller_policy, declared_actions
-from orgscan.pipeline.previous import compare_runs
+from orgscan.pipeline.previous import (
+    Difference,
+    check_difference_file,
+    compare_runs,
+    write_difference,
+)
 from orgscan.pipeline.publish import check_destination, open_history, publish
 from orgscan.pipeline.render import render
 from orgscan.pipeline.run import Run
@@ -21,6 +26,7 @@ from orgscan.pipeline.verify import Verification, verify
 __all__ = [
     "CatalogueEntry",
     "Cluster",
+    "Difference",
     "Run",
     "Verification",
     "audit_role_policy",
@@ -28,6 +34,7 @@ __all__ = [
     "catalogue",
     "catalogue_entry",
     "check_destination",
+    "check_difference_file",
     "check_previous",
     "check_signing_key",
     "collect",
@@ -44,4 +51,5 @@ __all__ = [
     "sign",
     "stored_settings",
     "verify",
+    "write_difference",
 ]

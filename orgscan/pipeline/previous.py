@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -80,8 +81,17 @@ def _table(run: Path, table: Table, files: Mapping[str, Any]) -> pd.DataFrame:
         raise UsageError(message) from None
 
 
-def compare_runs(previous: Path, current: Path) -> tuple[compare.Comparison, Link, Link]:
-    """What changed between two finished runs, and how each is named.
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What changed between two finished runs."""
+
+    previous: Link
+    current: Link
+    comparison: compare.Comparison
+
+
+def compare_runs(previous: Path, current: Path) -> Difference:
+    """Compare two finished runs as they were judged.
 
     Raises :class:`orgscan.errors.UsageError` where either is not as it was sealed, they belong
     to two organizations, or ``previous`` is not the earlier one.
@@ -94,14 +104,43 @@ def compare_runs(previous: Path, current: Path) -> tuple[compare.Comparison, Lin
         )
         raise UsageError(message)
     if before.run_id == now.run_id:
-        message = f"{previous} and {current} are the same run; name two"
+        message = f"{previous} and {current}: are the same run; name two"
         raise UsageError(message)
     if before.started_at > now.started_at:
         message = f"{previous}: began later than {current}; name the earlier run first"
         raise UsageError(message)
     with rundir.locked(previous, shared=True), rundir.locked(current, shared=True):
-        return (
-            compare.compare(open_snapshot(previous)[1], open_snapshot(current)[1]),
-            before,
-            now,
-        )
+        compared = compare.compare(open_snapshot(previous)[1], open_snapshot(current)[1])
+    return Difference(before, now, compared)
+
+
+def check_difference_file(path: Path | None) -> None:
+    """Raise :class:`orgscan.errors.UsageError` for a file no difference can be written to."""
+    if path is None:
+        return
+    if path.suffix.lower() not in {".csv", ".json"}:
+        message = f"--output {path}: name a file that ends in .csv or .json"
+        raise UsageError(message)
+    if not path.parent.is_dir() or path.is_dir():
+        message = f"--output {path}: is not a file in a directory that exists; choose another"
+        raise UsageError(message)
+
+
+def write_difference(difference: Difference, path: Path) -> None:
+    """Write the changes to ``path``, which ends in ``.csv`` or ``.json``.
+
+    Raises :class:`orgscan.errors.UsageError` and :class:`orgscan.errors.RunError`.
+    """
+    check_difference_file(path)
+    compared = difference.comparison
+    with rundir.published(path, remedy="choose another --output") as temporary:
+        if path.suffix.lower() == ".csv":
+            reports.write_changes_csv(temporary, compared.changes)
+        else:
+            about = {
+                "organization_id": difference.current.organization_id,
+                "previous": difference.previous.entry(),
+                "current": difference.current.entry(),
+                "notes": list(compared.notes),
+            }
+            reports.write_changes_json(temporary, compared.changes, compared.coverage, about)

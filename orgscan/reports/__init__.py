@@ -7,6 +7,8 @@ Writers write to the path they are given, read no clock and know no AWS; publish
 from __future__ import annotations
 
 from orgscan.reports.content import ChangesContent, ControlEntry, WorkbookContent
+from orgscan.reports.difference import write_csv as write_changes_csv
+from orgscan.reports.difference import write_json as write_changes_json
 from orgscan.reports.parquet import metadata as parquet_metadata
 from orgscan.reports.parquet import read as read_parquet
 from orgscan.reports.parquet import write as write_parquet
@@ -18,6 +20,8 @@ __all__ = [
     "WorkbookContent",
     "parquet_metadata",
     "read_parquet",
+    "write_changes_csv",
+    "write_changes_json",
     "write_parquet",
     "write_workbook",
 ]

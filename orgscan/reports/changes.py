@@ -85,7 +85,7 @@ def _coverage(content: ChangesContent) -> Iterator[Line]:
     rows = content.coverage[content.coverage["change"] != "same"]
     for row in rows.head(_ACCOUNTS_SHOWN).itertuples():
         was, is_now = row.previous_coverage or "not listed", row.coverage or "not listed"
-        text = f"{row.account_id} {row.account_name}: {was}, now {is_now}"
+        text = f"{row.account_id!s} {row.account_name!s}: {was!s}, now {is_now!s}"
         yield ((str(row.change), BODY), (None, BODY), (text, PLAIN))
     if len(rows) > _ACCOUNTS_SHOWN:
         yield ((f"... and {len(rows) - _ACCOUNTS_SHOWN:,} more accounts", LABEL),)
