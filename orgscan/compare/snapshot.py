@@ -139,13 +139,16 @@ def plain(findings: pd.DataFrame, chosen: Mask, run: Snapshot) -> pd.DataFrame:
 
 
 def _created(rows: pd.DataFrame, run: Snapshot) -> pd.Series:
+    near = run.access_keys["account_id"].isin(rows["account_id"].unique())
+    near &= run.access_keys["user"].isin(rows["user"].unique())
+    held = run.access_keys[near]
     keys = pd.DataFrame(
         {
-            "account_id": run.access_keys["account_id"].astype(object),
-            "user": run.access_keys["user"].astype(object),
-            "access_key_id": texts(run.access_keys["access_key_id"]),
-            "slot": run.access_keys["slot"].fillna(0).astype("int64"),
-            "created": seconds(run.access_keys["created_at"]),
+            "account_id": held["account_id"].astype(object),
+            "user": held["user"].astype(object),
+            "access_key_id": texts(held["access_key_id"]),
+            "slot": held["slot"].fillna(0).astype("int64"),
+            "created": seconds(held["created_at"]),
         }
     )
     keys.loc[keys["access_key_id"] != "", "slot"] = 0
