@@ -113,7 +113,7 @@ _SCRIPT: tuple[tuple[Move, ...], ...] = (
     (
         Move(Deed.KEY_ROTATED, "storefront-prod", "ci-deploy"),
         Move(Deed.KEY_REACTIVATED, "data-platform-prod", "null"),
-        Move(Deed.KEY_DEACTIVATED, "storefront-prod", "cdn-purge"),
+        Move(Deed.KEY_DEACTIVATED, "data-platform-prod", "etl-nightly"),
         Move(Deed.USER_DELETED, "tidewater-legacy", "mailer"),
         Move(Deed.MFA_ENABLED, "data-platform-prod", "zofia.novak"),
         Move(Deed.ROLE_GRANTED, "warehouse-prod"),
