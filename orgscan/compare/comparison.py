@@ -12,7 +12,7 @@ from orgscan.compare.coverage import coverage_changes
 from orgscan.compare.deciding import decide
 from orgscan.compare.matching import counterparts
 from orgscan.compare.notes import notes
-from orgscan.compare.snapshot import seconds, texts
+from orgscan.compare.snapshot import among, seconds, texts
 from orgscan.models import Change, Severity
 from orgscan.schema import CHANGES
 
@@ -115,7 +115,7 @@ def _rows(previous: Snapshot, current: Snapshot, now: pd.DataFrame) -> pd.DataFr
     memory["status"] = texts(memory.pop("other_status"))
     memory["finding_id"] = memory.pop("other_id").fillna(memory["finding_id"])
     memory = memory.drop_duplicates("finding_id")
-    fresh = now[~now["finding_id"].isin(memory["finding_id"])]
+    fresh = now[~among(now["finding_id"], memory["finding_id"])]
     before = counterparts(fresh, previous)
     fresh = fresh.merge(before, on="finding_id", how="left")
     fresh = fresh.assign(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from orgscan.compare.snapshot import KEY, known_time, plain
+from orgscan.compare.snapshot import KEY, among, known_time, plain
 
 if TYPE_CHECKING:
     from orgscan.compare.snapshot import Snapshot
@@ -24,12 +24,12 @@ def counterparts(wanted: pd.DataFrame, run: Snapshot) -> pd.DataFrame:
     same key judged by its own: those are told by user, control and second of creation.
     """
     same = _by_id(wanted, run)
-    rest = wanted[~wanted["finding_id"].isin(same["finding_id"])]
+    rest = wanted[~among(wanted["finding_id"], same["finding_id"])]
     return pd.concat([same, _by_key(rest, run, same)], ignore_index=True)
 
 
 def _by_id(wanted: pd.DataFrame, run: Snapshot) -> pd.DataFrame:
-    chosen = np.flatnonzero(run.findings["finding_id"].isin(wanted["finding_id"]))
+    chosen = np.flatnonzero(among(run.findings["finding_id"], wanted["finding_id"]))
     ids = run.findings["finding_id"].take(chosen).astype(object).reset_index(drop=True)
     status = run.findings["status"].take(chosen).astype(object).reset_index(drop=True)
     return pd.DataFrame({"finding_id": ids, "other_id": ids, "other_status": status})
@@ -42,7 +42,7 @@ def _by_key(rest: pd.DataFrame, run: Snapshot, same: pd.DataFrame) -> pd.DataFra
     near = findings["account_id"].isin(rest["account_id"].unique())
     near &= findings["user"].isin(rest["user"].unique()) & about_key
     others = plain(findings, np.asarray(near, dtype=np.bool_), run)
-    others = others[known_time(others["created"]) & ~others["finding_id"].isin(same["other_id"])]
+    others = others[known_time(others["created"]) & ~among(others["finding_id"], same["other_id"])]
     names = {"finding_id": "other_id", "status": "other_status"}
     others = others.rename(columns=names)[[*KEY, *names.values(), "access_key_id", "slot"]]
     pairs = rest[[*KEY, "finding_id", "access_key_id", "slot"]].merge(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from orgscan.models import ROOT_USER, Coverage, Status
 
@@ -158,6 +160,14 @@ def _created(rows: pd.DataFrame, run: Snapshot) -> pd.Series:
     found = wanted.merge(keys.drop_duplicates(by), on=by, how="left")["created"]
     about_key = (wanted["access_key_id"] != "") | (wanted["slot"] != 0)
     return found.where(about_key).fillna(_ABSENT).set_axis(rows.index)
+
+
+def among(column: pd.Series, values: pd.Series) -> Mask:
+    """Whether each text is one of ``values``; pandas makes a Python list of Arrow texts first."""
+    held, wanted = (
+        pa.array(one, from_pandas=True).cast(pa.large_string()) for one in (column, values)
+    )
+    return np.asarray(pc.is_in(held, value_set=wanted).to_numpy(zero_copy_only=False), np.bool_)
 
 
 def known_time(column: pd.Series) -> Mask:

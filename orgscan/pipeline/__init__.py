@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from orgscan.engine import Cluster
 from orgscan.pipeline.catalogue import CatalogueEntry, catalogue, catalogue_entry
-from orgscan.pipeline.chain import check_previous
 from orgscan.pipeline.demo import collect_demo, demo_quarters
 from orgscan.pipeline.policy import audit_role_policy, caller_policy, declared_actions
 from orgscan.pipeline.previous import (
     Difference,
     check_difference_file,
+    check_previous,
     compare_runs,
     write_difference,
 )

@@ -20,7 +20,39 @@ if TYPE_CHECKING:
     from orgscan.schema import Table
 
 _REMEDY = "name a run that `orgscan verify` finds whole"
-_COLUMNS: Mapping[str, tuple[str, ...]] = {FINDINGS.name: compare.FINDING_COLUMNS}
+_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    CREDENTIALS.name: ("account_id", "user", "source"),
+    ACCESS_KEYS.name: (
+        "account_id",
+        "user",
+        "is_root",
+        "access_key_id",
+        "slot",
+        "match",
+        "status",
+        "created_at",
+    ),
+    FINDINGS.name: compare.FINDING_COLUMNS,
+}
+"""What a comparison looks at; all of accounts and changes."""
+
+
+def check_previous(previous: Path | None) -> None:
+    """Say before a scan begins what would keep ``previous`` from being compared with at its end.
+
+    Raises :class:`orgscan.errors.UsageError` as :func:`open_snapshot` does, but for what only
+    reading the tables shows.
+    """
+    if previous is None:
+        return
+    Link.to(previous)
+    content = _content(previous)
+    try:
+        files = dict(content["files"].items())
+        for table in (ACCOUNTS, CREDENTIALS, ACCESS_KEYS, FINDINGS):
+            _sealed(previous, table, files)
+    except (KeyError, TypeError, AttributeError):
+        raise _no_manifest(previous) from None
 
 
 def open_snapshot(run: Path) -> tuple[Link, compare.Snapshot]:
@@ -30,14 +62,7 @@ def open_snapshot(run: Path) -> tuple[Link, compare.Snapshot]:
     orgscan's, or a table is missing, changed or no longer what the schema says.
     """
     link = Link.to(run)
-    content = rundir.read_manifest(run)
-    path = run / rundir.MANIFEST
-    if content.get("schema") != SCHEMA_VERSION:
-        message = (
-            f"{path}: has tables of schema {content.get('schema')}, this version reads "
-            f"{SCHEMA_VERSION}; run `orgscan report {run}` with this version"
-        )
-        raise UsageError(message)
+    content = _content(run)
     try:
         files = dict(content["files"].items())
         return link, compare.Snapshot(
@@ -53,11 +78,26 @@ def open_snapshot(run: Path) -> tuple[Link, compare.Snapshot]:
             },
         )
     except (KeyError, TypeError, ValueError, AttributeError):
-        message = f"{path}: is not the manifest of a run; {_REMEDY}"
-        raise UsageError(message) from None
+        raise _no_manifest(run) from None
 
 
-def _table(run: Path, table: Table, files: Mapping[str, Any]) -> pd.DataFrame:
+def _content(run: Path) -> dict[str, Any]:
+    content = rundir.read_manifest(run)
+    if content.get("schema") != SCHEMA_VERSION:
+        message = (
+            f"{run / rundir.MANIFEST}: has tables of schema {content.get('schema')}, this version "
+            f"reads {SCHEMA_VERSION}; run `orgscan report {run}` with this version"
+        )
+        raise UsageError(message)
+    return content
+
+
+def _no_manifest(run: Path) -> UsageError:
+    return UsageError(f"{run / rundir.MANIFEST}: is not the manifest of a run; {_REMEDY}")
+
+
+def _sealed(run: Path, table: Table, files: Mapping[str, Any]) -> Path:
+    """The table's file, which must be as it was written."""
     name = f"{table.name}.parquet"
     path = run / name
     told = files.get(name)
@@ -72,6 +112,11 @@ def _table(run: Path, table: Table, files: Mapping[str, Any]) -> pd.DataFrame:
     if (found.sha256, found.size) != (told["sha256"], told["size"]):
         message = f"{path}: was changed after the run was finished; {_REMEDY}"
         raise UsageError(message)
+    return path
+
+
+def _table(run: Path, table: Table, files: Mapping[str, Any]) -> pd.DataFrame:
+    path = _sealed(run, table, files)
     try:
         return reports.read_parquet(
             path, table, columns=_COLUMNS.get(table.name, ()), categories=True

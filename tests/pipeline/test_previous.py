@@ -284,3 +284,14 @@ def test_the_trend_of_published_runs(
         code, _out, err = cli("trend", *arguments)
         assert code == ExitCode.USAGE
         assert len(err.splitlines()) == 1
+
+
+def test_a_scan_says_before_it_begins_that_the_earlier_run_was_changed(
+    runs: tuple[Path, Path], cli: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    change_a_byte(runs[0])
+    new = tmp_path / "new"
+    code, _out, err = cli("scan", "--role-name", "A", "--previous", runs[0], "--output", new)
+    assert code == ExitCode.USAGE
+    assert "findings.parquet: was changed" in err
+    assert not new.exists()
