@@ -24,7 +24,7 @@ def report(
         None, help="Leave with 3 when a finding of this severity or worse fails."
     ),
     previous: Path | None = typer.Option(
-        None, metavar="RUN", help="Earlier run that this one continues; the manifest names it."
+        None, metavar="RUN", help="Earlier run to compare with; the manifest names it."
     ),
     sign_with_kms: str | None = typer.Option(
         None, "--sign-with-kms", metavar="KEY", help="Sign the manifest with this AWS KMS key."

@@ -47,7 +47,7 @@ def scan(
         False, "--retry-gaps", help="With --resume, also read the gaps of a finished run again."
     ),
     previous: Path | None = typer.Option(
-        None, metavar="RUN", help="Earlier run that this one continues; the manifest names it."
+        None, metavar="RUN", help="Earlier run to compare with; the manifest names it."
     ),
     sign_with_kms: str | None = typer.Option(
         None, "--sign-with-kms", metavar="KEY", help="Sign the manifest with this AWS KMS key."

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _ACCOUNTS_SHOWN = 25
 _COUNT = replace(BODY, number_format=look.COUNT_FORMAT, horizontal="right")
+_TEXT = replace(PLAIN, indent=1)
 
 
 def counts(content: ChangesContent) -> Mapping[Change, int]:
@@ -69,7 +70,7 @@ def _kinds(content: ChangesContent) -> Iterator[Line]:
     for change, number in counts(content).items():
         if number:
             badge = BODY.badge(change.value)
-            yield ((change.value, badge), (number, _COUNT), (CHANGE_MEANINGS[change], PLAIN))
+            yield ((change.value, badge), (number, _COUNT), (CHANGE_MEANINGS[change], _TEXT))
     if not len(content.changes):
         yield (("Nothing is open, and nothing was.", PLAIN),)
 
@@ -81,12 +82,12 @@ def _coverage(content: ChangesContent) -> Iterator[Line]:
         return
     for word, number in moved.items():
         meaning = f"Accounts: {COVERAGE_CHANGE_MEANINGS[word]}."
-        yield ((word, BODY), (number, _COUNT), (meaning, PLAIN))
+        yield ((word, BODY), (number, _COUNT), (meaning, _TEXT))
     rows = content.coverage[content.coverage["change"] != "same"]
     for row in rows.head(_ACCOUNTS_SHOWN).itertuples():
         was, is_now = row.previous_coverage or "not listed", row.coverage or "not listed"
         text = f"{row.account_id!s} {row.account_name!s}: {was!s}, now {is_now!s}"
-        yield ((str(row.change), BODY), (None, BODY), (text, PLAIN))
+        yield ((str(row.change), BODY), (None, BODY), (text, _TEXT))
     if len(rows) > _ACCOUNTS_SHOWN:
         yield ((f"... and {len(rows) - _ACCOUNTS_SHOWN:,} more accounts", LABEL),)
 
