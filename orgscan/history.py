@@ -32,10 +32,13 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from orgscan.errors import RunError, UsageError
+from orgscan.models import Coverage, Status
 from orgscan.schema import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    import pandas as pd
 
     from orgscan.models import Credentials
 
@@ -61,6 +64,10 @@ _OWN = (
         metadata={"description": "The moment for which ages were computed."},
     ),
 )
+_RUN = [PARTITION, "organization_id", "run_id", "as_of"]
+_STATUSES = [status.value for status in (Status.FAIL, Status.WAIVED, Status.UNKNOWN, Status.PASS)]
+_BELOW = r"^([^/]*/[^/]*)/.*$"
+_PARTS = 64
 _PARTITIONING = ds.partitioning(pa.schema([(PARTITION, pa.date32())]), flavor="hive")
 
 
@@ -332,6 +339,44 @@ class History:
             dataset = dataset.filter(ds.field(PARTITION) <= until)
         return dataset
 
+    def trend(
+        self, *, by: str = "control", since: date | None = None, until: date | None = None
+    ) -> pd.DataFrame:
+        """Findings by control, and by organizational unit, for each published run.
+
+        A row per run and control; with ``by="ou"`` per run, control and ``ou``, the root and the
+        unit below it. Columns: snapshot_date, organization_id, run_id, as_of, control_id, ou
+        (if asked for), FAIL, WAIVED, UNKNOWN, PASS (results), accounts_read (read in full) and
+        gaps (accounts with evidence missing), of the run or of the ``ou``. Fewer FAIL beside
+        more gaps or UNKNOWN is no improvement. Rows are counted as they are read.
+
+        Raises as :meth:`table` does.
+        """
+        if by not in {"control", "ou"}:
+            message = f"unknown trend by {by!r}; known are control, ou"
+            raise UsageError(message)
+        units = ["ou"] if by == "ou" else []
+        results, accounts = (
+            _counted(self, name, columns, since, until)
+            for name, columns in (
+                ("findings", ["control_id", "status"]),
+                ("accounts", ["coverage"]),
+            )
+        )
+        runs = [*_RUN, *units]
+        table = _spread(results, [*runs, "control_id"], "status", _STATUSES)
+        coverage = _spread(accounts, runs, "coverage", [value.value for value in Coverage])
+        gaps = [value.value for value in Coverage if value.is_gap]
+        coverage = coverage.assign(
+            accounts_read=coverage[Coverage.COMPLETE.value], gaps=coverage[gaps].sum(axis=1)
+        )[[*runs, "accounts_read", "gaps"]]
+        whole = table.merge(coverage, on=runs, how="left")
+        counts = ["accounts_read", "gaps"]
+        whole[counts] = whole[counts].fillna(0).astype("int64")
+        names = [*_RUN, "control_id", *units, *_STATUSES, *counts]
+        order = ["organization_id", "snapshot_date", "as_of", "run_id", "control_id", *units]
+        return whole[names].sort_values(order, ignore_index=True)
+
     def _open(self, path: str) -> ds.Dataset | None:
         found = ds.dataset(
             path, filesystem=self._filesystem, format="parquet", partitioning=_PARTITIONING
@@ -343,3 +388,43 @@ class History:
 
     def _unreadable(self, error: Exception) -> RunError:
         return RunError(f"{self._destination.text}: cannot be read ({_told(error)})")
+
+
+def _counted(
+    history: History, name: str, columns: list[str], since: date | None, until: date | None
+) -> pd.DataFrame:
+    """How many rows of a table have the same values, by run and ``ou``; read batch by batch."""
+    dataset = history.table(name, since=since, until=until)
+    by = [*_RUN, *columns, "ou_path"]
+    parts: list[pa.Table] = []
+    try:
+        for batch in dataset.to_batches(columns=by):
+            counted = pa.Table.from_batches([batch]).group_by(by).aggregate([([], "count_all")])
+            parts.append(counted)
+            if len(parts) >= _PARTS:
+                parts = [_summed(parts, by)]
+    except (OSError, pa.ArrowException) as error:
+        message = f"{history!r}: cannot be read ({_told(error)})"
+        raise RunError(message) from None
+    if not parts:
+        message = f"{history!r}: holds no published run in that time"
+        raise UsageError(message)
+    frame: pd.DataFrame = _summed(parts, by).to_pandas()
+    frame["ou"] = frame.pop("ou_path").fillna("").str.replace(_BELOW, r"\1", regex=True)
+    frame["ou"] = frame["ou"].where(frame["ou"] != "", "(not known)")
+    return frame
+
+
+def _summed(parts: list[pa.Table], by: list[str]) -> pa.Table:
+    summed = pa.concat_tables(parts).group_by(by).aggregate([("count_all", "sum")])
+    return summed.rename_columns(
+        ["count_all" if name == "count_all_sum" else name for name in summed.column_names]
+    )
+
+
+def _spread(frame: pd.DataFrame, by: list[str], column: str, values: list[str]) -> pd.DataFrame:
+    """A column of counts for each value, 0 where there are none."""
+    wide = frame.pivot_table(
+        index=by, columns=column, values="count_all", aggfunc="sum", fill_value=0
+    )
+    return wide.reindex(columns=values, fill_value=0).astype("int64").reset_index()

@@ -138,6 +138,54 @@ class Severity(StrEnum):
         return list(Severity).index(self)
 
 
+class Change(StrEnum):
+    """What became of a finding between two runs. Open means FAIL or WAIVED."""
+
+    NEW = "new"
+    """Open now; the earlier run judged it and found it not open, or it did not exist."""
+    FIRST_COMPARED = "first_compared"
+    """Open now; the earlier run could not judge it, so that nobody knows how old it is."""
+    REOPENED = "reopened"
+    """Open now; an earlier run of the chain saw it resolved, or its key inactive."""
+    WAIVER_ENDED = "waiver_ended"
+    """FAIL now, WAIVED before."""
+    WAIVED = "waived"
+    """WAIVED now, FAIL before: still open, its risk is accepted."""
+    STILL_OPEN = "still_open"
+    """Open in both."""
+    NOT_COMPARED = "not_compared"
+    """Open when last seen; this run could not judge it. Never counted as resolved."""
+    ROTATED = "rotated"
+    """Resolved: the key is gone or inactive, and the user has a newer active one."""
+    KEY_DELETED = "key_deleted"
+    """Resolved: the key is gone."""
+    KEY_DEACTIVATED = "key_deactivated"
+    """Resolved: the key is inactive now."""
+    USER_DELETED = "user_deleted"
+    """Resolved: the user is gone."""
+    ACCOUNT_LEFT = "account_left"
+    """Resolved: the account is no longer in the organization."""
+    ACCOUNT_NOT_ACTIVE = "account_not_active"
+    """Resolved: the account is suspended or closed."""
+    OUT_OF_SCOPE = "out_of_scope"
+    """Not judged any more: the settings leave the account out."""
+    FIXED = "fixed"
+    """Resolved: judged again, and it passes or the question does not arise any more."""
+    RESOLVED_EARLIER = "resolved_earlier"
+    """Resolved by an earlier run and kept in mind, so that it can be told when it reopens."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this run found it open."""
+        return list(Change).index(self) <= list(Change).index(Change.STILL_OPEN)
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether this run found it resolved, for whatever reason."""
+        order = list(Change)
+        return order.index(Change.ROTATED) <= order.index(self) <= order.index(Change.FIXED)
+
+
 class Kind(StrEnum):
     """The kinds of evidence collected from an account, in the order they are reported.
 

@@ -317,3 +317,51 @@ FINDINGS = Table(
 )
 
 TABLES: tuple[Table, ...] = (ACCOUNTS, CREDENTIALS, ACCESS_KEYS, FINDINGS)
+
+CHANGES = Table(
+    "changes",
+    "One row per finding that is open (FAIL or WAIVED), or was in an earlier run of the chain. "
+    "Written only where an earlier run is given.",
+    ("finding_id",),
+    (
+        Column("finding_id", _S, "As in findings.", required=True),
+        Column("control_id", _S, "The control that was judged.", required=True),
+        Column("severity", _S, "critical, high, medium, low or informational.", required=True),
+        _ACCOUNT_ID,
+        _ACCOUNT_NAME,
+        _OU_PATH,
+        Column("user", _S, "The user judged; empty for controls on the account."),
+        Column("access_key_id", _S, "The key judged, where the control is about a key."),
+        Column("slot", _I, "The report's slot of that key."),
+        Column("key_created_at", _T, "When that key was created."),
+        Column(
+            "change",
+            _S,
+            "What became of it: new, first_compared, reopened, waiver_ended, waived, still_open, "
+            "not_compared, resolved (rotated, key_deleted, key_deactivated, user_deleted, "
+            "account_left, account_not_active, out_of_scope, fixed) or resolved_earlier.",
+            required=True,
+        ),
+        Column("detail", _S, "The change in one sentence.", required=True),
+        Column(
+            "previous_status", _S, "Its status when it was last judged; empty where it never was."
+        ),
+        Column("status", _S, "Its status in this run; empty where the run has no such finding."),
+        Column(
+            "first_seen_at",
+            _T,
+            "As-of time of the first run that saw it open without it being resolved since.",
+            required=True,
+        ),
+        Column("last_seen_at", _T, "As-of time of the last run that saw it open.", required=True),
+        Column(
+            "age_quarters",
+            _I,
+            "Full quarters of 91 days from first_seen_at to this run's as-of time, where it is "
+            "open or could not be compared; else to last_seen_at.",
+            "quarters",
+            required=True,
+        ),
+    ),
+)
+"""Beside the four tables: only a run that was compared has it."""

@@ -15,7 +15,7 @@ from orgscan import pipeline
 from orgscan.cli import app
 from orgscan.collectors import ACTIONS
 from orgscan.errors import ExitCode
-from orgscan.models import Coverage
+from orgscan.models import Change, Coverage
 from orgscan.schema import TABLES
 
 if TYPE_CHECKING:
@@ -77,6 +77,10 @@ def test_coverage() -> None:
     assert [(row[0], row[2]) for row in _table("Coverage")] == [
         (coverage.value, "yes" if coverage.is_gap else "no") for coverage in Coverage
     ]
+
+
+def test_changes() -> None:
+    assert [row[0] for row in _table("What changed since last quarter")] == list(Change)
 
 
 def test_exit_codes() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from orgscan.cli import controls, demo, report, role, scan, verify
+from orgscan.cli import compare, controls, demo, report, role, scan, trend, verify
 from orgscan.cli.usage import help_alone
 from orgscan.errors import ExitCode, OrgscanError
 
@@ -32,6 +32,8 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("scan")(scan.scan)
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
+app.command("trend")(trend.trend)
 app.command("verify")(verify.verify)
 app.add_typer(controls.app, name="controls")
 app.add_typer(role.app, name="role")

@@ -28,7 +28,7 @@ def report(
         None, help="Leave with 3 when a finding of this severity or worse fails."
     ),
     previous: Path | None = typer.Option(
-        None, metavar="RUN", help="Earlier run that this one continues; the manifest names it."
+        None, metavar="RUN", help="Earlier run to compare with; the manifest names it."
     ),
     waivers: Path | None = typer.Option(
         None, metavar="FILE", help="Accepted risks: a TOML, CSV or Excel file."

@@ -55,7 +55,7 @@ def scan(
         False, "--retry-gaps", help="With --resume, also read the gaps of a finished run again."
     ),
     previous: Path | None = typer.Option(
-        None, metavar="RUN", help="Earlier run that this one continues; the manifest names it."
+        None, metavar="RUN", help="Earlier run to compare with; the manifest names it."
     ),
     waivers: Path | None = typer.Option(
         None, metavar="FILE", help="Accepted risks: a TOML, CSV or Excel file."

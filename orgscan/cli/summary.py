@@ -25,9 +25,12 @@ def lines(run: Run) -> Iterator[str]:
     yield ""
     yield from map(_framework, manifest["frameworks"])
     yield ""
+    yield from _changes(run)
     yield from (f"Note: {_plain(note)}" for note in manifest["notes"])
     yield f"Workbook  {run.workbook}"
     yield f"Parquet   {run.path}/{{accounts,credentials,access_keys,findings}}.parquet"
+    if run.changes is not None:
+        yield f"Changes   {run.path}/changes.parquet"
 
 
 def _coverage(run: Run) -> Iterator[str]:
@@ -83,6 +86,16 @@ def _framework(told: Mapping[str, Any]) -> str:
     name = _plain(f"{told['title']} {told['version']}")
     size = len(told["requirements"])
     return f"{name} ({told['key']}), {size} requirements on credentials: {', '.join(totals)}"
+
+
+def _changes(run: Run) -> Iterator[str]:
+    if run.changes is None:
+        return
+    from orgscan.cli.compare import kinds
+
+    yield f"Since the run as of {run.manifest['previous']['as_of']}"
+    yield from kinds(run.changes)
+    yield ""
 
 
 def _plain(value: object) -> str:

@@ -14,11 +14,17 @@ from orgscan.pipeline.catalogue import (
     framework_entries,
     framework_keys,
 )
-from orgscan.pipeline.chain import check_previous
 from orgscan.pipeline.criteria import check_criteria
 from orgscan.pipeline.decisions import Decisions, check_decisions, read_decisions
-from orgscan.pipeline.demo import collect_demo
+from orgscan.pipeline.demo import collect_demo, demo_quarters
 from orgscan.pipeline.policy import audit_role_policy, caller_policy, declared_actions
+from orgscan.pipeline.previous import (
+    Difference,
+    check_difference_file,
+    check_previous,
+    compare_runs,
+    write_difference,
+)
 from orgscan.pipeline.publish import check_destination, open_history, publish
 from orgscan.pipeline.render import render
 from orgscan.pipeline.run import Run
@@ -30,6 +36,7 @@ __all__ = [
     "CatalogueEntry",
     "Cluster",
     "Decisions",
+    "Difference",
     "FrameworkEntry",
     "Run",
     "Verification",
@@ -40,12 +47,15 @@ __all__ = [
     "check_criteria",
     "check_decisions",
     "check_destination",
+    "check_difference_file",
     "check_previous",
     "check_signing_key",
     "collect",
     "collect_demo",
+    "compare_runs",
     "declared_actions",
     "default_output",
+    "demo_quarters",
     "framework_entries",
     "framework_keys",
     "open_history",
@@ -57,4 +67,5 @@ __all__ = [
     "sign",
     "stored_settings",
     "verify",
+    "write_difference",
 ]

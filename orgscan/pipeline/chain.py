@@ -85,12 +85,6 @@ class Link:
             raise UsageError(message)
 
 
-def check_previous(previous: Path | None) -> None:
-    """Raise :class:`orgscan.errors.UsageError` where no run can continue ``previous``."""
-    if previous is not None:
-        Link.to(previous)
-
-
 def refuse_newer(path: Path, manifest: dict[str, Any]) -> None:
     """Raise :class:`orgscan.errors.UsageError` for a manifest this version might misread."""
     if manifest["format"] > MANIFEST_FORMAT:

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 from orgscan import settings as settings_module
 from orgscan import simulator
-from orgscan.models import Credentials
+from orgscan.models import Clock, Credentials
 from orgscan.pipeline.scan import collect
 
 if TYPE_CHECKING:
     import asyncio
+    from datetime import datetime, timedelta
     from pathlib import Path
 
-    from orgscan.models import Clock, Observer
+    from orgscan.models import Observer
 
 
 async def collect_demo(
@@ -22,14 +23,23 @@ async def collect_demo(
     clock: Clock,
     observer: Observer,
     accounts: int | None = None,
+    quarter: simulator.Quarter | None = None,
     stop: asyncio.Event | None = None,
 ) -> None:
     """Collect the simulated organization's evidence into ``output``; needs no AWS and touches none.
 
+    ``quarter`` is one of :func:`demo_quarters`, in place of the organization as it is.
+
     Raises as :func:`orgscan.pipeline.scan.collect` does.
     """
-    make = simulator.WORLDS["demo"]
-    world = make() if accounts is None else make(accounts=accounts)
+    if quarter is None:
+        make = simulator.WORLDS["demo"]
+        world = make() if accounts is None else make(accounts=accounts)
+        excluded: tuple[str, ...] = (simulator.DEMO_EXCLUDED_ACCOUNT,)
+    else:
+        world, excluded = quarter.world, quarter.excluded
+    # A demo cut short may have lost them.
+    known = {account.id for account in world.accounts}
     async with simulator.Simulator(world, record=False) as simulated:
         keys = simulated.credentials
         await collect(
@@ -37,7 +47,7 @@ async def collect_demo(
                 environment={},
                 role_name=simulator.AUDIT_ROLE,
                 endpoint_url=simulated.endpoint_url,
-                exclude_accounts=(simulator.DEMO_EXCLUDED_ACCOUNT,),
+                exclude_accounts=tuple(one for one in excluded if one in known),
             ),
             output,
             clock=clock,
@@ -47,3 +57,25 @@ async def collect_demo(
                 keys.access_key_id, keys.secret_access_key, keys.session_token or ""
             ),
         )
+
+
+def demo_quarters(
+    count: int, *, clock: Clock, accounts: int | None = None
+) -> list[tuple[simulator.Quarter, Clock]]:
+    """The organization at the end of ``count`` quarters, each with the clock of its day."""
+    now = clock.now()
+    quarters = simulator.quarters(count, now=now.replace(microsecond=0), accounts=accounts)
+    last = quarters[-1].world.now
+    return [(quarter, _Earlier(clock, last - quarter.world.now)) for quarter in quarters]
+
+
+class _Earlier(Clock):
+    """The clock of a day gone by."""
+
+    def __init__(self, clock: Clock, behind: timedelta) -> None:
+        self._clock = clock
+        self._behind = behind
+
+    def now(self) -> datetime:
+        """The time it was then."""
+        return self._clock.now() - self._behind

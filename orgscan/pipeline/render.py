@@ -5,12 +5,12 @@ from __future__ import annotations
 import platform
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from orgscan import controls, reports, rundir, tables, waivers
+from orgscan import compare, controls, reports, rundir, tables, waivers
 from orgscan.errors import UsageError
 from orgscan.evidence import EvidenceStore
 from orgscan.models import INTEGRITY_FAILURE, Coverage, RunInfo, Status
@@ -18,13 +18,13 @@ from orgscan.pipeline import decisions as decided
 from orgscan.pipeline.catalogue import catalogue
 from orgscan.pipeline.chain import MANIFEST_FORMAT, Link
 from orgscan.pipeline.criteria import Criteria
+from orgscan.pipeline.previous import open_snapshot
 from orgscan.pipeline.sealed import sealed_evidence
-from orgscan.schema import SCHEMA_VERSION, TABLES
+from orgscan.schema import CHANGES, SCHEMA_VERSION, TABLES
 from orgscan.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
     from pathlib import Path
 
     import pandas as pd
@@ -55,6 +55,8 @@ class _Rendering:
     due_days: Mapping[str, int]
     notes: tuple[str, ...]
     """The run's notes, and what the tables and decisions tell."""
+    comparison: compare.Comparison | None = None
+    """With the previous run; None where none was given."""
 
 
 def render(
@@ -75,14 +77,15 @@ def render(
     ``output`` defaults to the run directory itself; ``as_of`` to the run's own. The limits and
     frameworks are those of ``settings`` or, without, those the run was scanned with;
     ``frameworks`` (keys) and ``framework_files`` come before either. ``previous`` is the earlier
-    run the manifest continues; without it the one the run's manifest already names.
-    ``decisions`` are the waivers to apply and the entries to carry forward; by default there are
-    none. An earlier signature is removed with what it signed. Returns the directory written to.
+    run to compare with, which the manifest continues; without it nothing is compared, and the
+    manifest goes on naming the one it names. ``decisions`` are the waivers to apply and the
+    entries to carry forward; by default there are none. An earlier signature is removed with what
+    it signed. Returns the directory written to.
 
     Raises :class:`orgscan.errors.UsageError`, :class:`orgscan.errors.IntegrityError`, and
     :class:`orgscan.errors.RunError` where the disk is full; the directory is then as it was.
     """
-    link = None if previous is None else Link.to(previous)
+    earlier = None if previous is None else open_snapshot(previous)
     elsewhere = output is not None and output.resolve() != run.resolve()
     if output is not None and run.resolve() in output.resolve().parents:
         message = (
@@ -103,7 +106,7 @@ def render(
                 frameworks=frameworks,
                 framework_files=framework_files,
             ),
-            link=link,
+            earlier=earlier,
             decisions=decisions or decided.Decisions(),
         )
         if output is None or not elsewhere:
@@ -128,9 +131,10 @@ def _judge(
     observer: Observer,
     as_of: datetime | None,
     criteria: Callable[[RunInfo], Criteria],
-    link: Link | None,
+    earlier: tuple[Link, compare.Snapshot] | None,
     decisions: Decisions,
 ) -> _Rendering:
+    link = None if earlier is None else earlier[0]
     observer.phase("Judging the evidence")
     with EvidenceStore.read(run / rundir.EVIDENCE) as store:
         info = store.info
@@ -157,6 +161,21 @@ def _judge(
     waive = partial(_waived, run, built.accounts, decisions, info.as_of)
     applied = waive(judge(framework=judged_by.frameworks[0]))
     findings = applied.findings
+    comparison = None
+    if earlier is not None:
+        now = compare.Snapshot(
+            as_of=info.as_of,
+            started_at=info.started_at,
+            accounts=built.accounts,
+            credentials=built.credentials,
+            access_keys=built.access_keys,
+            findings=findings,
+            enumerated=info.enumerated,
+            thresholds=judged_by.effective.model_dump(),
+        )
+        comparison = compare.compare(earlier[1], now)
+        findings = comparison.findings
+    previous = _known_previous(run) if link is None else link.entry()
     due_days = decisions.due_days or decided.stored_due_days(info.settings)
     return _Rendering(
         info=info,
@@ -170,7 +189,7 @@ def _judge(
         ),
         accounts_enumerated=accounts_enumerated,
         evidence=evidence,
-        previous=_known_previous(run) if link is None else link.entry(),
+        previous=previous,
         frames={
             "accounts": built.accounts,
             "credentials": built.credentials,
@@ -187,8 +206,10 @@ def _judge(
             *decisions.notes,
             *decided.waiver_notes(applied.results, built.accounts),
             *decided.entry_notes(decisions, findings),
+            *(comparison.notes if comparison else _not_compared(previous)),
             *decided.forgotten(decisions, _known(run)),
         ),
+        comparison=comparison,
     )
 
 
@@ -232,6 +253,11 @@ def _publish(rendering: _Rendering, run: Path, directory: Path, observer: Observ
         for table in TABLES:
             with publication.file(f"{table.name}.parquet") as path:
                 reports.write_parquet(rendering.frames[table.name], table, path, metadata=metadata)
+        if rendering.comparison is not None:
+            with publication.file(f"{CHANGES.name}.parquet") as path:
+                reports.write_parquet(
+                    rendering.comparison.changes, CHANGES, path, metadata=metadata
+                )
         hashes = {rundir.EVIDENCE: rendering.evidence.sha256}
         hashes |= {name: record.sha256 for name, record in publication.files.items()}
         with publication.file(rundir.workbook_name(rendering.info)) as path:
@@ -240,6 +266,18 @@ def _publish(rendering: _Rendering, run: Path, directory: Path, observer: Observ
         if directory == run:
             files[rundir.EVIDENCE] = rendering.evidence
         publication.commit(_manifest(rendering, files))
+
+
+def _not_compared(previous: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """A run rendered again without its earlier run must not look like one without changes."""
+    if previous is None:
+        return ()
+    note = (
+        f"This run continues run {previous.get('run_id')}, which was not given when these files "
+        "were written: nothing is compared, and findings are first seen by this run. "
+        "`orgscan report --previous` compares."
+    )
+    return (note,)
 
 
 def _stale_reports(accounts: pd.DataFrame) -> list[str]:
@@ -285,12 +323,25 @@ def _workbook_content(rendering: _Rendering, hashes: Mapping[str, str]) -> repor
         waivers=decided.waiver_entries(rendering.results),
         entries=rendering.decisions.entries,
         due_days=rendering.due_days,
+        changes=_changes_content(rendering),
         accounts_enumerated=rendering.accounts_enumerated,
     )
 
 
 def _control_entries(criteria: Criteria) -> list[reports.ControlEntry]:
     return [reports.ControlEntry(**asdict(entry)) for entry in catalogue(*criteria.frameworks)]
+
+
+def _changes_content(rendering: _Rendering) -> reports.ChangesContent | None:
+    comparison, previous = rendering.comparison, rendering.previous
+    if comparison is None or previous is None:
+        return None
+    return reports.ChangesContent(
+        run_id=previous["run_id"],
+        as_of=datetime.fromisoformat(previous["as_of"]),
+        changes=comparison.changes,
+        coverage=comparison.coverage,
+    )
 
 
 def _versions() -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from orgscan import reports, rundir
 from orgscan.errors import ExitCode, UsageError
 from orgscan.models import Coverage, Severity, Status
-from orgscan.schema import ACCESS_KEYS, ACCOUNTS, CREDENTIALS, FINDINGS
+from orgscan.schema import ACCESS_KEYS, ACCOUNTS, CHANGES, CREDENTIALS, FINDINGS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +54,13 @@ class Run:
     def findings(self) -> pd.DataFrame:
         """One row per control and resource, every status."""
         return self._read(FINDINGS)
+
+    @cached_property
+    def changes(self) -> pd.DataFrame | None:
+        """One row per finding that is open or was; None where no earlier run was compared."""
+        if f"{CHANGES.name}.parquet" not in self.manifest["files"]:
+            return None
+        return self._read(CHANGES)
 
     def _read(self, table: Table) -> pd.DataFrame:
         path = self.path / f"{table.name}.parquet"

@@ -14,7 +14,7 @@ from orgscan.errors import IntegrityError, RunError, UsageError
 from orgscan.models import Coverage
 from orgscan.pipeline.chain import Link, refuse_newer
 from orgscan.rundir import EVIDENCE, MANIFEST, SIGNATURE
-from orgscan.schema import ACCOUNTS, TABLES
+from orgscan.schema import ACCOUNTS, CHANGES, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -182,7 +182,7 @@ class _Verifier:
 
     def _tables(self, claims: _Claims) -> Iterator[str]:
         """What the Parquet files say of themselves; only where they are as they were written."""
-        for table in TABLES:
+        for table in (*TABLES, CHANGES):
             name = f"{table.name}.parquet"
             if not self._unchanged(name, claims):
                 continue

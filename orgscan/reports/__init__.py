@@ -6,7 +6,9 @@ Writers write to the path they are given, read no clock and know no AWS; publish
 
 from __future__ import annotations
 
-from orgscan.reports.content import ControlEntry, WaiverEntry, WorkbookContent
+from orgscan.reports.content import ChangesContent, ControlEntry, WaiverEntry, WorkbookContent
+from orgscan.reports.difference import write_csv as write_changes_csv
+from orgscan.reports.difference import write_json as write_changes_json
 from orgscan.reports.due import DueDates
 from orgscan.reports.parquet import metadata as parquet_metadata
 from orgscan.reports.parquet import read as read_parquet
@@ -15,6 +17,7 @@ from orgscan.reports.workbook import unlisted
 from orgscan.reports.workbook import write as write_workbook
 
 __all__ = [
+    "ChangesContent",
     "ControlEntry",
     "DueDates",
     "WaiverEntry",
@@ -22,6 +25,8 @@ __all__ = [
     "parquet_metadata",
     "read_parquet",
     "unlisted",
+    "write_changes_csv",
+    "write_changes_json",
     "write_parquet",
     "write_workbook",
 ]

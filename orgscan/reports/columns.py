@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from orgscan.schema import ACCESS_KEYS, ACCOUNTS, CREDENTIALS, FINDINGS, Column, Table, Type
+from orgscan.schema import (
+    ACCESS_KEYS,
+    ACCOUNTS,
+    CHANGES,
+    CREDENTIALS,
+    FINDINGS,
+    Column,
+    Table,
+    Type,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +28,7 @@ _WORDS = {"id": "id", "arn": "ARN", "ou": "OU", "mfa": "MFA", "sha256": "SHA-256
 _HEADINGS = {
     "account_email": "Account e-mail",
     "age_days": "Age (days)",
+    "age_quarters": "Age (quarters)",
     "as_of": "As of (UTC)",
     "control_id": "Control",
     "duration_seconds": "Duration (seconds)",
@@ -31,9 +41,9 @@ _HEADINGS = {
     "slot": "Report slot",
     "threshold": "Limit",
 }
-_WRAPPED = {"reason": 42.0}
+_WRAPPED = {"reason": 42.0, "detail": 42.0}
 _WIDEST = {"account_name": 20.0, "ou_path": 28.0, "user": 28.0}
-_BADGES = {"coverage", "severity", "status"}
+_BADGES = {"change", "coverage", "previous_status", "severity", "status"}
 _TIME_WIDTH = 19.0
 
 
@@ -132,6 +142,15 @@ def access_keys() -> tuple[SheetColumn, ...]:
         ACCESS_KEYS,
         "account_id account_name ou_path user access_key_id status match created_at age_days "
         "last_used_at idle_days last_used_service last_used_region report_generated_at",
+    )
+
+
+def changes() -> tuple[SheetColumn, ...]:
+    """What became of the findings since the earlier run."""
+    return _arranged(
+        CHANGES,
+        "change severity control_id account_id account_name ou_path user access_key_id detail "
+        "previous_status status first_seen_at age_quarters",
     )
 
 

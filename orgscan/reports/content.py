@@ -53,6 +53,21 @@ class WaiverEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChangesContent:
+    """What changed since an earlier run."""
+
+    run_id: str
+    """The earlier run."""
+    as_of: datetime
+    """The moment the earlier run speaks for."""
+    changes: pd.DataFrame
+    """The columns of :data:`orgscan.schema.CHANGES`."""
+    coverage: pd.DataFrame
+    """account_id, account_name, ou_path, previous_coverage, coverage and change (better, worse,
+    same, joined, left, scope), a row per account of either run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkbookContent:
     """Everything the workbook shows. The frames have the columns of :mod:`orgscan.schema`."""
 
@@ -75,6 +90,8 @@ class WorkbookContent:
     """What was typed into an earlier workbook, listed findings and others."""
     due_days: Mapping[str, int] = field(default_factory=dict)
     """Days by severity; without them nothing has a due date."""
+    changes: ChangesContent | None = None
+    """None where no earlier run was given."""
     accounts_enumerated: int | None = None
     """The evidence store's own count of accounts, the control total the coverage table must
     meet; None where the caller has none, then the distinct account ids are counted instead."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from orgscan.models import Coverage, Status
-from orgscan.reports import look
+from orgscan.reports import changes, look
 from orgscan.reports.look import BODY, HEADING, LABEL, PLAIN, Style, put
 from orgscan.reports.meanings import COVERAGE_MEANINGS
 
@@ -86,6 +86,7 @@ def fill(page: Worksheet, content: WorkbookContent, figures: Figures, verdict: V
     _title(cursor, content, verdict)
     _failures(cursor, figures)
     _coverage(cursor, content, figures)
+    _changes(cursor, content)
     _mapping(cursor, "Requirements on long-lived credentials", _standings(content))
     _source(cursor, content)
     _mapping(cursor, "Limits the controls judged by", content.thresholds)
@@ -153,6 +154,15 @@ def _standings(content: WorkbookContent) -> dict[str, str]:
         one.label: ", ".join(f"{count} {status}" for status, count in one.totals.items())
         for one in content.assessments
     }
+
+
+def _changes(cursor: _Cursor, content: WorkbookContent) -> None:
+    if content.changes is None:
+        return
+    cursor.heading(f"Since the run of {content.changes.as_of:%Y-%m-%d}")
+    for sentence in changes.sentences(content.changes):
+        cursor.line(sentence)
+    cursor.line("The sheet Changes lists them one by one.", LABEL)
 
 
 def _source(cursor: _Cursor, content: WorkbookContent) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from orgscan.reports.columns import SheetColumn
 
+    Line = tuple[tuple[str | int | None, Style], ...]
+
 EXCEL_ROWS = 1_048_576
 _CELLS = 20_000_000
 """Per sheet: more would not open on an office machine, and would need ZIP64."""
@@ -60,6 +62,13 @@ class DataSheet:
     tab: str = look.NAVY
     order: NDArray[np.int64] | None = None
     """Which rows of the frame, and in which order; None: all of them as they are."""
+    preface: tuple[Line, ...] = ()
+    """Lines above the table, each cells from the first column on."""
+
+    @property
+    def top(self) -> int:
+        """The row of the headings."""
+        return len(self.preface) + 1
 
     def __len__(self) -> int:
         """How many rows it has, heading row not counted."""
@@ -80,40 +89,49 @@ class DataSheet:
 
 def split(sheet: DataSheet, rows_per_sheet: int) -> Iterator[DataSheet]:
     """The sheet in as many as it takes: ``Users``, ``Users 2``, ..."""
-    step = max(1, min(rows_per_sheet - 1, EXCEL_ROWS - 1, _CELLS // len(sheet.columns)))
+    step = max(
+        1, min(rows_per_sheet - sheet.top, EXCEL_ROWS - sheet.top, _CELLS // len(sheet.columns))
+    )
     for number, start in enumerate(range(0, max(len(sheet), 1), step), 1):
-        name = sheet.name if number == 1 else f"{sheet.name} {number}"
-        yield replace(sheet.part(start, start + step), name=name)
+        part = sheet.part(start, start + step)
+        if number > 1:
+            part = replace(part, name=f"{sheet.name} {number}", preface=())
+        yield part
 
 
 def add(book: Workbook, sheet: DataSheet, footer: tuple[str, str]) -> tuple[Worksheet, Patch]:
     """Append the sheet to ``book``; its rows come with the patch, once the book is saved."""
     page = book.create_sheet(sheet.name)
     sheet = sheet if len(sheet) else _placeholder(sheet)
-    sample = sheet.rows(0, _SAMPLE)
+    sample, top = sheet.rows(0, _SAMPLE), sheet.top
+    for row, line in enumerate(sheet.preface, 1):
+        for number, (value, style) in enumerate(line, 1):
+            look.put(page, (row, number), value, style)
+    last = len(sheet) + top
     for number, column in enumerate(sheet.columns, 1):
         style = replace(
             HEADER,
             horizontal=_ALIGNED.get(column.type),
             indent=_INDENTED.get(column.type, 0),
         )
-        look.put(page, (1, number), column.heading, style)
+        look.put(page, (top, number), column.heading, style)
         _set_width(page, number, column, sample)
         if column.day:
-            _ask_for_dates(page, get_column_letter(number), len(sheet) + 1)
-    last_cell = f"{get_column_letter(len(sheet.columns))}{len(sheet) + 1}"
+            _ask_for_dates(page, get_column_letter(number), top + 1, last)
+    last_cell = f"{get_column_letter(len(sheet.columns))}{last}"
     page.add_table(_table(sheet, last_cell))
     _end_fold(page, sheet.columns)
-    page.row_dimensions[1].height = _HEADER_HEIGHT
-    page.freeze_panes = "A2"
+    page.row_dimensions[top].height = _HEADER_HEIGHT
+    if not sheet.preface:  # a tall frozen pane would leave no room for the rows
+        page.freeze_panes = "A2"
     page.sheet_properties.tabColor = sheet.tab
     page.sheet_view.showGridLines = False
-    page.print_title_rows = "1:1"
+    page.print_title_rows = f"{top}:{top}"
     look.set_up_print(page, footer, landscape=True)
     streamed = [_streamed(page, column) for column in sheet.columns]
     starts = range(0, len(sheet), ROWS_PER_CHUNK)
     pieces = (sheet.rows(start, start + ROWS_PER_CHUNK) for start in starts)
-    return page, Patch(last_cell, rows(pieces, streamed), _size(sheet))
+    return page, Patch(last_cell, rows(pieces, streamed, top + 1), _size(sheet))
 
 
 def _placeholder(sheet: DataSheet) -> DataSheet:
@@ -125,7 +143,7 @@ def _placeholder(sheet: DataSheet) -> DataSheet:
 
 
 def _table(sheet: DataSheet, last_cell: str) -> Table:
-    ref = f"A1:{last_cell}"
+    ref = f"A{sheet.top}:{last_cell}"
     # Named here: openpyxl would create every cell of the range to look for the headings.
     columns = [
         TableColumn(id=number, name=column.heading)
@@ -211,7 +229,7 @@ def _end_fold(page: Worksheet, columns: Sequence[SheetColumn]) -> None:
         page.column_dimensions[get_column_letter(len(columns) + 1)].collapsed = True
 
 
-def _ask_for_dates(page: Worksheet, letter: str, last: int) -> None:
+def _ask_for_dates(page: Worksheet, letter: str, first: int, last: int) -> None:
     """Dates somebody fills in are dates, so that they sort and filter."""
     rule = DataValidation(
         type="date",
@@ -222,5 +240,5 @@ def _ask_for_dates(page: Worksheet, letter: str, last: int) -> None:
         error="Please give a date, such as 2026-12-31.",
         showErrorMessage=True,
     )
-    rule.add(f"{letter}2:{letter}{last}")
+    rule.add(f"{letter}{first}:{letter}{last}")
     page.add_data_validation(rule)

@@ -9,6 +9,7 @@ import pandas as pd
 from orgscan.reports.columns import SheetColumn, plain
 from orgscan.reports.datasheet import DataSheet
 from orgscan.reports.meanings import (
+    CHANGE_MEANINGS,
     COVERAGE_MEANINGS,
     REQUIREMENT_MEANINGS,
     STATUS_MEANINGS,
@@ -66,7 +67,8 @@ def dictionary(sheets: Sequence[DataSheet], tab: str) -> DataSheet:
     """One row per column of the data sheets, and one per word that needs explaining."""
     columns = tuple(plain(name, *about) for name, about in _DICTIONARY.items())
     own = DataSheet("Data dictionary", columns, pd.DataFrame())
-    rows = [*_columns((*sheets, own)), *_values()]
+    compared = any(sheet.name == "Changes" for sheet in sheets)
+    rows = [*_columns((*sheets, own)), *_values(compared=compared)]
     return DataSheet(own.name, columns, _frame(rows, columns), tab)
 
 
@@ -84,7 +86,7 @@ def _columns(sheets: Sequence[DataSheet]) -> Iterator[Mapping[str, str | None]]:
             }
 
 
-def _values() -> Iterator[Mapping[str, str | None]]:
+def _values(*, compared: bool) -> Iterator[Mapping[str, str | None]]:
     words: list[tuple[str, str, Mapping[Any, str]]] = [
         ("Frameworks", "Requirement status", REQUIREMENT_MEANINGS),
         ("Coverage", "Coverage", COVERAGE_MEANINGS),
@@ -92,6 +94,8 @@ def _values() -> Iterator[Mapping[str, str | None]]:
         ("Waivers", "State", WAIVER_MEANINGS),
         ("Summary", "Pass rate", {"Pass rate": RATE_NOTE}),
     ]
+    if compared:
+        words.append(("Changes", "Change", CHANGE_MEANINGS))
     for sheet, column, meanings in words:
         for word, meaning in meanings.items():
             what = "column" if word == column else f"value of {column}"

@@ -11,7 +11,7 @@ from openpyxl.styles import Alignment, Border, Font, PatternFill, Side
 from openpyxl.worksheet.page import PageMargins
 from openpyxl.worksheet.properties import PageSetupProperties
 
-from orgscan.models import Coverage, RequirementStatus, Severity, Status
+from orgscan.models import Change, Coverage, RequirementStatus, Severity, Status
 from orgscan.reports.figures import Tone
 from orgscan.reports.text import runs
 
@@ -64,6 +64,21 @@ BADGES: dict[str, tuple[str, str]] = {
     RequirementStatus.NO_FAILURE: _GREY,
     RequirementStatus.MET: _GREEN,
     RequirementStatus.NOT_JUDGED: _GREY,
+    Change.NEW: _RED,
+    Change.FIRST_COMPARED: _ORANGE,
+    Change.REOPENED: _STRONG,
+    Change.WAIVER_ENDED: _RED,
+    Change.WAIVED: _BLUE,
+    Change.STILL_OPEN: _ORANGE,
+    Change.NOT_COMPARED: _AMBER,
+    Change.ROTATED: _GREEN,
+    Change.KEY_DELETED: _GREEN,
+    Change.KEY_DEACTIVATED: _GREEN,
+    Change.USER_DELETED: _GREEN,
+    Change.ACCOUNT_LEFT: _GREY,
+    Change.ACCOUNT_NOT_ACTIVE: _GREY,
+    Change.OUT_OF_SCOPE: _GREY,
+    Change.FIXED: _GREEN,
     Tone.CLEAN: _GREEN,
     Tone.CAUTION: _AMBER,
     Tone.BAD: _RED,

@@ -12,7 +12,7 @@ from orgscan.errors import RunError
 from orgscan.schema import SCHEMA_VERSION, Column, Table, Type
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 ROWS_PER_GROUP = 65_536
@@ -88,25 +88,35 @@ def write(frame: pd.DataFrame, table: Table, path: Path, *, metadata: Mapping[st
     pa.default_memory_pool().release_unused()  # what was written is not needed any more
 
 
-def read(path: Path, table: Table) -> pd.DataFrame:
+def read(
+    path: Path, table: Table, *, columns: Sequence[str] = (), categories: bool = False
+) -> pd.DataFrame:
     """The table at ``path`` as pandas: str, boolean, Int64, Float64, datetime64[us, UTC].
 
     Columns an older version did not write come back empty; columns of a newer one are left out.
+    ``columns`` names the only ones wanted; with ``categories`` texts that repeat come as
+    categories, as millions of findings should.
 
     Raises:
         RunError: The file is no Parquet, holds another table or schema version, lacks a required
             column or holds another type than the schema says.
     """
+    wanted = [column for column in table if not columns or column.name in columns]
+    repeated = [
+        column.name
+        for column in wanted
+        if categories and column.type is Type.STRING and table.key != (column.name,)
+    ]
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, read_dictionary=repeated) as file:
             _check_identity(path, table, file.schema_arrow)
-            names = [name for name in table.column_names if name in file.schema_arrow.names]
+            names = [column.name for column in wanted if column.name in file.schema_arrow.names]
             found = file.read(columns=names)
     except (OSError, pa.ArrowInvalid) as error:
         message = f"{path}: cannot be read as Parquet ({error})"
         raise RunError(message) from None
-    columns = [_stored(path, found, column) for column in table]
-    whole = pa.Table.from_arrays(columns, schema=arrow_schema(table))
+    arrays = [_stored(path, found, column) for column in wanted]
+    whole = pa.table({column.name: array for column, array in zip(wanted, arrays, strict=True)})
     frame: pd.DataFrame = whole.to_pandas(types_mapper=_PANDAS.get, ignore_metadata=True)
     return frame
 
@@ -193,7 +203,8 @@ def _stored(path: Path, found: pa.Table, column: Column) -> pa.ChunkedArray:
             raise RunError(message)
         return pa.chunked_array([pa.nulls(found.num_rows, want)])
     array = found.column(column.name)
-    if array.type != want:
-        message = f"{path}: column {column.name} holds {array.type}, the schema says {want}"
+    held = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+    if held != want:
+        message = f"{path}: column {column.name} holds {held}, the schema says {want}"
         raise RunError(message)
     return array

@@ -79,10 +79,11 @@ class Patch:
     """About how many bytes the part will have, so that zipfile knows whether it needs ZIP64."""
 
 
-def rows(pieces: Iterable[pd.DataFrame], columns: Sequence[StreamedColumn]) -> Iterator[bytes]:
-    """The ``<row>`` elements of a frame that comes in pieces, from row 2 on."""
+def rows(
+    pieces: Iterable[pd.DataFrame], columns: Sequence[StreamedColumn], first: int = 2
+) -> Iterator[bytes]:
+    """The ``<row>`` elements of a frame that comes in pieces, from row ``first`` on."""
     letters = [get_column_letter(number) for number in range(1, len(columns) + 1)]
-    first = 2
     for piece in pieces:
         numbers = [str(number) for number in range(first, first + len(piece))]
         first += len(piece)

@@ -14,6 +14,7 @@ from openpyxl import Workbook
 
 from orgscan.models import Coverage, Status
 from orgscan.reports import (
+    changes,
     columns,
     cover,
     datasheet,
@@ -87,11 +88,19 @@ def data_sheets(content: WorkbookContent) -> list[DataSheet]:
         ),
         decided.waivers(content.waivers),
         *([decided.earlier_entries(earlier)] if earlier else []),
+        *_changes(content),
         DataSheet("Users", columns.users(), content.credentials),
         DataSheet("Access keys", columns.access_keys(), content.access_keys),
         dictionary.controls(content.controls, _REFERENCE_TAB),
     ]
     return [*sheets, dictionary.dictionary(sheets, _REFERENCE_TAB)]
+
+
+def _changes(content: WorkbookContent) -> list[DataSheet]:
+    if content.changes is None:
+        return []
+    rows, lines = changes.listed(content.changes), changes.preface(content.changes)
+    return [DataSheet("Changes", columns.changes(), rows, _ALERT_TAB, preface=lines)]
 
 
 def gaps_first(accounts: pd.DataFrame) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from orgscan.simulator.cloud import Call, Credentials
 from orgscan.simulator.demo import DEMO_EXCLUDED_ACCOUNT, DEMO_LEADING_ZEROS
 from orgscan.simulator.faults import Fault
 from orgscan.simulator.process import SimulatorProcess, serve_in_thread
+from orgscan.simulator.quarters import Deed, Event, Quarter, quarters
 from orgscan.simulator.server import DECLARED_ACTIONS, Simulator
 from orgscan.simulator.world import AUDIT_ROLE, World
 from orgscan.simulator.worlds import WORLDS
@@ -22,9 +23,13 @@ __all__ = [
     "WORLDS",
     "Call",
     "Credentials",
+    "Deed",
+    "Event",
     "Fault",
+    "Quarter",
     "Simulator",
     "SimulatorProcess",
     "World",
+    "quarters",
     "serve_in_thread",
 ]

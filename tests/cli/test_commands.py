@@ -415,3 +415,18 @@ def test_progress_on_a_terminal_shows_a_bar_and_keeps_stdout_clean(
     assert "Traceback" not in finished.stdout
     assert "Coverage: 25 accounts" in finished.stdout
     assert not list(tmp_path.glob("*.log"))
+
+
+def test_the_demo_in_quarters_tells_what_changed(orgscan: Command) -> None:
+    finished = orgscan("demo", "--quarters", "2", "--accounts", "12", "--output", "quarters")
+
+    assert finished.returncode == 0, finished.stderr
+    assert "Since the run as of " in finished.stdout
+    for change in ("new", "still_open", "reopened", "rotated", "user_deleted"):
+        assert f"\n  {change:<19} " in finished.stdout
+    first, second = sorted((orgscan.work / "quarters").iterdir())
+    assert not (first / "changes.parquet").exists()
+    assert (second / "changes.parquet").is_file()
+    again = orgscan("compare", f"quarters/{first.name}", f"quarters/{second.name}")
+    assert again.returncode == ExitCode.OK, again.stderr
+    assert "Accounts whose coverage changed: " in again.stdout

@@ -1,0 +1,12 @@
+"""This run against an earlier one: what is new, what is resolved and why, what cannot be told.
+
+Pure functions on tables. Only findings that are open, or were, are ever looked at row by row:
+of millions of findings the others are touched once, to see that they are not.
+"""
+
+from __future__ import annotations
+
+from orgscan.compare.comparison import Comparison, compare
+from orgscan.compare.snapshot import FINDING_COLUMNS, Snapshot
+
+__all__ = ["FINDING_COLUMNS", "Comparison", "Snapshot", "compare"]

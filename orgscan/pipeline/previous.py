@@ -1,0 +1,191 @@
+"""An earlier run, opened to be compared with: as sealed, or refused in one line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from orgscan import compare, reports, rundir
+from orgscan.errors import RunError, UsageError
+from orgscan.pipeline.chain import Link
+from orgscan.schema import ACCESS_KEYS, ACCOUNTS, CHANGES, CREDENTIALS, FINDINGS, SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import pandas as pd
+
+    from orgscan.schema import Table
+
+_REMEDY = "name a run that `orgscan verify` finds whole"
+_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    CREDENTIALS.name: ("account_id", "user", "source"),
+    ACCESS_KEYS.name: (
+        "account_id",
+        "user",
+        "is_root",
+        "access_key_id",
+        "slot",
+        "match",
+        "status",
+        "created_at",
+    ),
+    FINDINGS.name: compare.FINDING_COLUMNS,
+}
+"""What a comparison looks at; all of accounts and changes."""
+
+
+def check_previous(previous: Path | None) -> None:
+    """Say before a scan begins what would keep ``previous`` from being compared with at its end.
+
+    Raises :class:`orgscan.errors.UsageError` as :func:`open_snapshot` does, but for what only
+    reading the tables shows.
+    """
+    if previous is None:
+        return
+    Link.to(previous)
+    content = _content(previous)
+    try:
+        files = dict(content["files"].items())
+        for table in (ACCOUNTS, CREDENTIALS, ACCESS_KEYS, FINDINGS):
+            _sealed(previous, table, files)
+    except (KeyError, TypeError, AttributeError):
+        raise _no_manifest(previous) from None
+
+
+def open_snapshot(run: Path) -> tuple[Link, compare.Snapshot]:
+    """The finished run in ``run``, every table held to its manifest before it is used.
+
+    Raises :class:`orgscan.errors.UsageError` where the manifest is missing, edited or a newer
+    orgscan's, or a table is missing, changed or no longer what the schema says.
+    """
+    link = Link.to(run)
+    content = _content(run)
+    try:
+        files = dict(content["files"].items())
+        return link, compare.Snapshot(
+            as_of=datetime.fromisoformat(content["as_of"]),
+            started_at=link.started_at,
+            enumerated=bool(content["enumerated"]),
+            thresholds=dict(content["thresholds"].items()),
+            continues=content["previous"] is not None,
+            changes=(_table(run, CHANGES, files) if f"{CHANGES.name}.parquet" in files else None),
+            **{
+                table.name: _table(run, table, files)
+                for table in (ACCOUNTS, CREDENTIALS, ACCESS_KEYS, FINDINGS)
+            },
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise _no_manifest(run) from None
+
+
+def _content(run: Path) -> dict[str, Any]:
+    content = rundir.read_manifest(run)
+    if content.get("schema") != SCHEMA_VERSION:
+        message = (
+            f"{run / rundir.MANIFEST}: has tables of schema {content.get('schema')}, this version "
+            f"reads {SCHEMA_VERSION}; run `orgscan report {run}` with this version"
+        )
+        raise UsageError(message)
+    return content
+
+
+def _no_manifest(run: Path) -> UsageError:
+    return UsageError(f"{run / rundir.MANIFEST}: is not the manifest of a run; {_REMEDY}")
+
+
+def _sealed(run: Path, table: Table, files: Mapping[str, Any]) -> Path:
+    """The table's file, which must be as it was written."""
+    name = f"{table.name}.parquet"
+    path = run / name
+    told = files.get(name)
+    if told is None:
+        message = f"{run / rundir.MANIFEST}: does not name {name}; {_REMEDY}"
+        raise UsageError(message)
+    try:
+        found = rundir.record(path)
+    except OSError as error:
+        message = f"{path}: cannot be read ({error.strerror}); {_REMEDY}"
+        raise UsageError(message) from None
+    if (found.sha256, found.size) != (told["sha256"], told["size"]):
+        message = f"{path}: was changed after the run was finished; {_REMEDY}"
+        raise UsageError(message)
+    return path
+
+
+def _table(run: Path, table: Table, files: Mapping[str, Any]) -> pd.DataFrame:
+    path = _sealed(run, table, files)
+    try:
+        return reports.read_parquet(
+            path, table, columns=_COLUMNS.get(table.name, ()), categories=True
+        )
+    except RunError as error:
+        message = f"{error}; {_REMEDY}"
+        raise UsageError(message) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What changed between two finished runs."""
+
+    previous: Link
+    current: Link
+    comparison: compare.Comparison
+
+
+def compare_runs(previous: Path, current: Path) -> Difference:
+    """Compare two finished runs as they were judged.
+
+    Raises :class:`orgscan.errors.UsageError` where either is not as it was sealed, they belong
+    to two organizations, or ``previous`` is not the earlier one.
+    """
+    before, now = Link.to(previous), Link.to(current)
+    if before.organization_id != now.organization_id:
+        message = (
+            f"{previous}: is a run of organization {before.organization_id}, {current} one of "
+            f"{now.organization_id}; name two runs of one organization"
+        )
+        raise UsageError(message)
+    if before.run_id == now.run_id:
+        message = f"{previous} and {current}: are the same run; name two"
+        raise UsageError(message)
+    if before.started_at > now.started_at:
+        message = f"{previous}: began later than {current}; name the earlier run first"
+        raise UsageError(message)
+    with rundir.locked(previous, shared=True), rundir.locked(current, shared=True):
+        compared = compare.compare(open_snapshot(previous)[1], open_snapshot(current)[1])
+    return Difference(before, now, compared)
+
+
+def check_difference_file(path: Path | None) -> None:
+    """Raise :class:`orgscan.errors.UsageError` for a file no difference can be written to."""
+    if path is None:
+        return
+    if path.suffix.lower() not in {".csv", ".json"}:
+        message = f"--output {path}: name a file that ends in .csv or .json"
+        raise UsageError(message)
+    if not path.parent.is_dir() or path.is_dir():
+        message = f"--output {path}: is not a file in a directory that exists; choose another"
+        raise UsageError(message)
+
+
+def write_difference(difference: Difference, path: Path) -> None:
+    """Write the changes to ``path``, which ends in ``.csv`` or ``.json``.
+
+    Raises :class:`orgscan.errors.UsageError` and :class:`orgscan.errors.RunError`.
+    """
+    check_difference_file(path)
+    compared = difference.comparison
+    with rundir.published(path, remedy="choose another --output") as temporary:
+        if path.suffix.lower() == ".csv":
+            reports.write_changes_csv(temporary, compared.changes)
+        else:
+            about = {
+                "organization_id": difference.current.organization_id,
+                "previous": difference.previous.entry(),
+                "current": difference.current.entry(),
+                "notes": list(compared.notes),
+            }
+            reports.write_changes_json(temporary, compared.changes, compared.coverage, about)
