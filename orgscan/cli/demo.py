@@ -54,13 +54,18 @@ def _quarters(
     from orgscan import pipeline
     from orgscan.cli import running
 
+    quarters = pipeline.demo_quarters(count, clock=clock, accounts=accounts)
+    waivers = pipeline.write_demo_waivers(parent, quarters)
+    decisions = pipeline.read_decisions(waivers, None)
     previous = None
-    for quarter, then in pipeline.demo_quarters(count, clock=clock, accounts=accounts):
+    for quarter, then in quarters:
         run = parent / quarter.name
         work = partial(pipeline.collect_demo, run, quarter=quarter, clock=then, observer=observer)
         running.collect(partial(_until, work), run)
         with running.rendering(run):
-            pipeline.render(run, clock=then, observer=observer, previous=previous)
+            pipeline.render(
+                run, clock=then, observer=observer, previous=previous, decisions=decisions
+            )
         previous = run
     return run
 

@@ -16,7 +16,7 @@ from orgscan.pipeline.catalogue import (
 )
 from orgscan.pipeline.criteria import check_criteria
 from orgscan.pipeline.decisions import Decisions, check_decisions, read_decisions
-from orgscan.pipeline.demo import collect_demo, demo_quarters
+from orgscan.pipeline.demo import collect_demo, demo_quarters, write_demo_waivers
 from orgscan.pipeline.policy import audit_role_policy, caller_policy, declared_actions
 from orgscan.pipeline.previous import (
     Difference,
@@ -67,5 +67,6 @@ __all__ = [
     "sign",
     "stored_settings",
     "verify",
+    "write_demo_waivers",
     "write_difference",
 ]

@@ -10,7 +10,7 @@ from orgscan.simulator.cloud import Call, Credentials
 from orgscan.simulator.demo import DEMO_EXCLUDED_ACCOUNT, DEMO_LEADING_ZEROS
 from orgscan.simulator.faults import Fault
 from orgscan.simulator.process import SimulatorProcess, serve_in_thread
-from orgscan.simulator.quarters import Deed, Event, Quarter, quarters
+from orgscan.simulator.quarters import QUARTER, Deed, Event, Quarter, quarters
 from orgscan.simulator.server import DECLARED_ACTIONS, Simulator
 from orgscan.simulator.world import AUDIT_ROLE, World
 from orgscan.simulator.worlds import WORLDS
@@ -20,6 +20,7 @@ __all__ = [
     "DECLARED_ACTIONS",
     "DEMO_EXCLUDED_ACCOUNT",
     "DEMO_LEADING_ZEROS",
+    "QUARTER",
     "WORLDS",
     "Call",
     "Credentials",

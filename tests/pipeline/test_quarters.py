@@ -55,12 +55,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Quarter, pipeli
     """Three quarters of the demo, each compared with the one before."""
     parent = tmp_path_factory.mktemp("quarters")
     runs: list[tuple[Quarter, pipeline.Run]] = []
-    for quarter, clock in pipeline.demo_quarters(3, clock=Fixed()):
+    quarters = pipeline.demo_quarters(3, clock=Fixed())
+    decisions = pipeline.read_decisions(pipeline.write_demo_waivers(parent / "q", quarters), None)
+    for quarter, clock in quarters:
         run = parent / quarter.name
         collect = partial(pipeline.collect_demo, run, quarter=quarter)
         asyncio.run(collect(clock=clock, observer=Observer()))
         previous = runs[-1][1].path if runs else None
-        pipeline.render(run, clock=clock, observer=Observer(), previous=previous)
+        pipeline.render(
+            run, clock=clock, observer=Observer(), previous=previous, decisions=decisions
+        )
         runs.append((quarter, pipeline.Run(run)))
     return runs
 
@@ -109,13 +113,25 @@ def test_every_run_is_whole_and_continues_the_one_before(pair: Any) -> None:
 
 def test_every_kind_of_change_a_world_can_show_is_there(made: list[Any]) -> None:
     told = {*rows(made[1][1])["change"], *rows(made[2][1])["change"]}
-    waivers = {Change.WAIVED, Change.WAIVER_ENDED}
-    assert told == {change.value for change in Change if change not in waivers}
+    assert told == {change.value for change in Change}
     second = set(rows(made[1][1])["change"])
-    assert {change.value for change in Change} - second == {
-        Change.RESOLVED_EARLIER,
-        *waivers,
-    }, "two quarters show all but memory and waivers"
+    assert {change.value for change in Change} - second == {Change.RESOLVED_EARLIER}
+
+
+def test_waivers_begin_and_end_in_the_second_quarter(made: list[Any]) -> None:
+    told = rows(made[1][1]).set_index("change")
+    ended, begun = told.loc[[Change.WAIVER_ENDED]], told.loc[[Change.WAIVED]]
+    assert ended[["user", "control_id", "previous_status", "status"]].to_numpy().tolist() == [
+        ["edi_bridge", "signing-certificate", "WAIVED", "FAIL"]
+    ]
+    assert begun[["user", "control_id", "previous_status", "status"]].to_numpy().tolist() == [
+        ["zofia.novak", "console-user", "FAIL", "WAIVED"]
+    ]
+    findings = made[1][1].findings.set_index("finding_id")
+    assert "; waiver W-1 expired 2026-" in findings.loc[ended["finding_id"].item(), "reason"]
+    assert "by W-2" in findings.loc[begun["finding_id"].item(), "reason"]
+    notes = " ".join(made[1][1].manifest["notes"])
+    assert "W-1" in notes
 
 
 def test_every_open_finding_of_either_run_stands_once(pair: Any) -> None:

@@ -1,0 +1,220 @@
+"""From an evidence store to tables and verdicts: judged, waived, compared; nothing is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from orgscan import compare, controls, rundir, tables, waivers
+from orgscan.errors import UsageError
+from orgscan.evidence import EvidenceStore
+from orgscan.models import Coverage
+from orgscan.pipeline import decisions as decided
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    import pandas as pd
+
+    from orgscan.models import Assessment, Clock, RunInfo
+    from orgscan.pipeline.chain import Link
+    from orgscan.pipeline.criteria import Criteria
+    from orgscan.pipeline.decisions import Decisions
+    from orgscan.waivers import Result
+
+_REPORT_LIFETIME = timedelta(hours=4, minutes=15)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What the reports of a run are made of."""
+
+    info: RunInfo
+    judged_at: datetime
+    criteria: Criteria
+    assessments: tuple[Assessment, ...]
+    accounts_enumerated: int
+    evidence: rundir.FileRecord
+    previous: dict[str, Any] | None
+    frames: Mapping[str, pd.DataFrame]
+    decisions: Decisions
+    results: tuple[Result, ...]
+    due_days: Mapping[str, int]
+    notes: tuple[str, ...]
+    """The run's notes, and what the tables and decisions tell."""
+    comparison: compare.Comparison | None = None
+    """With the previous run; None where none was given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a run is to be judged by, apart from its own evidence."""
+
+    criteria: Callable[[RunInfo], Criteria]
+    decisions: Decisions
+    as_of: datetime | None = None
+    """None: the run's own."""
+    earlier: tuple[Link, compare.Snapshot] | None = None
+    """The earlier run to compare with."""
+
+
+def judge(run: Path, evidence: rundir.FileRecord, terms: Terms, *, clock: Clock) -> Judgement:
+    """Judge the evidence of ``run``: verdicts, then waivers, then what changed.
+
+    Raises :class:`orgscan.errors.UsageError` where the terms do not fit the run, and
+    :class:`orgscan.errors.IntegrityError` where its evidence was altered.
+    """
+    decisions = terms.decisions
+    with EvidenceStore.read(run / rundir.EVIDENCE) as store:
+        info = _as_asked(store.info, terms)
+        criteria = terms.criteria(info)
+        max_days = decisions.max_days or decided.stored_max_days(info.settings)
+        waivers.check(decisions.waivers, as_of=info.as_of, max_days=max_days)
+        built = tables.build(store, as_of=info.as_of)
+        accounts_enumerated = len(store)
+    evaluate = _evaluation(info, criteria, built)
+    waive = partial(_waived, run, built.accounts, decisions, info.as_of)
+    applied = waive(evaluate(framework=criteria.frameworks[0]))
+    comparison = _compared(terms, info, criteria, built, applied.findings)
+    findings = comparison.findings if comparison else applied.findings
+    previous = terms.earlier[0].entry() if terms.earlier else _known_previous(run)
+    due_days = decisions.due_days or decided.stored_due_days(info.settings)
+    return Judgement(
+        info=info,
+        judged_at=clock.now(),
+        criteria=criteria,
+        assessments=criteria.assess(
+            findings,
+            # Frameworks with limits of their own have some controls judged again.
+            lambda **which: waive(evaluate(**which)).findings,
+            whole=info.enumerated and not _has_gaps(built.accounts),
+        ),
+        accounts_enumerated=accounts_enumerated,
+        evidence=evidence,
+        previous=previous,
+        frames={
+            "accounts": built.accounts,
+            "credentials": built.credentials,
+            "access_keys": built.access_keys,
+            "findings": findings,
+        },
+        decisions=decisions,
+        results=applied.results,
+        due_days=due_days.model_dump(),
+        notes=(
+            *info.notes,
+            *_stale_reports(built.accounts),
+            *controls.override_notes(criteria.overrides, built.accounts),
+            *decisions.notes,
+            *decided.waiver_notes(applied.results, built.accounts),
+            *decided.entry_notes(decisions, findings),
+            *(comparison.notes if comparison else _not_compared(previous)),
+            *decided.forgotten(decisions, _known(run)),
+        ),
+        comparison=comparison,
+    )
+
+
+def _as_asked(info: RunInfo, terms: Terms) -> RunInfo:
+    """The run at the as-of time asked for, which the earlier run must precede."""
+    if terms.earlier is not None:
+        link = terms.earlier[0]
+        link.must_be_of(info.organization)
+        link.must_precede(info.run_id, info.started_at)
+    return replace(info, as_of=terms.as_of or info.as_of)
+
+
+def _evaluation(
+    info: RunInfo, criteria: Criteria, built: tables.Tables
+) -> Callable[..., pd.DataFrame]:
+    return partial(
+        controls.evaluate,
+        built.accounts,
+        built.credentials,
+        built.access_keys,
+        built.facts,
+        organization_id=info.organization.id,
+        as_of=info.as_of,
+        thresholds=criteria.thresholds,
+        overrides=criteria.overrides,
+    )
+
+
+def _compared(
+    terms: Terms, info: RunInfo, criteria: Criteria, built: tables.Tables, findings: pd.DataFrame
+) -> compare.Comparison | None:
+    if terms.earlier is None:
+        return None
+    now = compare.Snapshot(
+        as_of=info.as_of,
+        started_at=info.started_at,
+        accounts=built.accounts,
+        credentials=built.credentials,
+        access_keys=built.access_keys,
+        findings=findings,
+        enumerated=info.enumerated,
+        thresholds=criteria.effective.model_dump(),
+    )
+    return compare.compare(terms.earlier[1], now)
+
+
+def _has_gaps(accounts: pd.DataFrame) -> bool:
+    gaps = [coverage.value for coverage in Coverage if coverage.is_gap]
+    return bool(accounts["coverage"].isin(gaps).any())
+
+
+def _waived(
+    run: Path,
+    accounts: pd.DataFrame,
+    decisions: Decisions,
+    as_of: datetime,
+    findings: pd.DataFrame,
+) -> waivers.Applied:
+    try:
+        return waivers.apply(findings, accounts, decisions.waivers, as_of=as_of)
+    except UsageError as error:
+        # Only now are the accounts known; a scan is not in vain for that.
+        message = f"{error}; the evidence is kept, `orgscan report {run} --waivers FILE` goes on"
+        raise UsageError(message) from None
+
+
+def _known_previous(run: Path) -> dict[str, Any] | None:
+    """The earlier run that the run's manifest already names: rendering again keeps the chain."""
+    known = _known(run).get("previous")
+    return known if isinstance(known, dict) else None
+
+
+def _known(run: Path) -> dict[str, Any]:
+    """The manifest the run has already; empty where it has none that can be trusted."""
+    content, fault = rundir.read_sealed(run / rundir.MANIFEST)
+    return content if content and not fault else {}
+
+
+def _not_compared(previous: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """A run rendered again without its earlier run must not look like one without changes."""
+    if previous is None:
+        return ()
+    note = (
+        f"This run continues run {previous.get('run_id')}, which was not given when these files "
+        "were written: nothing is compared, and findings are first seen by this run. "
+        "`orgscan report --previous` compares."
+    )
+    return (note,)
+
+
+def _stale_reports(accounts: pd.DataFrame) -> list[str]:
+    """AWS hands a report out for four hours; an older one says nothing of the time since."""
+    age = accounts["started_at"] - accounts["report_generated_at"]
+    stale = accounts[age > _REPORT_LIFETIME]
+    if stale.empty:
+        return []
+    oldest = stale["report_generated_at"].min()
+    note = (
+        f"{len(stale)} accounts handed out a credential report more than 4 hours old (oldest "
+        f"{oldest:%Y-%m-%d %H:%M} UTC): passwords, MFA and last use are as of then."
+    )
+    return [note]
