@@ -87,7 +87,7 @@ def fill(page: Worksheet, content: WorkbookContent, figures: Figures, verdict: V
     _failures(cursor, figures)
     _coverage(cursor, content, figures)
     _changes(cursor, content)
-    _mapping(cursor, "Requirements on long-lived credentials", _standings(content))
+    _standings(cursor, content)
     _source(cursor, content)
     _mapping(cursor, "Limits the controls judged by", content.thresholds)
     _mapping(cursor, "Versions", content.versions)
@@ -148,12 +148,14 @@ def _coverage(cursor: _Cursor, content: WorkbookContent, figures: Figures) -> No
     cursor.cells(["Do they agree?", word], [bold, agree])
 
 
-def _standings(content: WorkbookContent) -> dict[str, str]:
+def _standings(cursor: _Cursor, content: WorkbookContent) -> None:
     """For each framework, how many requirements stand where."""
-    return {
-        one.label: ", ".join(f"{count} {status}" for status, count in one.totals.items())
-        for one in content.assessments
-    }
+    if not content.assessments:
+        return
+    cursor.heading("Requirements on long-lived credentials")
+    for one in content.assessments:
+        totals = ", ".join(f"{count} {status}" for status, count in one.totals.items())
+        cursor.line(f"{one.label}: {totals}")
 
 
 def _changes(cursor: _Cursor, content: WorkbookContent) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -56,3 +57,14 @@ def credentials() -> Callable[[Simulator], dict[str, str]]:
         } | ({"AWS_SESSION_TOKEN": keys.session_token} if keys.session_token else {})
 
     return variables
+
+
+@pytest.fixture(scope="session")
+def demo_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the demo, to copy."""
+    from orgscan import pipeline  # noqa: PLC0415 - most tests need none
+    from orgscan.models import Clock, Observer  # noqa: PLC0415
+
+    run = tmp_path_factory.mktemp("demo") / "run"
+    asyncio.run(pipeline.collect_demo(run, clock=Clock(), observer=Observer()))
+    return pipeline.render(run, clock=Clock(), observer=Observer())

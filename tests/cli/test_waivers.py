@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from orgscan.simulator import AUDIT_ROLE, WORLDS, serve_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 Command = Any
 
@@ -85,19 +87,21 @@ def test_what_is_waived_does_not_fail_a_scan(
     assert finished.returncode == ExitCode.OK, finished.stderr
 
 
-def test_the_settings_may_allow_longer_waivers(orgscan: Command) -> None:
+def test_the_settings_may_allow_longer_waivers(orgscan: Command, demo_run: Path) -> None:
     late = (datetime.now(UTC) + timedelta(days=500)).date().isoformat()
     (orgscan.work / "w.csv").write_text(csv({**ROW, "expires": late}))
     (orgscan.work / "s.toml").write_text("waiver_max_days = 600\n")
-    assert orgscan("demo", "--accounts", "25", "--output", "run", "--quiet").returncode == 0
+    shutil.copytree(demo_run, orgscan.work / "run")
     report = ("report", "run", "--waivers", "w.csv", "--quiet")
     assert "more than 366 days after the as-of time" in refused(orgscan(*report))
     assert orgscan(*report, "--config", "s.toml").returncode == ExitCode.COVERAGE_GAPS
 
 
-def test_a_report_with_waivers_then_with_the_workbook_it_wrote(orgscan: Command) -> None:
+def test_a_report_with_waivers_then_with_the_workbook_it_wrote(
+    orgscan: Command, demo_run: Path
+) -> None:
     (orgscan.work / "w.csv").write_text(csv(ROW))
-    assert orgscan("demo", "--output", "run", "--quiet").returncode == 0
+    shutil.copytree(demo_run, orgscan.work / "run")
     waived = orgscan("report", "run", "--waivers", "w.csv", "--quiet")
     assert waived.returncode == ExitCode.COVERAGE_GAPS, waived.stderr
     assert " WAIVED" in waived.stdout

@@ -13,16 +13,18 @@ import pandas as pd
 import pytest
 from openpyxl import load_workbook
 
-from orgscan import pipeline
+from orgscan import pipeline, settings
 from orgscan.errors import UsageError
 from orgscan.models import Clock, Observer
-from orgscan.settings import DueDays, Thresholds
+from orgscan.settings import DueDays
 from orgscan.simulator import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orgscan.pipeline import Run
+
+LAX = settings.load(environment={}, thresholds={"access_key_max_age_days": 36_500})
 
 EDITOR = Path(__file__).with_name("calc_editor.py")
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -160,7 +162,7 @@ async def test_entries_survive_findings_that_go_and_come_back(run: Run, tmp_path
     book["Findings"].cell(place + 2, column).data_type = "s"
     book.save(edited)
 
-    gone = again(run, carry=edited, thresholds=Thresholds(access_key_max_age_days=36_500))
+    gone = again(run, carry=edited, settings=LAX)
     assert finding not in {row["Finding id"] for row in sheet(gone.workbook, "Findings")}
     (kept,) = sheet(gone.workbook, "Earlier entries")
     assert (kept["Finding id"], kept["Owner"], kept["Due date"]) == (finding, "Ada", due)
@@ -168,7 +170,7 @@ async def test_entries_survive_findings_that_go_and_come_back(run: Run, tmp_path
     assert any("1 of 1 entries of edited.xlsx" in note for note in gone.manifest["notes"])
     assert gone.manifest["carried"]["no_longer_listed"] == 1
 
-    back = again(run, carry=gone.workbook, thresholds=Thresholds())
+    back = again(run, carry=gone.workbook)
     row = next(one for one in sheet(back.workbook, "Findings") if one["Finding id"] == finding)
     assert (row["Owner"], row["Due date"]) == ("Ada", due)
     assert row["Comment"] == "=1+1 is text\nand goes on"

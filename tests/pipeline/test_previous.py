@@ -14,12 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orgscan import pipeline, rundir
+from orgscan import pipeline, rundir, settings
 from orgscan.cli import main
 from orgscan.errors import ExitCode
 from orgscan.models import Change, Clock, Observer
 from orgscan.schema import CHANGES
-from orgscan.settings import Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -174,7 +173,7 @@ def test_other_limits_are_told(runs: tuple[Path, Path], tmp_path: Path) -> None:
         clock=Fixed(),
         observer=Observer(),
         output=tmp_path / "lax",
-        thresholds=Thresholds(access_key_max_age_days=36_500),
+        settings=settings.load(environment={}, thresholds={"access_key_max_age_days": 36_500}),
         previous=first,
     )
     run = pipeline.Run(out)

@@ -299,8 +299,9 @@ def test_frameworks_have_a_row_per_requirement_and_control(book: Workbook) -> No
 
 
 def test_the_cover_counts_requirements_by_standing(book: Workbook) -> None:
-    told = labelled(book, "CIS AWS Foundations Benchmark 7.0.0 (cis-7.0)")
-    assert told == "1 NOT MET, 1 MET, 1 NOT JUDGED"
+    told = [row[1] for row in book["Cover"].iter_rows(values_only=True)]
+    label = "CIS AWS Foundations Benchmark 7.0.0 (cis-7.0)"
+    assert f"{label}: 1 NOT MET, 1 MET, 1 NOT JUDGED" in told
 
 
 def test_without_frameworks_the_sheet_is_empty_and_whole(content: Any, tmp_path: Path) -> None:
