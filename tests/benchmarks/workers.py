@@ -1,0 +1,61 @@
+"""(f) Two worker processes against one, in the same run, on the same simulated organization.
+
+On a machine whose cores the simulator and this process fill as well, workers have little left:
+what shows then is what they take off the one process that enumerates and stores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from orgscan.simulator import AUDIT_ROLE, SimulatorProcess
+from tests.benchmarks.measure import Figure, Stopwatch, alone
+
+_USERS = 10
+
+
+def run(*, quick: bool) -> list[Figure]:
+    accounts, repeats = (5, 1) if quick else (600, 3)
+    taken: dict[int, list[dict[str, float]]] = {0: [], 1: [], 2: []}
+    with SimulatorProcess("uniform", accounts=accounts, users=_USERS) as simulator:
+        keys = [key or "" for key in simulator.credentials]
+        for _ in range(repeats):
+            for workers, runs in taken.items():
+                where: dict[str, Any] = {"endpoint": simulator.endpoint_url, "keys": keys}
+                runs.append(alone("workers:collect", workers=workers, **where))
+    wall = {workers: median(run["wall"] for run in runs) for workers, runs in taken.items()}
+    cpu = {workers: median(run["cpu"] for run in runs) for workers, runs in taken.items()}
+    name = f"{accounts} accounts x {_USERS} users"
+    told = ", ".join(f"{wall[count]:.1f} s with {count or 'no'} workers" for count in taken)
+    each = ", ".join(
+        f"{cpu[count] / accounts * 1000:.1f} ms with {count or 'no'}" for count in taken
+    )
+    return [
+        Figure(f"{name}, wall time on {os.cpu_count()} cores, simulator included", told),
+        Figure("CPU of the enumerating process, per account", each),
+        Figure("Wall, 1 worker to 2", f"{wall[1] / wall[2]:.2f} x"),
+    ]
+
+
+def collect(endpoint: str, keys: list[str], workers: int) -> dict[str, float]:
+    from orgscan import pipeline, settings  # noqa: PLC0415 - imports are not counted
+    from orgscan.models import Clock, Credentials, Observer  # noqa: PLC0415
+
+    chosen = settings.load(environment={}, role_name=AUDIT_ROLE, endpoint_url=endpoint)
+    with tempfile.TemporaryDirectory() as directory:
+        watch = Stopwatch()
+        work = pipeline.collect(
+            chosen,
+            Path(directory) / "run",
+            clock=Clock(),
+            observer=Observer(),
+            credentials=Credentials(*keys),
+            cluster=pipeline.Cluster(workers) if workers else None,
+        )
+        asyncio.run(work)
+        return watch.read()
