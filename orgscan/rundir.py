@@ -30,7 +30,7 @@ _SEAL = "sha256"
 """The member of a sealed file that holds the hash of all its others."""
 _PROBE = ".orgscan-probe"
 _LEFTOVER = re.compile(
-    r"\.(evidence\.sqlite|orgscan-.*\.xlsx|\w+\.parquet|manifest(\.sig)?\.json)\.\d+\.tmp"
+    r"\.(evidence\.sqlite|orgscan-.*\.xlsx|\w+\.parquet|\w+\.csv|findings\.ocsf\.jsonl|manifest(\.sig)?\.json)\.\d+\.tmp"
 )
 
 

@@ -18,6 +18,7 @@ from orgscan.pipeline import decisions as decided
 from orgscan.pipeline.catalogue import catalogue
 from orgscan.pipeline.chain import MANIFEST_FORMAT, Link
 from orgscan.pipeline.criteria import Criteria
+from orgscan.pipeline.formats import Results, check_formats, write_formats
 from orgscan.pipeline.previous import open_snapshot
 from orgscan.pipeline.sealed import sealed_evidence
 from orgscan.schema import CHANGES, SCHEMA_VERSION, TABLES
@@ -71,6 +72,7 @@ def render(
     framework_files: Sequence[str | Path] = (),
     previous: Path | None = None,
     decisions: Decisions | None = None,
+    formats: Sequence[str] = (),
 ) -> Path:
     """Judge the evidence of ``run`` and publish Parquet, workbook and, last, the manifest.
 
@@ -79,12 +81,14 @@ def render(
     ``frameworks`` (keys) and ``framework_files`` come before either. ``previous`` is the earlier
     run to compare with, which the manifest continues; without it nothing is compared, and the
     manifest goes on naming the one it names. ``decisions`` are the waivers to apply and the
-    entries to carry forward; by default there are none. An earlier signature is removed with what
-    it signed. Returns the directory written to.
+    entries to carry forward; by default there are none. ``formats`` are those of
+    :data:`orgscan.pipeline.formats.FORMATS` to write beside; files of others are removed. An
+    earlier signature is removed with what it signed. Returns the directory written to.
 
     Raises :class:`orgscan.errors.UsageError`, :class:`orgscan.errors.IntegrityError`, and
     :class:`orgscan.errors.RunError` where the disk is full; the directory is then as it was.
     """
+    check_formats(formats)
     earlier = None if previous is None else open_snapshot(previous)
     elsewhere = output is not None and output.resolve() != run.resolve()
     if output is not None and run.resolve() in output.resolve().parents:
@@ -110,12 +114,12 @@ def render(
             decisions=decisions or decided.Decisions(),
         )
         if output is None or not elsewhere:
-            _publish(rendering, run, run, observer)
+            _publish(rendering, run, run, observer, formats)
             return run
         rundir.create(output)
         try:
             with rundir.locked(output):
-                _publish(rendering, run, output, observer)
+                _publish(rendering, run, output, observer, formats)
         except BaseException:
             with suppress(OSError):
                 output.rmdir()
@@ -245,7 +249,13 @@ def _known(run: Path) -> dict[str, Any]:
     return content if content and not fault else {}
 
 
-def _publish(rendering: _Rendering, run: Path, directory: Path, observer: Observer) -> None:
+def _publish(
+    rendering: _Rendering,
+    run: Path,
+    directory: Path,
+    observer: Observer,
+    formats: Sequence[str],
+) -> None:
     observer.phase("Writing the reports")
     remedy = f"the evidence is kept, `orgscan report {run}` writes again"
     metadata = parquet_metadata(rendering.info, rendering.criteria.effective)
@@ -258,6 +268,9 @@ def _publish(rendering: _Rendering, run: Path, directory: Path, observer: Observ
                 reports.write_parquet(
                     rendering.comparison.changes, CHANGES, path, metadata=metadata
                 )
+        changes = None if rendering.comparison is None else rendering.comparison.changes
+        made = Results(rendering.info, rendering.criteria, rendering.frames, changes)
+        write_formats(formats, made, publication)
         hashes = {rundir.EVIDENCE: rendering.evidence.sha256}
         hashes |= {name: record.sha256 for name, record in publication.files.items()}
         with publication.file(rundir.workbook_name(rendering.info)) as path:

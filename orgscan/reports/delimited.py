@@ -1,0 +1,79 @@
+"""Tables as CSV: for programs that read nothing better, and safe in those that read too much.
+
+Separated by commas, RFC 4180: lines end in CR LF, cells are quoted where they must be. UTF-8 with
+a byte order mark. Times are ISO 8601 in UTC (``2026-09-30T06:00:00Z``, with a fraction only where
+there is one), truth values ``true`` and ``false``. A null is an empty cell, an empty text ``""``.
+
+A spreadsheet program takes text for a formula by its beginning. Text that begins with an
+apostrophe, a tab or a line break, or whose first visible character is ``=``, ``+``, ``-``, ``@``
+or a full-width form of these, is therefore written with an apostrophe in front. As every
+apostrophe at the beginning of a text is doubled that way, taking one off gives the text back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from orgscan.reports import lines
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+_INVISIBLE = r"\x00-\x20\x7f-\xa0\x{ad}\x{200b}-\x{200f}\x{2028}-\x{202f}\x{2060}-\x{206f}\x{feff}"
+_RISKY = rf"^(?:['\t\r\n]|[{_INVISIBLE}]*[=+\-@\x{{ff1d}}\x{{ff0b}}\x{{ff0d}}\x{{ff20}}])"
+_QUOTED = r'[",\r\n]|^\s|\s$|^$'
+_MARK = "\ufeff"
+
+
+def write(path: Path, frame: pd.DataFrame) -> None:
+    """Write ``frame`` to ``path`` with its column names as the first line.
+
+    Columns may hold text (categories too), numbers, truth values and timezone-aware times.
+    """
+    readers = [lines.reader(frame[name]) for name in frame]
+    with path.open("wb") as file:
+        file.write(f"{_MARK}{','.join(frame.columns)}\r\n".encode())
+        for rows in lines.pieces(len(frame)):
+            lines.write(file, _lines([_cells(read(rows)) for read in readers]))
+    pa.default_memory_pool().release_unused()
+
+
+def _lines(columns: list[pa.Array]) -> pa.Array:
+    parts: list[pa.Array | str] = [part for column in columns for part in (column, ",")]
+    return lines.joined([*parts[:-1], "\r\n"])
+
+
+def _cells(values: pa.Array) -> pa.Array:
+    """The cells of a column; null where they are to be empty."""
+    if pa.types.is_large_string(values.type):
+        return _quoted(_inert(values))
+    if pa.types.is_timestamp(values.type):
+        return _times(values)
+    return values.cast(pa.large_string())
+
+
+def _inert(values: pa.Array) -> pa.Array:
+    risky = pc.match_substring_regex(values, _RISKY)
+    return pc.if_else(risky, lines.joined(["'", values]), values)
+
+
+def _quoted(values: pa.Array) -> pa.Array:
+    delicate = pc.match_substring_regex(values, _QUOTED)
+    if not pc.any(delicate).as_py():
+        return values
+    doubled = pc.replace_substring(values, '"', '""')
+    return pc.if_else(delicate, lines.joined(['"', doubled, '"']), values)
+
+
+def _times(values: pa.Array) -> pa.Array:
+    micros = values.cast(pa.timestamp("us", tz="UTC"))
+    text = pc.strftime(micros, format="%Y-%m-%dT%H:%M:%S").cast(pa.large_string())
+    short = pc.replace_substring_regex(text, r"\.?0*$", "")
+    # Nothing of the seconds themselves may go: only a fraction is cut short.
+    text = pc.if_else(pc.match_substring(text, "."), short, text)
+    return pc.if_else(pc.is_null(text), text, lines.joined([text, "Z"]))
