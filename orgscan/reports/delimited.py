@@ -35,11 +35,11 @@ def write(path: Path, frame: pd.DataFrame) -> None:
 
     Columns may hold text (categories too), numbers, truth values and timezone-aware times.
     """
-    readers = [lines.reader(frame[name]) for name in frame]
+    readers = [lines.reader(frame[name], _cells) for name in frame]
     with path.open("wb") as file:
         file.write(f"{_MARK}{','.join(frame.columns)}\r\n".encode())
         for rows in lines.pieces(len(frame)):
-            lines.write(file, _lines([_cells(read(rows)) for read in readers]))
+            lines.write(file, _lines([read(rows) for read in readers]))
     pa.default_memory_pool().release_unused()
 
 
@@ -53,7 +53,9 @@ def _cells(values: pa.Array) -> pa.Array:
     if pa.types.is_large_string(values.type):
         return _quoted(_inert(values))
     if pa.types.is_timestamp(values.type):
-        return _times(values)
+        # Many rows share a time, and writing one takes long.
+        encoded = values.dictionary_encode()
+        return _times(encoded.dictionary).take(encoded.indices)
     return values.cast(pa.large_string())
 
 
@@ -76,4 +78,4 @@ def _times(values: pa.Array) -> pa.Array:
     short = pc.replace_substring_regex(text, r"\.?0*$", "")
     # Nothing of the seconds themselves may go: only a fraction is cut short.
     text = pc.if_else(pc.match_substring(text, "."), short, text)
-    return pc.if_else(pc.is_null(text), text, lines.joined([text, "Z"]))
+    return lines.joined([text, "Z"])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Reader: TypeAlias = Callable[[slice], pa.Array]
 
-ROWS = 16_384
+ROWS = 8_192
 """Rows made at a time: what bounds the memory, whatever the length of the table."""
 
 
@@ -24,16 +24,16 @@ def pieces(rows: int) -> Iterator[slice]:
     return (slice(start, start + ROWS) for start in range(0, rows, ROWS))
 
 
-def reader(values: pd.Series) -> Reader:
+def reader(values: pd.Series, make: Callable[[pa.Array], pa.Array] = lambda array: array) -> Reader:
     r"""What gives rows of a column as Arrow: text as ``large_string``, other types as they are.
 
-    Text that UTF-8 cannot hold (half a surrogate pair) becomes its escape, ``\ud800``.
+    ``make`` turns values into what is wanted of them. Text that UTF-8 cannot hold (half a surrogate pair) becomes its escape, ``\ud800``.
     """
     if isinstance(values.dtype, pd.CategoricalDtype):
-        # Converted once: a piece of the rows would bring all the texts with it each time.
-        texts, codes = _arrow(values.array.categories.to_series()), values.array.codes
+        # Each text is looked at once, however many rows repeat it.
+        texts, codes = make(_arrow(values.array.categories.to_series())), values.array.codes
         return lambda rows: texts.take(pa.array(codes[rows], mask=codes[rows] < 0))
-    return lambda rows: _arrow(values.iloc[rows])
+    return lambda rows: make(_arrow(values.iloc[rows]))
 
 
 def _arrow(values: pd.Series) -> pa.Array:

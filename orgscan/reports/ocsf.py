@@ -312,9 +312,10 @@ def _events(piece: dict[str, pa.Array], patterns: _Patterns) -> pa.Array:
     numbers, members = np.unique(_numbers(piece, patterns.controls), return_inverse=True)
     columns = _columns(piece)
     order = np.argsort(members, kind="stable")
-    ends = np.cumsum(np.bincount(members, minlength=len(numbers)))
+    counts = np.bincount(members, minlength=len(numbers))
+    ends = np.cumsum(counts)
     made = [pa.array([], pa.large_string())]
-    for number, end, start in zip(numbers, ends, [0, *ends[:-1]], strict=True):
+    for number, start, end in zip(numbers, ends - counts, ends, strict=True):
         rows = pa.array(order[start:end])
         mine = {name: column.take(rows) for name, column in columns.items()}
         made.append(patterns.lines(int(number), mine))
