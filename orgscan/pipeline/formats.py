@@ -81,18 +81,23 @@ def _obligation(control: controls.Control, criteria: Criteria) -> reports.Obliga
     Findings are judged by the first framework's limits; what another framework judges by limits
     of its own is counted in the manifest and not claimed here.
     """
-    first = criteria.frameworks[0]
     direct: list[tuple[str, Sequence[str]]] = []
     related: list[tuple[str, Sequence[str]]] = []
     for one in criteria.frameworks:
         judged = one.controls.get(control.id)
-        if judged and control not in controls.affected(one, first, criteria.thresholds):
+        if judged and _same_limits(control, one, criteria):
             (related if one.kind == "related" else direct).append((one.label, judged))
     return reports.Obligations(
         standards=[label for label, _ids in direct],
         requirements=[f"{label} {name}" for label, ids in direct for name in ids],
         related=[f"{label} {name}" for label, ids in related for name in ids],
     )
+
+
+def _same_limits(control: controls.Control, one: controls.Framework, criteria: Criteria) -> bool:
+    ours = controls.general(criteria.thresholds, criteria.frameworks[0])
+    theirs = controls.general(criteria.thresholds, one)
+    return all(ours[name].value == theirs[name].value for name in control.limits)
 
 
 FORMATS = {"csv": _csv, "ocsf": _ocsf}

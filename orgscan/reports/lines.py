@@ -27,7 +27,8 @@ def pieces(rows: int) -> Iterator[slice]:
 def reader(values: pd.Series, make: Callable[[pa.Array], pa.Array] = lambda array: array) -> Reader:
     r"""What gives rows of a column as Arrow: text as ``large_string``, other types as they are.
 
-    ``make`` turns values into what is wanted of them. Text that UTF-8 cannot hold (half a surrogate pair) becomes its escape, ``\ud800``.
+    ``make`` turns values into what is wanted of them. Text that UTF-8 cannot hold (half a
+    surrogate pair) becomes its escape, ``\ud800``.
     """
     if isinstance(values.dtype, pd.CategoricalDtype):
         # Each text is looked at once, however many rows repeat it.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 HOSTILE = (
     "=1+1", "+1", "-2", "@x", "\t=1", "\r=1", "\n=1", " =1", "\x00=1", "\x0b-1", "\u200b=1",
-    "\u00a0@x", "＝1", "＋1", "－1", "＠x", "'=1", "'", "''x",
+    "\u00a0@x", "\uff1d1", "\uff0b1", "\uff0d1", "\uff20x", "'=1", "'", "''x",
 )  # fmt: skip
 PLAIN = (
     "NA", "null", "true", "nan", "a=1", "x-1", "a,b", 'say "hi"', "two\nlines", "cr\rlf\r\n", "",
