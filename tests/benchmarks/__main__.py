@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from tests.benchmarks.measure import Figure, table
 
-NAMES = ("startup", "collection", "latency", "judging", "writers", "memory")
+NAMES = ("startup", "collection", "latency", "judging", "writers", "formats", "memory")
 
 
 def main() -> int:
