@@ -4,10 +4,15 @@ Separated by commas, RFC 4180: lines end in CR LF, cells are quoted where they m
 a byte order mark. Times are ISO 8601 in UTC (``2026-09-30T06:00:00Z``, with a fraction only where
 there is one), truth values ``true`` and ``false``. A null is an empty cell, an empty text ``""``.
 
-A spreadsheet program takes text for a formula by its beginning. Text that begins with an
-apostrophe, a tab or a line break, or whose first visible character is ``=``, ``+``, ``-``, ``@``
-or a full-width form of these, is therefore written with an apostrophe in front. As every
-apostrophe at the beginning of a text is doubled that way, taking one off gives the text back.
+A spreadsheet program takes text for a formula by its beginning, and where it separates cells by
+semicolons, as it does in half of Europe, a cell may begin in the middle of ours. One apostrophe
+more therefore stands
+
+* before ``=``, ``+``, ``-``, ``@`` or a full-width form of these, where only white space, invisible
+  characters and apostrophes are between it and the beginning, a semicolon, tab or line break;
+* then, in front of text that begins with a tab or line break, apostrophes aside.
+
+Every text has exactly one such form, and taking the apostrophes off again gives the text back.
 """
 
 from __future__ import annotations
@@ -25,7 +30,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _INVISIBLE = r"\x00-\x20\x7f-\xa0\x{ad}\x{200b}-\x{200f}\x{2028}-\x{202f}\x{2060}-\x{206f}\x{feff}"
-_RISKY = rf"^(?:['\t\r\n]|[{_INVISIBLE}]*[=+\-@\x{{ff1d}}\x{{ff0b}}\x{{ff0d}}\x{{ff20}}])"
+_SIGN = r"[=+\-@\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}]"
+_RISKY = rf"((?:^|[;\t\r\n])[{_INVISIBLE}]*'*)({_SIGN})"
+_BROKEN = r"^('*[\t\r\n])"
 _QUOTED = r'[",\r\n]|^\s|\s$|^$'
 _MARK = "\ufeff"
 
@@ -60,8 +67,8 @@ def _cells(values: pa.Array) -> pa.Array:
 
 
 def _inert(values: pa.Array) -> pa.Array:
-    risky = pc.match_substring_regex(values, _RISKY)
-    return pc.if_else(risky, lines.joined(["'", values]), values)
+    values = pc.replace_substring_regex(values, _RISKY, r"\1'\2")
+    return pc.replace_substring_regex(values, _BROKEN, r"'\1")
 
 
 def _quoted(values: pa.Array) -> pa.Array:

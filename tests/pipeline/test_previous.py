@@ -217,7 +217,7 @@ def test_no_cell_of_the_csv_begins_a_formula(tmp_path: Path) -> None:
     write_csv(path, pd.DataFrame({"user": pd.Series(names, dtype=object)}))
     with path.open(encoding="utf-8-sig", newline="") as file:
         cells = [row[0] for row in csv.reader(file) if row][1:]
-    assert cells[:6] == ["'=1+1", "'+1", "'-1", "'@x", "'\t=1", "fine"]
+    assert cells[:6] == ["'=1+1", "'+1", "'-1", "'@x", "'\t'=1", "fine"]
     assert cells[-1] == "lone \\ud800"
 
 
