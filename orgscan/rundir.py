@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from orgscan.errors import RunError, UsageError
+from orgscan.schema import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,8 @@ _SEAL = "sha256"
 """The member of a sealed file that holds the hash of all its others."""
 _PROBE = ".orgscan-probe"
 _LEFTOVER = re.compile(
-    r"\.(evidence\.sqlite|orgscan-.*\.xlsx|\w+\.parquet|manifest(\.sig)?\.json)\.\d+\.tmp"
+    r"\.(evidence\.sqlite|orgscan-.*\.xlsx|\w+\.(parquet|csv)|findings\.ocsf\.jsonl"
+    r"|manifest(\.sig)?\.json)\.\d+\.tmp"
 )
 
 
@@ -332,10 +334,18 @@ def write_sealed(path: Path, content: dict[str, Any], *, remedy: str = "") -> No
 def retract_manifest(directory: Path) -> None:
     """Say that the run is not finished any more: its evidence is about to change.
 
+    Tables and workbook stay until the next report takes their place. Files it may have no
+    reason to write go: they would stay for good, and fit nothing.
+
     Raises :class:`orgscan.errors.UsageError` where reports are being made of it.
     """
+    kept = {EVIDENCE, *(f"{table.name}.parquet" for table in TABLES)}
     with locked(directory), _told(directory / MANIFEST):
+        superseded = _superseded(directory, kept)
         _retract(directory)
+        for name in superseded:
+            if not name.endswith(".xlsx"):
+                directory.joinpath(name).unlink(missing_ok=True)
 
 
 def _retract(directory: Path) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import stat
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -245,7 +246,8 @@ class TestPublication:
     ) -> None:
         left = [
             ".accounts.parquet.17.tmp", ".orgscan-o-1-2026-01-01.xlsx.1.tmp", ".orgscan-probe",
-            ".manifest.json.9.tmp", ".manifest.sig.json.9.tmp",
+            ".manifest.json.9.tmp", ".manifest.sig.json.9.tmp", ".access_keys.csv.3.tmp",
+            ".findings.ocsf.jsonl.44.tmp",
         ]  # fmt: skip
         others = [".hidden", ".diary.txt.1.tmp", "accounts.parquet.17.tmp", ".a.parquet.x.tmp"]
         for name in (*left, *others):
@@ -300,6 +302,23 @@ class TestLocked:
         assert names(tmp_path) == [rundir.MANIFEST]
         rundir.retract_manifest(tmp_path)
         assert names(tmp_path) == []
+
+
+def test_a_run_that_goes_on_keeps_no_file_that_the_next_report_may_not_write(
+    tmp_path: Path,
+) -> None:
+    kept = ("accounts.parquet", "orgscan-o-1-2026-01-01.xlsx")
+    asked = ("findings.csv", "findings.ocsf.jsonl", "changes.parquet", "accounts.csv")
+    with rundir.Publication(tmp_path, remedy="") as publication:
+        for name in (*kept, *asked):
+            write(publication, name, name)
+        files = {name: asdict(one) for name, one in publication.files.items()}
+        publication.commit({"files": files})
+    tmp_path.joinpath("accounts.csv").write_text("edited by somebody")
+    tmp_path.joinpath("diary.csv").touch()
+
+    rundir.retract_manifest(tmp_path)
+    assert sorted(names(tmp_path)) == sorted([*kept, "accounts.csv", "diary.csv"])
 
 
 def test_a_record_is_that_of_the_content(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from orgscan.cli.scan import FRAMEWORK, FRAMEWORK_FILE, check_end_options
+from orgscan.cli.scan import FORMAT, FRAMEWORK, FRAMEWORK_FILE, check_end_options
 from orgscan.models import Severity
 
 
@@ -48,6 +48,7 @@ def report(
         metavar="DEST",
         help="Add the tables to this history: a directory or s3://BUCKET/PREFIX.",
     ),
+    formats: list[str] = FORMAT,
     quiet: bool = typer.Option(False, "--quiet", help="No progress."),
 ) -> None:
     """Write a run's reports again, with another as-of time, other thresholds or frameworks."""
@@ -56,7 +57,7 @@ def report(
     from orgscan.cli import running
     from orgscan.models import Clock
 
-    check_end_options(previous, sign_with_kms, publish)
+    check_end_options(previous, sign_with_kms, publish, formats)
     settings = None
     if config is not None or sign_with_kms is not None or publish is not None:
         settings = settings_module.load(config, profile=profile, endpoint_url=endpoint_url)
@@ -78,6 +79,7 @@ def report(
             framework_files=framework_file,
             previous=previous,
             decisions=decisions,
+            formats=formats,
         )
     running.conclude(
         directory, fail_on, sign_with=sign_with_kms, publish_to=publish, settings=settings

@@ -17,6 +17,12 @@ FRAMEWORK = typer.Option(
 FRAMEWORK_FILE = typer.Option(
     [], metavar="FILE", help="Frameworks of your own (TOML); may be repeated."
 )
+FORMAT = typer.Option(
+    [],
+    "--format",
+    metavar="NAME",
+    help="Also write the results as csv or as ocsf (OCSF 1.6 findings); may be repeated.",
+)
 LogFormat = typer.Option("text", "--log-format", help="Progress as text or json.")
 
 
@@ -71,6 +77,7 @@ def scan(
         metavar="DEST",
         help="Add the tables to this history: a directory or s3://BUCKET/PREFIX.",
     ),
+    formats: list[str] = FORMAT,
     quiet: bool = typer.Option(False, "--quiet", help="No progress."),
     log_format: str = LogFormat,
 ) -> None:
@@ -84,7 +91,7 @@ def scan(
     if workers is not None and scheduler is not None:
         message = "--workers and --scheduler exclude each other: start workers or use a cluster's"
         raise typer.BadParameter(message)
-    check_end_options(previous, sign_with_kms, publish)
+    check_end_options(previous, sign_with_kms, publish, formats)
     if retry_gaps and resume is None:
         message = "--retry-gaps goes with --resume RUN"
         raise typer.BadParameter(message)
@@ -151,6 +158,7 @@ def scan(
                 frameworks=framework,
                 framework_files=framework_file,
                 decisions=decisions,
+                formats=formats,
             )
     running.conclude(
         directory, fail_on, sign_with=sign_with_kms, publish_to=publish, settings=settings
@@ -158,13 +166,14 @@ def scan(
 
 
 def check_end_options(
-    previous: Path | None, sign_with_kms: str | None, publish: str | None
+    previous: Path | None, sign_with_kms: str | None, publish: str | None, formats: list[str]
 ) -> None:
     """Say before the work begins what would spoil its end."""
-    if previous is None and sign_with_kms is None and publish is None:
+    if previous is None and sign_with_kms is None and publish is None and not formats:
         return
     from orgscan import pipeline
 
+    pipeline.check_formats(formats)
     pipeline.check_previous(previous)
     pipeline.check_signing_key(sign_with_kms)
     pipeline.check_destination(publish)

@@ -31,6 +31,11 @@ def lines(run: Run) -> Iterator[str]:
     yield f"Parquet   {run.path}/{{accounts,credentials,access_keys,findings}}.parquet"
     if run.changes is not None:
         yield f"Changes   {run.path}/changes.parquet"
+    for label, ending in (("OCSF", ".ocsf.jsonl"), ("CSV", ".csv")):
+        names = [name.removesuffix(ending) for name in manifest["files"] if name.endswith(ending)]
+        if names:
+            stem = names[0] if len(names) == 1 else f"{{{','.join(names)}}}"
+            yield f"{label:<9} {run.path}/{stem}{ending}"
 
 
 def _coverage(run: Run) -> Iterator[str]:

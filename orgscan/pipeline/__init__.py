@@ -17,6 +17,7 @@ from orgscan.pipeline.catalogue import (
 from orgscan.pipeline.criteria import check_criteria
 from orgscan.pipeline.decisions import Decisions, check_decisions, read_decisions
 from orgscan.pipeline.demo import collect_demo, demo_quarters, write_demo_waivers
+from orgscan.pipeline.formats import FORMATS, check_formats
 from orgscan.pipeline.policy import audit_role_policy, caller_policy, declared_actions
 from orgscan.pipeline.previous import (
     Difference,
@@ -33,6 +34,7 @@ from orgscan.pipeline.sign import check_signing_key, sign
 from orgscan.pipeline.verify import Verification, verify
 
 __all__ = [
+    "FORMATS",
     "CatalogueEntry",
     "Cluster",
     "Decisions",
@@ -48,6 +50,7 @@ __all__ = [
     "check_decisions",
     "check_destination",
     "check_difference_file",
+    "check_formats",
     "check_previous",
     "check_signing_key",
     "collect",

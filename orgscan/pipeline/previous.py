@@ -180,7 +180,7 @@ def write_difference(difference: Difference, path: Path) -> None:
     compared = difference.comparison
     with rundir.published(path, remedy="choose another --output") as temporary:
         if path.suffix.lower() == ".csv":
-            reports.write_changes_csv(temporary, compared.changes)
+            reports.write_csv(temporary, compared.changes)
         else:
             about = {
                 "organization_id": difference.current.organization_id,

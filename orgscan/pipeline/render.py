@@ -13,6 +13,7 @@ from orgscan.errors import UsageError
 from orgscan.pipeline import decisions as decided
 from orgscan.pipeline.catalogue import catalogue
 from orgscan.pipeline.criteria import Criteria
+from orgscan.pipeline.formats import Results, check_formats, write_formats
 from orgscan.pipeline.judgement import Terms, judge
 from orgscan.pipeline.manifest import manifest, versions
 from orgscan.pipeline.previous import open_snapshot
@@ -42,6 +43,7 @@ def render(
     framework_files: Sequence[str | Path] = (),
     previous: Path | None = None,
     decisions: Decisions | None = None,
+    formats: Sequence[str] = (),
 ) -> Path:
     """Judge the evidence of ``run`` and publish Parquet, workbook and, last, the manifest.
 
@@ -50,12 +52,14 @@ def render(
     ``frameworks`` (keys) and ``framework_files`` come before either. ``previous`` is the earlier
     run to compare with, which the manifest continues; without it nothing is compared, and the
     manifest goes on naming the one it names. ``decisions`` are the waivers to apply and the
-    entries to carry forward; by default there are none. An earlier signature is removed with what
-    it signed. Returns the directory written to.
+    entries to carry forward; by default there are none. ``formats`` are those of
+    :data:`orgscan.pipeline.formats.FORMATS` to write beside; files of others are removed. An
+    earlier signature is removed with what it signed. Returns the directory written to.
 
     Raises :class:`orgscan.errors.UsageError`, :class:`orgscan.errors.IntegrityError`, and
     :class:`orgscan.errors.RunError` where the disk is full; the directory is then as it was.
     """
+    check_formats(formats)
     terms = Terms(
         criteria=partial(
             Criteria.of_run,
@@ -78,12 +82,12 @@ def render(
         observer.phase("Judging the evidence")
         judgement = judge(run, evidence, terms, clock=clock)
         if output is None or not elsewhere:
-            _publish(judgement, run, run, observer)
+            _publish(judgement, run, run, observer, formats)
             return run
         rundir.create(output)
         try:
             with rundir.locked(output):
-                _publish(judgement, run, output, observer)
+                _publish(judgement, run, output, observer, formats)
         except BaseException:
             with suppress(OSError):
                 output.rmdir()
@@ -91,7 +95,13 @@ def render(
         return output
 
 
-def _publish(judgement: Judgement, run: Path, directory: Path, observer: Observer) -> None:
+def _publish(
+    judgement: Judgement,
+    run: Path,
+    directory: Path,
+    observer: Observer,
+    formats: Sequence[str],
+) -> None:
     observer.phase("Writing the reports")
     remedy = f"the evidence is kept, `orgscan report {run}` writes again"
     metadata = parquet_metadata(judgement.info, judgement.criteria.effective)
@@ -104,6 +114,9 @@ def _publish(judgement: Judgement, run: Path, directory: Path, observer: Observe
                 reports.write_parquet(
                     judgement.comparison.changes, CHANGES, path, metadata=metadata
                 )
+        changes = None if judgement.comparison is None else judgement.comparison.changes
+        made = Results(judgement.info, judgement.criteria, judgement.frames, changes)
+        write_formats(formats, made, publication)
         hashes = {rundir.EVIDENCE: judgement.evidence.sha256}
         hashes |= {name: record.sha256 for name, record in publication.files.items()}
         with publication.file(rundir.workbook_name(judgement.info)) as path:

@@ -7,9 +7,11 @@ Writers write to the path they are given, read no clock and know no AWS; publish
 from __future__ import annotations
 
 from orgscan.reports.content import ChangesContent, ControlEntry, WaiverEntry, WorkbookContent
-from orgscan.reports.difference import write_csv as write_changes_csv
+from orgscan.reports.delimited import write as write_csv
 from orgscan.reports.difference import write_json as write_changes_json
 from orgscan.reports.due import DueDates
+from orgscan.reports.ocsf import Obligations
+from orgscan.reports.ocsf import write as write_ocsf
 from orgscan.reports.parquet import metadata as parquet_metadata
 from orgscan.reports.parquet import read as read_parquet
 from orgscan.reports.parquet import write as write_parquet
@@ -20,13 +22,15 @@ __all__ = [
     "ChangesContent",
     "ControlEntry",
     "DueDates",
+    "Obligations",
     "WaiverEntry",
     "WorkbookContent",
     "parquet_metadata",
     "read_parquet",
     "unlisted",
-    "write_changes_csv",
     "write_changes_json",
+    "write_csv",
+    "write_ocsf",
     "write_parquet",
     "write_workbook",
 ]

@@ -14,7 +14,16 @@ from datetime import UTC, datetime
 
 from tests.benchmarks.measure import Figure, table
 
-NAMES = ("startup", "collection", "latency", "judging", "writers", "memory", "workers")
+NAMES = (
+    "startup",
+    "collection",
+    "latency",
+    "judging",
+    "writers",
+    "formats",
+    "memory",
+    "workers",
+)
 
 
 def main() -> int:

@@ -209,14 +209,14 @@ def test_compare_tells_what_the_report_told(
 
 
 def test_no_cell_of_the_csv_begins_a_formula(tmp_path: Path) -> None:
-    from orgscan.reports import write_changes_csv  # noqa: PLC0415 - of this test alone
+    from orgscan.reports import write_csv  # noqa: PLC0415 - of this test alone
 
     names = ["=1+1", "+1", "-1", "@x", "\t=1", "fine", None, "two\nlines", "lone \ud800"]
     path = tmp_path / "x.csv"
-    write_changes_csv(path, pd.DataFrame({"user": pd.Series(names, dtype=object)}))
+    write_csv(path, pd.DataFrame({"user": pd.Series(names, dtype=object)}))
     with path.open(encoding="utf-8-sig", newline="") as file:
         cells = [row[0] for row in csv.reader(file) if row][1:]
-    assert cells[:6] == ["'=1+1", "'+1", "'-1", "'@x", "'\t=1", "fine"]
+    assert cells[:6] == ["'=1+1", "'+1", "'-1", "'@x", "'\t'=1", "fine"]
     assert cells[-1] == "lone \\ud800"
 
 

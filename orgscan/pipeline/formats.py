@@ -1,0 +1,104 @@
+"""The results in formats for other programs, beside Parquet and the workbook."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from orgscan import controls, reports
+from orgscan.pipeline.catalogue import catalogue
+from orgscan.pipeline.criteria import must_be_known
+from orgscan.schema import CHANGES, TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+    from orgscan.models import RunInfo
+    from orgscan.pipeline.criteria import Criteria
+    from orgscan.rundir import Publication
+
+OCSF_FILE = "findings.ocsf.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What a rendering found."""
+
+    info: RunInfo
+    criteria: Criteria
+    frames: Mapping[str, pd.DataFrame]
+    """The four tables by name."""
+    changes: pd.DataFrame | None
+    """None where no earlier run was compared."""
+
+
+def check_formats(names: Sequence[str]) -> None:
+    """Raise :class:`orgscan.errors.UsageError` for a format that is not known."""
+    for name in names:
+        must_be_known(name, list(FORMATS), "format")
+
+
+def write_formats(names: Sequence[str], results: Results, publication: Publication) -> None:
+    """Add the files of each format to ``publication``, once however often it is named.
+
+    Raises :class:`orgscan.errors.RunError` where they cannot be written.
+    """
+    for name in dict.fromkeys(names):
+        FORMATS[name](results, publication)
+
+
+def _csv(results: Results, publication: Publication) -> None:
+    frames = {table.name: results.frames[table.name] for table in TABLES}
+    if results.changes is not None:
+        frames[CHANGES.name] = results.changes
+    for name, frame in frames.items():
+        with publication.file(f"{name}.csv") as path:
+            reports.write_csv(path, frame)
+
+
+def _ocsf(results: Results, publication: Publication) -> None:
+    entries = [reports.ControlEntry(**asdict(entry)) for entry in catalogue()]
+    with publication.file(OCSF_FILE) as path:
+        reports.write_ocsf(
+            path,
+            results.frames["findings"],
+            results.frames["accounts"],
+            run=results.info,
+            controls=entries,
+            obligations=_obligations(results.criteria),
+        )
+
+
+def _obligations(criteria: Criteria) -> dict[str, reports.Obligations]:
+    return {control.id: _obligation(control, criteria) for control in controls.CATALOGUE}
+
+
+def _obligation(control: controls.Control, criteria: Criteria) -> reports.Obligations:
+    """What the control answers, as far as its findings speak for the framework.
+
+    Findings are judged by the first framework's limits; what another framework judges by limits
+    of its own is counted in the manifest and not claimed here.
+    """
+    direct: list[tuple[str, Sequence[str]]] = []
+    related: list[tuple[str, Sequence[str]]] = []
+    for one in criteria.frameworks:
+        judged = one.controls.get(control.id)
+        if judged and _same_limits(control, one, criteria):
+            (related if one.kind == "related" else direct).append((one.label, judged))
+    return reports.Obligations(
+        standards=[label for label, _ids in direct],
+        requirements=[f"{label} {name}" for label, ids in direct for name in ids],
+        related=[f"{label} {name}" for label, ids in related for name in ids],
+    )
+
+
+def _same_limits(control: controls.Control, one: controls.Framework, criteria: Criteria) -> bool:
+    ours = controls.general(criteria.thresholds, criteria.frameworks[0])
+    theirs = controls.general(criteria.thresholds, one)
+    return all(ours[name].value == theirs[name].value for name in control.limits)
+
+
+FORMATS = {"csv": _csv, "ocsf": _ocsf}
+"""What writes each format, by name."""
