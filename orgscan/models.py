@@ -119,6 +119,8 @@ class RequirementStatus(StrEnum):
     NO_FAILURE = "NO FAILURE"
     """No FAIL, and the requirement asks for more than the controls judge."""
     MET = "MET"
+    NOTHING_TO_JUDGE = "NOTHING TO JUDGE"
+    """Everything was read, and nothing it asks about exists."""
     NOT_JUDGED = "NOT JUDGED"
     """No control answers it."""
 
@@ -155,6 +157,8 @@ class Change(StrEnum):
     """Open in both."""
     NOT_COMPARED = "not_compared"
     """Open when last seen; this run could not judge it. Never counted as resolved."""
+    KEY_REACTIVATED = "key_reactivated"
+    """Was open because the key was inactive; the key is active again. Nobody settled anything."""
     ROTATED = "rotated"
     """Resolved: the key is gone or inactive, and the user has a newer active one."""
     KEY_DELETED = "key_deleted"
@@ -374,11 +378,14 @@ class Assessment:
     related: bool
     """Whether the requirements ask for more than the controls judge."""
     requirements: tuple[Requirement, ...]
+    scope: str = ""
+    """``1 of 25 accounts`` where the settings left some out; empty where all were judged."""
 
     @property
     def label(self) -> str:
-        """Title, version and key, as a reader knows them."""
-        return f"{self.title} {self.version} ({self.key})"
+        """Title, version and key, as a reader knows them, and how much of it was looked at."""
+        scope = f", {self.scope}" if self.scope else ""
+        return f"{self.title} {self.version} ({self.key}){scope}"
 
     @property
     def totals(self) -> dict[RequirementStatus, int]:

@@ -80,8 +80,15 @@ def _findings(run: Run) -> Iterator[str]:
         parts = ", ".join(f"{count} {severity}" for severity, count in overdue.items())
         yield f"  Overdue: {sum(overdue.values())} ({parts})"
     if not total:
-        clean = run.exit_code() == 0 and not unknown
-        yield "  Nothing fails." if clean else "  No FAIL, but not everything could be judged."
+        yield f"  {_without_fail(run, unknown)}"
+
+
+def _without_fail(run: Run, unknown: int) -> str:
+    if run.exit_code() or unknown:
+        return "No FAIL, but not everything could be judged."
+    if left_out := run.manifest["coverage"][Coverage.EXCLUDED.value]:
+        return f"Nothing fails in what was judged; {left_out} accounts were left out."
+    return "Nothing fails."
 
 
 def _framework(told: Mapping[str, Any]) -> str:
@@ -90,7 +97,8 @@ def _framework(told: Mapping[str, Any]) -> str:
     totals = [f"{counts[status]} {status}" for status in RequirementStatus if status in counts]
     name = _plain(f"{told['title']} {told['version']}")
     size = len(told["requirements"])
-    return f"{name} ({told['key']}), {size} requirements on credentials: {', '.join(totals)}"
+    where = f" in {told['scope']}" if told["scope"] else ""
+    return f"{name} ({told['key']}), {size} requirements on credentials{where}: {', '.join(totals)}"
 
 
 def _changes(run: Run) -> Iterator[str]:

@@ -17,6 +17,8 @@ from orgscan.models import Change, Severity
 from orgscan.schema import CHANGES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from orgscan.compare.snapshot import Snapshot
 
 QUARTER = pd.Timedelta(days=91)
@@ -25,7 +27,7 @@ _RESOLVED = tuple(
     change.value
     for change in Change
     if (change.is_resolved and change is not Change.OUT_OF_SCOPE)
-    or change is Change.RESOLVED_EARLIER
+    or change in {Change.RESOLVED_EARLIER, Change.KEY_REACTIVATED}
 )
 _IDENTITY = [
     "finding_id",
@@ -50,26 +52,29 @@ class Comparison:
     either run stands in it once, and those resolved earlier. ``coverage`` has a row per account
     of either run: account_id, account_name, ou_path, previous_coverage, coverage and change
     (better, worse, same, joined, left, or scope where an account began or ceased to be judged).
-    ``findings`` are the current ones with ``first_seen_at`` set.
+    ``findings`` are the current ones with ``first_seen_at`` set. ``renamed`` is the id now, by the
+    id then, of findings that have another one.
     """
 
     changes: pd.DataFrame
     coverage: pd.DataFrame
     findings: pd.DataFrame
     notes: tuple[str, ...]
+    renamed: Mapping[str, str]
 
 
 def compare(previous: Snapshot, current: Snapshot) -> Comparison:
     """Tell what changed from ``previous`` to ``current``; neither is altered."""
     now = current.open_findings()
-    rows = decide(_rows(previous, current, now), previous, current)
-    rows = _dated(rows, current)
+    rows, renamed = _rows(previous, current, now)
+    rows = _dated(decide(rows, previous, current), current)
     changes = _changes(rows)
     return Comparison(
         changes=changes,
         coverage=coverage_changes(previous, current),
         findings=_first_seen(current.findings, now, rows),
         notes=notes(previous, current),
+        renamed=renamed,
     )
 
 
@@ -103,16 +108,22 @@ def _remembered(previous: Snapshot) -> pd.DataFrame:
     return pd.concat([found, memory[_MEMORY]], ignore_index=True)
 
 
-def _rows(previous: Snapshot, current: Snapshot, now: pd.DataFrame) -> pd.DataFrame:
+def _rows(
+    previous: Snapshot, current: Snapshot, now: pd.DataFrame
+) -> tuple[pd.DataFrame, dict[str, str]]:
     """Every finding to tell about once: the remembered ones and those open now.
 
     Adds ``status`` (now; empty where the run has no such finding) to the columns of memory;
-    ``known`` is empty for what nobody remembers, whose ``previous_status`` is looked up.
+    ``known`` is empty for what nobody remembers, whose ``previous_status`` is looked up. Beside
+    them the ids that have changed, new by old.
     """
     memory = _remembered(previous)
     pairs = counterparts(memory, current)
     memory = memory.merge(pairs, on="finding_id", how="left")
     memory["status"] = texts(memory.pop("other_status"))
+    other = memory[memory["other_key"].notna()]
+    renamed = dict(zip(other["finding_id"], other["other_id"], strict=True))
+    memory["access_key_id"] = memory.pop("other_key").fillna(memory["access_key_id"])
     memory["finding_id"] = memory.pop("other_id").fillna(memory["finding_id"])
     memory = memory.drop_duplicates("finding_id")
     fresh = now[~among(now["finding_id"], memory["finding_id"])]
@@ -125,10 +136,10 @@ def _rows(previous: Snapshot, current: Snapshot, now: pd.DataFrame) -> pd.DataFr
         last_seen_at=pd.Timestamp(current.as_of),
     )
     joined = pd.concat([memory, fresh[[*_MEMORY, "status"]]], ignore_index=True)
-    return _renamed(joined, current)
+    return _located(joined, current), renamed
 
 
-def _renamed(rows: pd.DataFrame, current: Snapshot) -> pd.DataFrame:
+def _located(rows: pd.DataFrame, current: Snapshot) -> pd.DataFrame:
     """Accounts by the name and place they have now, where they are still there."""
     accounts = current.accounts.drop_duplicates("account_id").set_index("account_id")
     for name in ("account_name", "ou_path"):

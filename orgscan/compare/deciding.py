@@ -60,6 +60,7 @@ class _Facts:
         self.key_now = _key_status(rows, keys)
         self.replaced = _newer_active(rows, keys) & (self.key_before != "Inactive")
         since = pd.Timestamp(previous.as_of)
+        self.other_limit = _other_limit(rows, previous, current)
         self.key_is_newer = self.dated & np.asarray(rows["created"] > since)
 
 
@@ -181,9 +182,22 @@ def _resolved(facts: _Facts) -> Iterator[_Case]:
     )
     yield _Case(off, Change.KEY_DEACTIVATED, "the key was deactivated")
     on = ~facts.absent & (facts.key_before == "Inactive") & (facts.key_now == "Active")
-    yield _Case(on, Change.FIXED, "the key is active again")
+    yield _Case(on, Change.KEY_REACTIVATED, "the key is active again")
     yield _Case(facts.now == Status.NOT_APPLICABLE, Change.FIXED, "the question does not arise now")
+    yield _Case(
+        facts.other_limit,
+        Change.FIXED,
+        "it passes by the limit of this run, which is not that of the earlier one",
+    )
     yield _Case(facts.now == Status.PASS, Change.FIXED, "it passes now")
+
+
+def _other_limit(rows: pd.DataFrame, previous: Snapshot, current: Snapshot) -> Mask:
+    """Where a finding passes now that was judged by another limit then."""
+    passing = rows["status"] == Status.PASS
+    ids = rows["finding_id"].where(passing)
+    then, now = (ids.map(run.limits(ids[passing])) for run in (previous, current))
+    return np.asarray(then.notna() & now.notna() & (then != now), dtype=np.bool_)
 
 
 def _among(rows: pd.DataFrame, others: pd.DataFrame) -> Mask:

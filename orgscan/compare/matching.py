@@ -17,8 +17,8 @@ def counterparts(wanted: pd.DataFrame, run: Snapshot) -> pd.DataFrame:
     """The finding of ``run`` that each of ``wanted`` is, whatever its status.
 
     ``wanted`` has ``finding_id``, :data:`~orgscan.compare.snapshot.KEY`, ``access_key_id`` and
-    ``slot``. Returns ``finding_id`` (that of ``wanted``), ``other_id`` and ``other_status``; a
-    row for those found alone, each finding of either side once.
+    ``slot``. Returns ``finding_id`` (that of ``wanted``), ``other_id``, ``other_status`` and, where
+    the ids differ, ``other_key``; a row for those found alone, each finding of either side once.
 
     A key judged by its slot, because keys could not be listed, has another finding id than the
     same key judged by its own: those are told by user, control and second of creation.
@@ -32,7 +32,9 @@ def _by_id(wanted: pd.DataFrame, run: Snapshot) -> pd.DataFrame:
     chosen = np.flatnonzero(among(run.findings["finding_id"], wanted["finding_id"]))
     ids = run.findings["finding_id"].take(chosen).astype(object).reset_index(drop=True)
     status = run.findings["status"].take(chosen).astype(object).reset_index(drop=True)
-    return pd.DataFrame({"finding_id": ids, "other_id": ids, "other_status": status})
+    return pd.DataFrame(
+        {"finding_id": ids, "other_id": ids, "other_status": status, "other_key": None}
+    )
 
 
 def _by_key(rest: pd.DataFrame, run: Snapshot, same: pd.DataFrame) -> pd.DataFrame:
@@ -53,4 +55,5 @@ def _by_key(rest: pd.DataFrame, run: Snapshot, same: pd.DataFrame) -> pd.DataFra
     slots = pairs["slot"], pairs["slot_other"]
     one_slot = (slots[0] == slots[1]) | (slots[0] == 0) | (slots[1] == 0)
     pairs = pairs[one_id & one_slot].drop_duplicates("finding_id").drop_duplicates("other_id")
-    return pairs[["finding_id", "other_id", "other_status"]]
+    pairs["other_key"] = pairs["access_key_id_other"]
+    return pairs[["finding_id", "other_id", "other_status", "other_key"]]

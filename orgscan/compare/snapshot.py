@@ -32,6 +32,7 @@ FINDING_COLUMNS = (
     "user",
     "access_key_id",
     "slot",
+    "threshold",
     "first_seen_at",
 )
 """The columns of findings that a comparison needs; it takes no notice of the others."""
@@ -80,6 +81,13 @@ class Snapshot:
     def open_findings(self) -> pd.DataFrame:
         """The rows that FAIL or are WAIVED, as :func:`plain` gives them."""
         return plain(self.findings, np.asarray(self.findings["status"].isin(OPEN)), self)
+
+    def limits(self, finding_ids: pd.Series) -> dict[str, str]:
+        """The limit each of these findings was judged by, without its source, by finding id."""
+        held = np.flatnonzero(among(self.findings["finding_id"], finding_ids))
+        rows = self.findings[["finding_id", "threshold"]].take(held).dropna()
+        values = rows["threshold"].astype(object).str.split(" (", n=1, regex=False).str[0]
+        return dict(zip(rows["finding_id"], values, strict=True))
 
     def existing_users(self) -> pd.DataFrame:
         """``account_id`` and ``user`` of the IAM users that exist, as far as the run can tell."""

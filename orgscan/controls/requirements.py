@@ -43,6 +43,7 @@ def assess(
     again: pd.DataFrame | None = None,
     *,
     whole: bool,
+    scope: str = "",
 ) -> Assessment:
     """Count findings by requirement and say where each requirement stands.
 
@@ -52,6 +53,7 @@ def assess(
         again: Findings of controls judged by the framework's own limits, in place of those in
             ``findings``.
         whole: Whether every account in scope was read in full; nothing is met where not.
+        scope: How much of the organization was in scope, where it was not all of it.
     """
     counts, limits = _counts(findings), _limits(findings)
     if again is not None:
@@ -69,6 +71,7 @@ def assess(
         version=framework.version,
         related=framework.kind == "related",
         requirements=tuple(requirements),
+        scope=scope,
     )
 
 
@@ -86,6 +89,7 @@ def _standing(counts: Mapping[str, Counts], *, whole: bool, related: bool) -> Re
         (found(Status.FAIL), RequirementStatus.NOT_MET),
         (found(Status.UNKNOWN) or not whole, RequirementStatus.NOT_KNOWN),
         (found(Status.WAIVED), RequirementStatus.MET_BUT_WAIVED),
+        (not found(Status.PASS), RequirementStatus.NOTHING_TO_JUDGE),
         (related, RequirementStatus.NO_FAILURE),
     )
     return next((status for holds, status in cases if holds), RequirementStatus.MET)

@@ -120,6 +120,7 @@ class Criteria:
         judge: Callable[..., pd.DataFrame],
         *,
         whole: bool,
+        scope: str,
     ) -> tuple[Assessment, ...]:
         """Hold the findings against each framework.
 
@@ -130,7 +131,7 @@ class Criteria:
         for one in self.frameworks:
             again = controls.affected(one, self.frameworks[0], self.thresholds)
             others = judge(framework=one, controls=again) if again else None
-            assessments.append(controls.assess(one, findings, others, whole=whole))
+            assessments.append(controls.assess(one, findings, others, whole=whole, scope=scope))
         return tuple(assessments)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from orgscan import controls, reports, rundir, waivers
@@ -46,6 +46,14 @@ class Decisions:
     max_days: int | None = None
     """Longest a waiver may last; None: as the run's settings say. Likewise ``due_days``."""
     due_days: DueDays | None = None
+
+    def following(self, renamed: Mapping[str, str]) -> Decisions:
+        """The same, with entries at the ids their findings have now; ``renamed`` is new by old."""
+        entries = tuple(
+            replace(entry, finding_id=renamed.get(entry.finding_id, entry.finding_id))
+            for entry in self.entries
+        )
+        return replace(self, entries=entries)
 
 
 def read_decisions(
@@ -136,7 +144,7 @@ def waiver_notes(results: Sequence[Result], accounts: pd.DataFrame) -> list[str]
             f"{one.waiver.id} (from {_start(one.waiver)}, {one.failing} FAIL open)" for one in early
         ],
         "Waivers that match no FAIL": [
-            f"{one.waiver.id} ({one.matched} other results)" for one in idle
+            f"{one.waiver.id} ({_why_idle(one, accounts)})" for one in idle
         ],
         "Waivers that are over-broad, applied all the same": [
             f"{one.waiver.id} ({one.failing} FAIL of {one.matched} results)" for one in broad
@@ -146,6 +154,13 @@ def waiver_notes(results: Sequence[Result], accounts: pd.DataFrame) -> list[str]
     if any(one.waiver.tag for one in results) and accounts["tags"].isna().all():
         said.append("Waivers name tags, but tags were not read: set account_tags = true and scan.")
     return said
+
+
+def _why_idle(result: Result, accounts: pd.DataFrame) -> str:
+    account = result.waiver.account
+    if account and not (accounts["account_id"] == account).any():
+        return f"account {account} has left the organization"
+    return f"{result.matched} other results"
 
 
 def _start(waiver: Waiver) -> str:

@@ -77,10 +77,12 @@ def judge(run: Path, evidence: rundir.FileRecord, terms: Terms, *, clock: Clock)
         built = tables.build(store, as_of=info.as_of)
         accounts_enumerated = len(store)
     evaluate = _evaluation(info, criteria, built)
-    waive = partial(_waived, run, built.accounts, decisions, info.as_of)
+    waive = partial(_waived, run, terms, built.accounts, info.as_of)
     applied = waive(evaluate(framework=criteria.frameworks[0]))
     comparison = _compared(terms, info, criteria, built, applied.findings)
     findings = comparison.findings if comparison else applied.findings
+    if comparison:
+        decisions = decisions.following(comparison.renamed)
     previous = terms.earlier[0].entry() if terms.earlier else _known_previous(run)
     due_days = decisions.due_days or decided.stored_due_days(info.settings)
     return Judgement(
@@ -92,6 +94,7 @@ def judge(run: Path, evidence: rundir.FileRecord, terms: Terms, *, clock: Clock)
             # Frameworks with limits of their own have some controls judged again.
             lambda **which: waive(evaluate(**which)).findings,
             whole=info.enumerated and not _has_gaps(built.accounts),
+            scope=_scope(built.accounts),
         ),
         accounts_enumerated=accounts_enumerated,
         evidence=evidence,
@@ -167,18 +170,34 @@ def _has_gaps(accounts: pd.DataFrame) -> bool:
     return bool(accounts["coverage"].isin(gaps).any())
 
 
+def _scope(accounts: pd.DataFrame) -> str:
+    """How many of the accounts that could be judged were, where the settings left some out."""
+    states = accounts["coverage"].value_counts()
+    left_out = int(states.get(Coverage.EXCLUDED.value, 0))
+    judged = len(accounts) - left_out - int(states.get(Coverage.NOT_ACTIVE.value, 0))
+    return f"{judged} of {judged + left_out} accounts" if left_out else ""
+
+
+def _known_then(terms: Terms) -> set[str]:
+    """The accounts earlier runs of the chain knew, those that have left among them."""
+    if terms.earlier is None:
+        return set()
+    then = terms.earlier[1]
+    remembered = () if then.changes is None else then.changes["account_id"]
+    return {*then.accounts["account_id"], *remembered}
+
+
 def _waived(
-    run: Path,
-    accounts: pd.DataFrame,
-    decisions: Decisions,
-    as_of: datetime,
-    findings: pd.DataFrame,
+    run: Path, terms: Terms, accounts: pd.DataFrame, as_of: datetime, findings: pd.DataFrame
 ) -> waivers.Applied:
+    given, left = terms.decisions.waivers, _known_then(terms)
     try:
-        return waivers.apply(findings, accounts, decisions.waivers, as_of=as_of)
+        return waivers.apply(findings, accounts, given, as_of=as_of, left=left)
     except UsageError as error:
         # Only now are the accounts known; a scan is not in vain for that.
-        message = f"{error}; the evidence is kept, `orgscan report {run} --waivers FILE` goes on"
+        message = (
+            f"{error}; the evidence is kept, `orgscan report {run}` with a better file goes on"
+        )
         raise UsageError(message) from None
 
 

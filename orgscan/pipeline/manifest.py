@@ -87,6 +87,7 @@ def _assessed(assessment: Assessment) -> dict[str, Any]:
         "title": assessment.title,
         "version": assessment.version,
         "related": assessment.related,
+        "scope": assessment.scope,
         "totals": {status.value: count for status, count in assessment.totals.items()},
         "requirements": {
             one.id: {

@@ -272,6 +272,9 @@ def verdict(content: WorkbookContent, figures: Figures) -> Verdict:
     if waived:
         headline = f"NO OPEN FAILURE, but {_number(waived, 'failure')} waived"
         return Verdict(Tone.CAUTION, headline, facts)
+    if left_out := figures.coverage.get(Coverage.EXCLUDED, 0):
+        headline = f"NO FAILURE in what was judged; {_number(left_out, 'account')} left out"
+        return Verdict(Tone.CAUTION, headline, facts)
     return Verdict(Tone.CLEAN, "PASSED: no failure found", facts)
 
 

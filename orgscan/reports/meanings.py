@@ -42,7 +42,9 @@ REQUIREMENT_MEANINGS: Mapping[RequirementStatus, str] = {
     RequirementStatus.MET_BUT_WAIVED: "No FAIL but those that a valid waiver accepts.",
     RequirementStatus.NO_FAILURE: "No FAIL; the requirement asks for more than the controls "
     "judge, so it is not thereby met.",
-    RequirementStatus.MET: "Every account was read and no result is FAIL or UNKNOWN.",
+    RequirementStatus.MET: "Every account in scope was read and no result is FAIL or UNKNOWN.",
+    RequirementStatus.NOTHING_TO_JUDGE: "Every account in scope was read, and there is nothing "
+    "the requirement asks about.",
     RequirementStatus.NOT_JUDGED: "No control of orgscan answers it: judge it by other means.",
 }
 
@@ -54,6 +56,7 @@ CHANGE_MEANINGS: Mapping[Change, str] = {
     Change.WAIVED: "A waiver accepts the risk now. Still open, not resolved.",
     Change.STILL_OPEN: "Open in both runs.",
     Change.NOT_COMPARED: "Open when last seen, not judged this time. Not resolved.",
+    Change.KEY_REACTIVATED: "Was open because the key was inactive: it is active again.",
     Change.ROTATED: "Resolved: the key is gone or inactive, and there is a newer active one.",
     Change.KEY_DELETED: "Resolved: the key was deleted.",
     Change.KEY_DEACTIVATED: "Resolved: the key was deactivated. It can be switched on again.",

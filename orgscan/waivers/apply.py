@@ -19,7 +19,7 @@ from orgscan.models import Status
 from orgscan.waivers.waiver import EVERY_CONTROL, State, Waiver, moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from numpy.typing import NDArray
@@ -67,7 +67,12 @@ def check(waivers: Iterable[Waiver], *, as_of: datetime, max_days: float) -> Non
 
 
 def apply(
-    findings: pd.DataFrame, accounts: pd.DataFrame, waivers: Sequence[Waiver], *, as_of: datetime
+    findings: pd.DataFrame,
+    accounts: pd.DataFrame,
+    waivers: Sequence[Waiver],
+    *,
+    as_of: datetime,
+    left: Collection[str] = (),
 ) -> Applied:
     """Waive what valid waivers cover at ``as_of``; same rows, same order.
 
@@ -78,9 +83,9 @@ def apply(
     other status is touched, and the order of ``waivers`` does not matter.
 
     Raises :class:`orgscan.errors.UsageError` where a waiver that has not expired names an account
-    that ``accounts`` does not hold.
+    that neither ``accounts`` nor ``left``, those of earlier runs, hold.
     """
-    _refuse_unknown_accounts(accounts, waivers, as_of)
+    _refuse_unknown_accounts({*accounts["account_id"], *left}, waivers, as_of)
     # The last to claim a row keeps it: the one that expires last, then the lowest id.
     by_id = sorted(waivers, key=lambda one: one.id)
     ranked = sorted(waivers, key=lambda one: one.id, reverse=True)
@@ -104,15 +109,15 @@ def apply(
 
 
 def _refuse_unknown_accounts(
-    accounts: pd.DataFrame, waivers: Iterable[Waiver], as_of: datetime
+    known: Collection[str], waivers: Iterable[Waiver], as_of: datetime
 ) -> None:
-    known = set(accounts["account_id"])
     for waiver in waivers:
         # An account may leave the organization before the last of its waivers is tidied away.
         if waiver.account and waiver.account not in known and as_of < waiver.expires:
             message = (
                 f"{waiver.place}: waiver {waiver.id} names account {waiver.account}, which is not "
-                "in the organization; correct the id, or remove the waiver"
+                "in the organization; correct the id or remove the waiver, or give the earlier run "
+                "that knew the account as --previous"
             )
             raise UsageError(message)
 

@@ -95,6 +95,7 @@ def finding(
         "user": name,
         "access_key_id": key_id,
         "slot": slot,
+        "threshold": None,
         "first_seen_at": seen,
     }
 

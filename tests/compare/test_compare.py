@@ -154,7 +154,7 @@ def test_an_inactive_key_that_goes_is_no_rotation() -> None:
     gone = run(Q2, finding("PASS", name="x", control="inactive"), keys=[NEWER])
     assert single(then, gone)["change"] == Change.KEY_DELETED
     on = run(Q2, finding("NOT_APPLICABLE", "AKIA1", control="inactive"), keys=[key()])
-    assert single(then, on)["change"] == Change.FIXED
+    assert single(then, on)["change"] == Change.KEY_REACTIVATED
 
 
 @pytest.mark.parametrize("row", [KEY, finding(name="ann", control="mfa")])
@@ -261,8 +261,29 @@ def test_the_same_key_by_slot_and_by_id_is_one_finding(*, now_by_id: bool) -> No
     ]
     found = single(*runs)
     assert found["change"] == Change.STILL_OPEN
-    assert found["finding_id"] == now["findings"][0]["finding_id"]
+    then_id, now_id = (told["findings"][0]["finding_id"] for told in (before, now))
+    assert found["finding_id"] == now_id
+    assert found["access_key_id"] == now["findings"][0]["access_key_id"]
     assert found["first_seen_at"] == Q1
+    assert compare(*runs).renamed == {then_id: now_id}
+
+
+@pytest.mark.parametrize(
+    ("limit", "detail"),
+    [
+        ("90 days (default)", "it passes now"),
+        ("90 days (settings)", "it passes now"),
+        ("400 days (settings)", "it passes by the limit of this run, which is not that of the"),
+    ],
+)
+def test_what_passes_by_another_limit_says_so(limit: str, detail: str) -> None:
+    then = run(Q1, {**KEY, "threshold": "90 days (default)"}, keys=[key()])
+    now = run(Q2, {**KEY, "status": "PASS", "threshold": limit}, keys=[key()])
+    found = single(then, now)
+    assert found["change"] == Change.FIXED
+    assert str(found["detail"]).startswith(detail)
+    if limit.startswith("90"):
+        assert found["detail"] == detail
 
 
 def test_another_key_in_the_same_slot_is_another_finding() -> None:

@@ -32,12 +32,20 @@ def standing(
 PASSED = ("unused-password", "PASS", 3)
 
 
+def test_what_was_left_out_stands_beside_the_name() -> None:
+    told = assess(CIS, rows(PASSED), whole=True, scope="1 of 25 accounts")
+    assert told.label == "CIS AWS Foundations Benchmark 7.0.0 (cis-7.0), 1 of 25 accounts"
+    assert assess(CIS, rows(PASSED), whole=True).label.endswith("(cis-7.0)")
+
+
 @pytest.mark.parametrize(
     ("told", "whole", "status"),
     [
         ([PASSED, ("unused-access-key", "PASS", 2)], True, RequirementStatus.MET),
         ([PASSED, ("unused-access-key", "NOT_APPLICABLE", 2)], True, RequirementStatus.MET),
         ([PASSED], True, RequirementStatus.MET),
+        ([], True, RequirementStatus.NOTHING_TO_JUDGE),
+        ([("unused-password", "NOT_APPLICABLE", 2)], True, RequirementStatus.NOTHING_TO_JUDGE),
         ([PASSED, ("unused-access-key", "PASS", 2)], False, RequirementStatus.NOT_KNOWN),
         ([], False, RequirementStatus.NOT_KNOWN),
         ([PASSED, ("unused-access-key", "UNKNOWN", 1)], True, RequirementStatus.NOT_KNOWN),
@@ -90,7 +98,7 @@ def test_counts_limits_and_totals() -> None:
     assert sum(sum(of.values()) for one in found.requirements for of in one.counts.values()) == 5
     assert found.totals == {
         RequirementStatus.NOT_MET: 1,
-        RequirementStatus.MET: 8,
+        RequirementStatus.NOTHING_TO_JUDGE: 8,
         RequirementStatus.NOT_JUDGED: 1,
     }
 

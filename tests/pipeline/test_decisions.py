@@ -15,7 +15,8 @@ from openpyxl import load_workbook
 
 from orgscan import pipeline, settings
 from orgscan.errors import UsageError
-from orgscan.models import Clock, Observer
+from orgscan.models import Clock, HumanEntry, Observer
+from orgscan.pipeline import Decisions
 from orgscan.settings import DueDays
 from orgscan.simulator import WORLDS
 
@@ -350,3 +351,14 @@ async def test_what_libreoffice_made_of_a_cell_is_read_or_told(run: Run, calc: A
         pipeline.read_decisions(None, wrong)
     said = str(caught.value)
     assert "wrong.xlsx: sheet Findings, row 2, column Due date: holds a formula" in said
+
+
+def test_entries_follow_a_finding_that_has_another_id_now() -> None:
+    entries = (
+        HumanEntry(finding_id="a" * 32, owner="Ann", due=date(2027, 3, 1)),
+        HumanEntry(finding_id="b" * 32, comment="stays"),
+    )
+    moved = Decisions(entries=entries).following({"a" * 32: "c" * 32})
+    assert [one.finding_id for one in moved.entries] == ["c" * 32, "b" * 32]
+    assert moved.entries[0].owner == "Ann"
+    assert moved.entries[0].due == date(2027, 3, 1)

@@ -161,9 +161,9 @@ def test_each_deed_has_its_change(pair: Any) -> None:
         elif event.deed is Deed.ACCOUNT_JOINED:
             assert kinds == {Change.NEW}, event
         elif event.deed is Deed.KEY_REACTIVATED:
-            assert kinds == {Change.REOPENED, Change.FIXED}, event
-            fixed = found.loc[found["change"] == Change.FIXED, "control_id"]
-            assert set(fixed) == {"inactive-access-key"}
+            assert kinds == {Change.REOPENED, Change.KEY_REACTIVATED}, event
+            dormant = found.loc[found["change"] == Change.KEY_REACTIVATED, "control_id"]
+            assert set(dormant) == {"inactive-access-key"}
         elif event.deed in KEY_DEEDS:
             inactive = found["control_id"] == "inactive-access-key"
             assert set(found.loc[~inactive, "change"]) <= {KEY_DEEDS[event.deed]}, event

@@ -24,6 +24,12 @@ def test_clean_only_when_all_was_read_and_passed() -> None:
     assert found.headline == "PASSED: no failure found"
 
 
+def test_not_clean_where_accounts_were_left_out() -> None:
+    found = judged(sample.content(6, 2, **CLEAN, coverages=("COMPLETE", "EXCLUDED")))
+    assert found.tone is Tone.CAUTION
+    assert found.headline == "NO FAILURE in what was judged; 3 accounts left out"
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [

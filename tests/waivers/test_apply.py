@@ -169,6 +169,14 @@ def test_every_control_within_a_scope() -> None:
     assert len(rows) == len(CONTROLS) * len(USERS)
 
 
+def test_an_account_that_an_earlier_run_knew_may_have_left() -> None:
+    gone = waiver(account="999999999999")
+    done = apply(findings(FAILING), accounts(), [gone], as_of=AS_OF, left={"999999999999"})
+    (result,) = done.results
+    assert (result.state, result.failing, result.matched) == (State.IN_FORCE, 0, 0)
+    assert not (done.findings["status"] == "WAIVED").any()
+
+
 def test_an_account_that_is_not_there_is_refused_unless_the_waiver_has_expired() -> None:
     gone = {"account": "999999999999", "place": "w.csv: line 3"}
     with pytest.raises(UsageError, match=r"w.csv: line 3: waiver W-1 names account 999999999999"):
