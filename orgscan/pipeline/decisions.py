@@ -125,8 +125,8 @@ def check_entries(entries: Iterable[HumanEntry], organization_id: str) -> None:
         if not _is_its_own(entry, organization_id):
             message = (
                 f"{entry.place}: {entry.finding_id} is not the id of {_about(entry)} in "
-                f"{organization_id}; the sheet was sorted in part or a cell changed: copy the "
-                "rows again from the workbook that was handed out"
+                f"{organization_id}; the sheet was sorted in part, a cell changed, or the workbook "
+                "is another organization's: type the entries again into the one handed out"
             )
             raise UsageError(message)
 

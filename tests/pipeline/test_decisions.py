@@ -228,7 +228,7 @@ async def test_rows_sorted_in_part_are_refused(run: Run, tmp_path: Path, heading
     assert said.startswith(f"{edited}: sheet Findings, row {first + 2}, column Finding id: ")
     assert f"{rows[first]['Finding id']} is not the id of" in said
     assert repr(rows[other][heading]) in said
-    assert "sorted in part or a cell changed: copy the rows again" in said
+    assert "sorted in part, a cell changed, or the workbook is another organization's: type" in said
     assert f"`orgscan report {run.path} --carry FILE` goes on" in said
     assert pipeline.verify(run.path).problems == ()
     # Going on with a run, it turns out before anything is read.
