@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _TABLE = re.compile(r"\s*\[\[\s*waiver\s*\]\]")
 _FORMULA = re.compile(r"[=+@\t\r-]")
 _DELIMITERS = ",;\t"
-_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[\r\n]+', re.IGNORECASE)
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?(?:\r\n|\r|\n)', re.IGNORECASE)
 """A first line for Excel alone, which names what separates values."""
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _REMEDIES = {
