@@ -334,8 +334,8 @@ class Readings(Protocol):
 class HumanEntry:
     """What an officer typed beside one finding, carried from workbook to workbook.
 
-    ``control_id``, ``account_id`` and ``user`` say what the finding was about, for the time
-    when it is no longer listed.
+    ``control_id``, ``account_id``, ``user`` and ``access_key_id`` say what the finding was about,
+    for the time when it is no longer listed.
     """
 
     finding_id: str
@@ -345,6 +345,9 @@ class HumanEntry:
     control_id: str = ""
     account_id: str = ""
     user: str = ""
+    access_key_id: str = ""
+    place: str = field(default="", compare=False)
+    """Where it was read, for messages."""
 
 
 @dataclass(frozen=True, slots=True)

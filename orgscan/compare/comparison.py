@@ -52,15 +52,15 @@ class Comparison:
     either run stands in it once, and those resolved earlier. ``coverage`` has a row per account
     of either run: account_id, account_name, ou_path, previous_coverage, coverage and change
     (better, worse, same, joined, left, or scope where an account began or ceased to be judged).
-    ``findings`` are the current ones with ``first_seen_at`` set. ``renamed`` is the id now, by the
-    id then, of findings that have another one.
+    ``findings`` are the current ones with ``first_seen_at`` set. ``renamed`` is the id and
+    the access key id now, by the id then, of findings that have another one.
     """
 
     changes: pd.DataFrame
     coverage: pd.DataFrame
     findings: pd.DataFrame
     notes: tuple[str, ...]
-    renamed: Mapping[str, str]
+    renamed: Mapping[str, tuple[str, str]]
 
 
 def compare(previous: Snapshot, current: Snapshot) -> Comparison:
@@ -110,19 +110,20 @@ def _remembered(previous: Snapshot) -> pd.DataFrame:
 
 def _rows(
     previous: Snapshot, current: Snapshot, now: pd.DataFrame
-) -> tuple[pd.DataFrame, dict[str, str]]:
+) -> tuple[pd.DataFrame, dict[str, tuple[str, str]]]:
     """Every finding to tell about once: the remembered ones and those open now.
 
     Adds ``status`` (now; empty where the run has no such finding) to the columns of memory;
     ``known`` is empty for what nobody remembers, whose ``previous_status`` is looked up. Beside
-    them the ids that have changed, new by old.
+    them the ids that have changed: id and key id now, by the id then.
     """
     memory = _remembered(previous)
     pairs = counterparts(memory, current)
     memory = memory.merge(pairs, on="finding_id", how="left")
     memory["status"] = texts(memory.pop("other_status"))
     other = memory[memory["other_key"].notna()]
-    renamed = dict(zip(other["finding_id"], other["other_id"], strict=True))
+    now_known_as = zip(other["other_id"], other["other_key"], strict=True)
+    renamed = dict(zip(other["finding_id"], now_known_as, strict=True))
     memory["access_key_id"] = memory.pop("other_key").fillna(memory["access_key_id"])
     memory["finding_id"] = memory.pop("other_id").fillna(memory["finding_id"])
     memory = memory.drop_duplicates("finding_id")

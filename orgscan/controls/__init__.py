@@ -6,6 +6,7 @@ from orgscan.controls.catalogue import CATALOGUE
 from orgscan.controls.control import Control, Unit
 from orgscan.controls.evaluate import evaluate
 from orgscan.controls.frameworks import Framework, from_definition, read_files, shipped
+from orgscan.controls.identity import is_id_of
 from orgscan.controls.limits import Limits, general, override_notes
 from orgscan.controls.requirements import affected, assess
 
@@ -20,6 +21,7 @@ __all__ = [
     "evaluate",
     "from_definition",
     "general",
+    "is_id_of",
     "override_notes",
     "read_files",
     "shipped",

@@ -7,7 +7,6 @@ row of small numbers into lists of texts: every string column but ``finding_id``
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,14 @@ import pyarrow.compute as pc
 from orgscan import schema
 from orgscan.controls.catalogue import CATALOGUE
 from orgscan.controls.control import Control, Unit, micros
+from orgscan.controls.identity import (
+    CONTROL_DIGITS,
+    ID_DIGITS,
+    RESOURCE_DIGITS,
+    SEPARATOR,
+    control_digits,
+    resource_digits,
+)
 from orgscan.controls.judging import STATUSES, Texts, decide
 from orgscan.controls.limits import Limits
 from orgscan.controls.units import Units, arrow, prepare, text, times
@@ -39,8 +46,6 @@ if TYPE_CHECKING:
 _STR = pd.StringDtype("pyarrow", na_value=np.nan)
 _SHARED = ("account_id", "account_name", "ou_path", "evidence_sha256")
 _OWN = ("user", "arn", "access_key_id")
-_CONTROL_DIGITS, _ID_DIGITS = 8, 32
-_SEPARATOR = "\x1f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +111,8 @@ def evaluate(
     columns are categories but for ``finding_id`` and ``waiver_id``; ``status`` and ``severity``
     have all their values as categories, so that a later step may set WAIVED.
 
-    ``finding_id`` is 8 hex digits of SHA-256 over organization and control, then 24 of SHA-256
-    over organization, account, user and key id (``slot-N`` where the key has none), each joined
-    by the unit separator: one hash per resource and one per control rather than one for every
-    pair of them.
+    ``finding_id`` is as :mod:`orgscan.controls.identity` says: one hash per resource and one per
+    control rather than one for every pair of them.
     """
     units = prepare(accounts, credentials, access_keys, facts)
     categories: dict[str, pa.Array] = {}
@@ -197,14 +200,9 @@ def _slots(frame: pd.DataFrame) -> NDArray[np.int64]:
 
 def _digests(organization_id: str, frame: pd.DataFrame) -> NDArray[np.uint8]:
     """The resource half of each finding's id, as ASCII hex; shape (rows, 24)."""
-    width = _ID_DIGITS - _CONTROL_DIGITS
-    hexes = b"".join(
-        [
-            hashlib.sha256(name).hexdigest()[:width].encode()
-            for name in _names(organization_id, frame)
-        ]
-    )
-    return np.frombuffer(hexes, dtype=np.uint8).reshape(len(frame), width)
+    names = _names(organization_id, frame)
+    hexes = b"".join([resource_digits(name).encode() for name in names])
+    return np.frombuffer(hexes, dtype=np.uint8).reshape(len(frame), RESOURCE_DIGITS)
 
 
 def _names(organization_id: str, frame: pd.DataFrame) -> list[bytes]:
@@ -217,7 +215,7 @@ def _names(organization_id: str, frame: pd.DataFrame) -> list[bytes]:
         )
         key = pc.coalesce(arrow(frame["access_key_id"]), slots)
     parts = (arrow(frame["account_id"]), user.cast(pa.large_string()), key)
-    joined = pc.binary_join_element_wise(text(organization_id), *parts, text(_SEPARATOR))
+    joined = pc.binary_join_element_wise(text(organization_id), *parts, text(SEPARATOR))
     names: list[bytes] = joined.cast(pa.large_binary()).to_pylist()
     return names
 
@@ -271,16 +269,15 @@ def _repeat(values: list[str], sizes: list[int], texts: list[str] | None = None)
 
 
 def _finding_ids(blocks: list[_Block], organization_id: str, total: int) -> Any:
-    digits = np.empty((total, _ID_DIGITS), dtype=np.uint8)
+    digits = np.empty((total, ID_DIGITS), dtype=np.uint8)
     start = 0
     for block in blocks:
         rows = digits[start : start + len(block.status)]
-        name = f"{organization_id}{_SEPARATOR}{block.control.id}".encode()
-        half = hashlib.sha256(name).hexdigest()[:_CONTROL_DIGITS].encode()
-        rows[:, :_CONTROL_DIGITS] = np.frombuffer(half, dtype=np.uint8)
-        rows[:, _CONTROL_DIGITS:] = block.resources.digests
+        half = control_digits(organization_id, block.control.id).encode()
+        rows[:, :CONTROL_DIGITS] = np.frombuffer(half, dtype=np.uint8)
+        rows[:, CONTROL_DIGITS:] = block.resources.digests
         start += len(block.status)
-    offsets = np.arange(total + 1, dtype=np.int64) * _ID_DIGITS
+    offsets = np.arange(total + 1, dtype=np.int64) * ID_DIGITS
     buffers = [pa.py_buffer(offsets), pa.py_buffer(digits)]
     ids = pa.LargeStringArray.from_buffers(total, buffers[0], buffers[1])
     return pd.array(ids, dtype=_STR)

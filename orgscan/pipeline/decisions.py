@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from orgscan import controls, reports, rundir, waivers
+from orgscan.errors import UsageError
 from orgscan.evidence import EvidenceStore
 from orgscan.settings import DueDays, Settings
 from orgscan.waivers import State
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from orgscan.models import Clock, HumanEntry
     from orgscan.waivers import HandedOut, Result, Waiver
 
+_CODE_POINT = re.compile(r"\[U\+((?:10|[0-9A-F])?[0-9A-F]{4})\]")
 _NAMED = 50
 """Waivers a note names; the Waivers sheet names them all."""
 
@@ -47,13 +50,16 @@ class Decisions:
     """Longest a waiver may last; None: as the run's settings say. Likewise ``due_days``."""
     due_days: DueDays | None = None
 
-    def following(self, renamed: Mapping[str, str]) -> Decisions:
-        """The same, with entries at the ids their findings have now; ``renamed`` is new by old."""
-        entries = tuple(
-            replace(entry, finding_id=renamed.get(entry.finding_id, entry.finding_id))
-            for entry in self.entries
-        )
-        return replace(self, entries=entries)
+    def following(self, renamed: Mapping[str, tuple[str, str]]) -> Decisions:
+        """The same, with entries at the id and key id their findings have now, by the id then."""
+
+        def moved(entry: HumanEntry) -> HumanEntry:
+            if entry.finding_id not in renamed:
+                return entry
+            finding_id, key_id = renamed[entry.finding_id]
+            return replace(entry, finding_id=finding_id, access_key_id=key_id)
+
+        return replace(self, entries=tuple(map(moved, self.entries)))
 
 
 def read_decisions(
@@ -108,14 +114,59 @@ def _left_in_sheet(
 def check_decisions(decisions: Decisions, *, clock: Clock, run: Path | None = None) -> None:
     """Check, before anything is read, what depends on the as-of time: that of ``run`` or now.
 
-    Raises :class:`orgscan.errors.UsageError` for a waiver that lasts too long.
+    Raises :class:`orgscan.errors.UsageError` for a waiver that lasts too long, and for an entry
+    that does not belong to its finding.
     """
     as_of, max_days = clock.now(), decisions.max_days
     if run is not None:
         with EvidenceStore.read(run / rundir.EVIDENCE) as store:
             as_of = store.info.as_of
             max_days = max_days or stored_max_days(store.info.settings)
+            check_entries(decisions.entries, store.info.organization.id)
     waivers.check(decisions.waivers, as_of=as_of, max_days=max_days or stored_max_days({}))
+
+
+def check_entries(entries: Iterable[HumanEntry], organization_id: str) -> None:
+    """Hold what each row tells of its finding to the finding's id.
+
+    Rows sorted in part keep their ids but not their owners. Raises
+    :class:`orgscan.errors.UsageError` naming sheet and row.
+    """
+    for entry in entries:
+        if not _is_its_own(entry, organization_id):
+            message = (
+                f"{entry.place}: {entry.finding_id} is not the id of {_about(entry)} in "
+                f"{organization_id}; the sheet was sorted in part, a cell changed, or the workbook "
+                "is another organization's: type the entries again into the one handed out"
+            )
+            raise UsageError(message)
+
+
+def _is_its_own(entry: HumanEntry, organization_id: str) -> bool:
+    # The workbook shows the code points of characters that do not belong in a cell.
+    meant = _CODE_POINT.sub(lambda found: chr(int(found[1], 16)), entry.user)
+    return any(
+        controls.is_id_of(
+            entry.finding_id,
+            organization_id=organization_id,
+            control_id=entry.control_id,
+            account_id=entry.account_id,
+            user=user,
+            access_key_id=entry.access_key_id,
+        )
+        for user in dict.fromkeys((entry.user, meant))
+    )
+
+
+def _about(entry: HumanEntry) -> str:
+    """What the row says its finding is about; the texts are from a file and may be anything."""
+    told = {
+        "account": entry.account_id,
+        "user": entry.user,
+        "access key": entry.access_key_id,
+    }
+    parts = [f"{what} {value!r:.70}" for what, value in told.items() if value]
+    return f"{entry.control_id!r:.50} for {', '.join(parts) or 'no account'}"
 
 
 def stored_max_days(settings: Mapping[str, Any]) -> int:

@@ -74,6 +74,7 @@ def judge(run: Path, evidence: rundir.FileRecord, terms: Terms, *, clock: Clock)
         criteria = terms.criteria(info)
         max_days = decisions.max_days or decided.stored_max_days(info.settings)
         waivers.check(decisions.waivers, as_of=info.as_of, max_days=max_days)
+        _hold_entries(run, decisions, info)
         built = tables.build(store, as_of=info.as_of)
         accounts_enumerated = len(store)
     evaluate = _evaluation(info, criteria, built)
@@ -129,6 +130,15 @@ def _as_asked(info: RunInfo, terms: Terms) -> RunInfo:
         link.must_be_of(info.organization)
         link.must_precede(info.run_id, info.started_at)
     return replace(info, as_of=terms.as_of or info.as_of)
+
+
+def _hold_entries(run: Path, decisions: Decisions, info: RunInfo) -> None:
+    try:
+        decided.check_entries(decisions.entries, info.organization.id)
+    except UsageError as error:
+        # Before a scan the organization is not known, whose ids these are to be.
+        message = f"{error}; the evidence is kept, `orgscan report {run} --carry FILE` goes on"
+        raise UsageError(message) from None
 
 
 def _evaluation(

@@ -241,6 +241,7 @@ def earlier_entries() -> tuple[SheetColumn, ...]:
         "control_id": ("Control", "The control that was judged."),
         "account_id": ("Account id", "The account."),
         "user": ("User", "The user judged; empty for controls on the account."),
+        "access_key_id": ("Access key id", "The key judged, where the control is about a key."),
     }
     columns = (plain(name, text) for name, text in about.values())
     typed = (_to_fill("Owner", "Who saw to it.", 14), *_typed(())[1:])

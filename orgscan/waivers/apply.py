@@ -42,7 +42,7 @@ class Result:
     matched: int
     """Rows of any status in its scope."""
     over_broad: bool
-    """Nothing but controls narrows it, or it reaches every account that was judged."""
+    """Rows match, and nothing but controls narrows it or it reaches every account judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +277,8 @@ class _Scopes:
 
     def is_over_broad(self, waiver: Waiver, rows: Rows) -> bool:
         """See :class:`Result`."""
+        if not len(rows):
+            return False
         if not waiver.is_narrowed:
             return True
         if waiver.names_one or self.judged.sum() < 2:  # noqa: PLR2004 - all of one is not broad

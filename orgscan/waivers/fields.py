@@ -46,6 +46,7 @@ _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 _MANGLED = re.compile(r"\d(?:[.,]\d+)?[eE]\+?\d+", re.ASCII)
 _USER = re.compile(r"[\w+=,.@*?!\[\]-]+|<root_account>", re.ASCII)
 _KEY = re.compile(r"[A-Z0-9]{16,128}", re.ASCII)
+_UNIT_ID = re.compile(r"(?:ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}|r-[0-9a-z]{4,32})(?:/|\Z)")
 _TAG = re.compile(r"[^=]+=.*")
 _DATE_LIKE = "write it like 2026-12-31 or 2026-12-31T18:00:00Z"
 
@@ -84,6 +85,7 @@ class Draft:
 class _Gathered:
     """Rows of one id on their way to one waiver."""
 
+    id: str
     draft: Draft
     content: dict[str, object]
     controls: list[str] = field(default_factory=list)
@@ -109,14 +111,20 @@ def assemble(drafts: Iterable[Draft], controls: Sequence[str]) -> list[Waiver]:
         waiver_id = _identity(draft.get("id"))
         content: dict[str, object] = {name: _READ[name](draft.get(name)) for name in _CONTENT}
         named = control_ids(draft.get("control"), controls)
-        known = gathered.setdefault(waiver_id, _Gathered(draft, content))
+        # People, and some spreadsheet programs, take ids in another case for the same.
+        known = gathered.setdefault(waiver_id.lower(), _Gathered(waiver_id, draft, content))
+        if waiver_id != known.id:
+            draft.get("id").refuse(
+                f"{waiver_id} differs from {known.id} ({known.draft.place}) in capitals only; "
+                "write one id one way, and give each waiver its own"
+            )
         if content != known.content or set(named) & set(known.controls):
             draft.get("id").refuse(
                 f"{waiver_id} is there already ({known.draft.place}); give each waiver its own id "
                 "(rows of one id may differ in the control only)"
             )
         known.controls += named
-    return [_waiver(waiver_id, known, controls) for waiver_id, known in gathered.items()]
+    return [_waiver(known, controls) for known in gathered.values()]
 
 
 def _require(draft: Draft) -> None:
@@ -129,10 +137,10 @@ def _require(draft: Draft) -> None:
         raise UsageError(message)
 
 
-def _waiver(waiver_id: str, known: _Gathered, controls: Sequence[str]) -> Waiver:
+def _waiver(known: _Gathered, controls: Sequence[str]) -> Waiver:
     ids = [EVERY_CONTROL] if EVERY_CONTROL in known.controls else known.controls
     waiver = Waiver(
-        id=waiver_id,
+        id=known.id,
         controls=tuple(sorted(ids)),
         place=known.draft.place,
         **known.content,  # type: ignore[arg-type] # as the readers below return it
@@ -142,7 +150,7 @@ def _waiver(waiver_id: str, known: _Gathered, controls: Sequence[str]) -> Waiver
     every = ids == [EVERY_CONTROL] or set(ids) >= set(controls)
     if every and not waiver.is_narrowed:
         known.draft.get("control").refuse(
-            f"waiver {waiver_id} would waive every control everywhere; name controls, or narrow "
+            f"waiver {known.id} would waive every control everywhere; name controls, or narrow "
             "it by account, ou, user, access_key_id or tag"
         )
     return waiver
@@ -230,6 +238,8 @@ def _account(cell: Cell) -> str:
 
 def _ou(cell: Cell) -> str:
     path = machine(cell)
+    if _UNIT_ID.match(path):
+        cell.refuse(f"{path!r:.60} is an id; give the path, as in Root/Workloads/Prod")
     if path and ("" in path.split("/") or "\n" in path):
         cell.refuse(
             f"{path!r:.60} is not a path of organizational units; write Root/Workloads/Prod"

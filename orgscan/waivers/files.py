@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 _TABLE = re.compile(r"\s*\[\[\s*waiver\s*\]\]")
 _FORMULA = re.compile(r"[=+@\t\r-]")
+_DELIMITERS = ",;\t"
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?(?:\r\n|\r|\n)', re.IGNORECASE)
+"""A first line for Excel alone, which names what separates values."""
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _REMEDIES = {
     ".xls": "save it as .xlsx",
     ".xlsm": "macros are not read; save it as .xlsx",
@@ -86,13 +90,21 @@ def content(path: Path, limit: int) -> bytes:
 
 
 def _decoded(path: Path, raw: bytes) -> str:
+    if raw.startswith(_UTF_16) or b"\0" in raw[:200]:
+        message = f"{path}: is Unicode text (UTF-16), not UTF-8; save it {_encoding(path)}"
+        raise UsageError(message)
     try:
         # A byte order mark is what Windows editors add; it changes nothing.
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        message = f"{path}: line {line} is not UTF-8; save the file as UTF-8"
+        message = f"{path}: line {line} is not UTF-8; save the file {_encoding(path)}"
         raise UsageError(message) from None
+
+
+def _encoding(path: Path) -> str:
+    """The right encoding, as spreadsheet programs call it in their dialogs."""
+    return 'as "CSV UTF-8"' if path.suffix.lower() == ".csv" else "as UTF-8"
 
 
 def _toml(path: Path, text: str) -> Iterator[Draft]:
@@ -138,19 +150,28 @@ def _table(
 
 
 def _csv(path: Path, text: str) -> Iterator[Draft]:
-    first = text.partition("\n")[0]
-    # Excel writes semicolons where the comma is the decimal sign.
-    delimiter = ";" if ";" in first and "," not in first else ","
+    named = _SEPARATOR_LINE.match(text)
+    skipped = 1 if named else 0
+    text = text[named.end() :] if named else text
+    delimiter = named[1] if named else _delimiter(text)
+    if delimiter not in _DELIMITERS:
+        message = f"{path}: line 1: {delimiter!r} separates values; use a comma, semicolon or tab"
+        raise UsageError(message)
     lines = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     try:
         heading = next(lines, [])
-        names = sheets.headings([Cell(name, f"{path}: line 1") for name in heading])
+        names = sheets.headings([Cell(name, f"{path}: line {1 + skipped}") for name in heading])
         for row in lines:
             if any(value.strip() for value in row):
-                yield _record(path, lines.line_num, names, row)
+                yield _record(path, lines.line_num + skipped, names, row)
     except csv.Error as error:
-        message = f"{path}: line {lines.line_num}: not valid CSV: {error}"
+        message = f"{path}: line {lines.line_num + skipped}: not valid CSV: {error}"
         raise UsageError(message) from None
+
+
+def _delimiter(text: str) -> str:
+    """What the heading is separated by: spreadsheet programs write commas, semicolons or tabs."""
+    return max(_DELIMITERS, key=text.partition("\n")[0].count)
 
 
 def _record(path: Path, line: int, names: list[str], row: list[str]) -> Draft:

@@ -30,6 +30,11 @@ _COMPOUND_FILE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _MACROS = re.compile(r"vbaProject|macrosheets|\.bin$", re.IGNORECASE)
 _PLAIN_PARTS = re.compile(r"printerSettings\d*\.bin$")
+_MERGED = re.compile(
+    rb"""<(?:[\w.-]{1,40}:)?mergeCell\s[^<>]{0,200}?\bref\s{0,9}=\s{0,9}["']"""
+    rb"""(\$?[A-Z]{1,3}\$?\d{0,7}:\$?[A-Z]{1,3}\$?(\d{0,7}))["']"""
+)
+"""A range, and the last row of it."""
 _SNIFFED = 4_096
 _LOOKED_THROUGH = 64_000_000
 _PARTS = 10_000
@@ -78,6 +83,24 @@ def opened(path: Path, raw: bytes, limits: Limits) -> Iterator[Workbook]:
     except Exception as error:  # noqa: BLE001 - a damaged file can break openpyxl anywhere
         kind = type(error).__name__
         _refuse(path, f"is damaged ({kind}); open it in Excel or LibreOffice and save it as .xlsx")
+
+
+def merged(page: Any) -> str:
+    """The first range of merged cells below the first row of a sheet, as in ``M5:M9``; else "".
+
+    Reading row by row, openpyxl does not tell: cells under a merged one are just empty.
+    """
+    rest = b""
+    with page.parent._archive.open(page._worksheet_path) as stream:  # noqa: SLF001 - see above
+        while piece := stream.read(_MEGABYTE):
+            text = rest + piece.replace(b"\0", b"")  # whatever the encoding
+            for found in _MERGED.finditer(text) if b"mergeCell" in text else ():
+                if found[2] != b"1":
+                    return found[1].decode()
+            # What the next piece goes on with.
+            start = text.rfind(b"<", -_SNIFFED)
+            rest = text[start:] if start >= 0 else b""
+    return ""
 
 
 def _refuse(path: Path, text: str) -> Any:

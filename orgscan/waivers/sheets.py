@@ -31,7 +31,12 @@ _SAME = {"organizational_unit": "ou", "controls": "control", "expiry": "expires"
 _COLUMNS = 64
 """More are not looked at; the sheets have about thirty."""
 _ENTRY = {"Owner": "owner", "Due date": "due", "Comment": "comment"}
-_ABOUT = {"Control": "control_id", "Account id": "account_id", "User": "user"}
+_ABOUT = {
+    "Control": "control_id",
+    "Account id": "account_id",
+    "User": "user",
+    "Access key id": "access_key_id",
+}
 _FINDING = "Finding id"
 _FINDING_ID = re.compile(r"[0-9a-f]{32}")
 _ESCAPED = re.compile(r"_x005F(?=_x[0-9A-Fa-f]{4}_)")
@@ -60,12 +65,12 @@ def read_back(path: Path, raw: bytes) -> HandedOut:
         if FINDINGS_SHEET not in book.sheetnames:
             message = f"{path}: has no sheet {FINDINGS_SHEET}; give a workbook orgscan wrote"
             raise UsageError(message)
-        drafts = tuple(_drafts(path, book, _pages(book, WAIVERS_SHEET)))
-        found: dict[str, tuple[HumanEntry, str]] = {}
+        drafts = tuple(_drafts(path, book, _pages(book, WAIVERS_SHEET), whole=True))
+        found: dict[str, HumanEntry] = {}
         for name in (*_pages(book, FINDINGS_SHEET), *_pages(book, EARLIER_SHEET)):
-            for entry, cell in _entries(path, book, name):
-                _keep(found, entry, cell)
-    entries = tuple(entry for _id, (entry, _place) in sorted(found.items()))
+            for entry in _entries(path, book, name):
+                _keep(found, entry)
+    entries = tuple(entry for _id, entry in sorted(found.items()))
     return HandedOut(path.name, hashlib.sha256(raw).hexdigest(), drafts, entries)
 
 
@@ -76,7 +81,8 @@ def waiver_drafts(path: Path, raw: bytes) -> list[Draft]:
         if not pages and len(book.sheetnames) > 1:
             message = f"{path}: has several sheets, none called {WAIVERS_SHEET}; name one so"
             raise UsageError(message)
-        return list(_drafts(path, book, pages or book.sheetnames))
+        ours = FINDINGS_SHEET in book.sheetnames
+        return list(_drafts(path, book, pages or book.sheetnames, whole=ours))
 
 
 def headings(cells: Sequence[Cell], computed: Sequence[str] = ()) -> list[str]:
@@ -108,18 +114,28 @@ def _rows(path: Path, book: Workbook, name: str) -> Iterator[tuple[int, Sequence
     if not hasattr(page, "reset_dimensions"):
         message = f"{path}: {name} is a chart, not a sheet of rows; restore the sheet"
         raise UsageError(message)
+    merged = guard.merged(page)
+    if merged:
+        message = (
+            f"{path}: sheet {name}, cells {merged}: are merged, and only the first of them keeps "
+            "its value; unmerge them, and type the value into each row"
+        )
+        raise UsageError(message)
     # What a file says of its own extent may be anything.
     page.reset_dimensions()
     yield from enumerate(page.iter_rows(max_col=_COLUMNS), 1)
 
 
-def _drafts(path: Path, book: Workbook, names: Sequence[str]) -> Iterator[Draft]:
+def _drafts(path: Path, book: Workbook, names: Sequence[str], *, whole: bool) -> Iterator[Draft]:
+    """The rows of the sheets; ``whole`` where orgscan wrote them, with every heading."""
     for name in names:
         columns: list[str] = []
         for number, row in _rows(path, book, name):
             place = f"{path}: sheet {name}, row {number}"
             if not columns:
                 columns = headings([_heading(cell, place) for cell in row], COMPUTED)
+                if whole or set(columns) & set(COMPUTED):
+                    _refuse_missing(columns, place)
                 continue
             cells = {
                 column: _cell(cell, f"{place}, column {column}")
@@ -129,6 +145,15 @@ def _drafts(path: Path, book: Workbook, names: Sequence[str]) -> Iterator[Draft]
             _refuse_stray(row, columns, place)
             if not all(cell.is_blank for cell in cells.values()):
                 yield Draft(cells, place)
+
+
+def _refuse_missing(columns: Sequence[str], place: str) -> None:
+    """Without the column that narrows it, a waiver would hold for more than was agreed."""
+    for name in FIELDS:
+        if name not in columns:
+            heading = "OU" if name == "ou" else name.replace("_", " ").capitalize()
+            message = f"{place}: the column {heading} is missing; restore the heading row"
+            raise UsageError(message)
 
 
 def _refuse_stray(row: Sequence[Any], columns: Sequence[str], place: str) -> None:
@@ -168,7 +193,7 @@ def _cell(cell: Any, place: str) -> Cell:
     return read
 
 
-def _entries(path: Path, book: Workbook, name: str) -> Iterator[tuple[HumanEntry, Cell]]:
+def _entries(path: Path, book: Workbook, name: str) -> Iterator[HumanEntry]:
     """The rows of a sheet with an owner, a due date or a comment."""
     places: dict[str, int] = {}
     for number, row in _rows(path, book, name):
@@ -186,7 +211,7 @@ def _entries(path: Path, book: Workbook, name: str) -> Iterator[tuple[HumanEntry
         }
         entry = _entry(cells)
         if entry.owner or entry.due or entry.comment:
-            yield entry, cells[_FINDING]
+            yield entry
 
 
 def _value(row: Sequence[Any], at: int) -> object:
@@ -217,22 +242,29 @@ def _entry(cells: dict[str, Cell]) -> HumanEntry:
         owner=text(cells["Owner"]),
         due=_day(cells["Due date"]),
         comment=text(cells["Comment"]),
+        place=finding_id.place,
         **{name: text(cells[heading]) for heading, name in _ABOUT.items()},
     )
 
 
 def _day(cell: Cell) -> date | None:
     moment = instant(cell)
-    return None if moment is None else moment.date()
+    if moment is None:
+        return None
+    if moment.time() != time():
+        cell.refuse(f"{moment:%Y-%m-%d %H:%M:%S} UTC has a time of day; give a date: 2026-12-31")
+    return moment.date()
 
 
-def _keep(found: dict[str, tuple[HumanEntry, str]], entry: HumanEntry, cell: Cell) -> None:
-    known = found.setdefault(entry.finding_id, (entry, cell.place))
-    if _typed(known[0]) != _typed(entry):
-        cell.refuse(
-            f"finding {entry.finding_id} has another owner, due date or comment at {known[1]}; "
-            "keep one of them"
-        )
+def _keep(found: dict[str, HumanEntry], entry: HumanEntry) -> None:
+    known = found.setdefault(entry.finding_id, entry)
+    if known == entry:
+        return
+    what, remedy = "another owner, due date or comment", "keep one of them"
+    if _typed(known) == _typed(entry):
+        what, remedy = "another control, account, user or key", "copy both rows again"
+    message = f"{entry.place}: finding {entry.finding_id} has {what} at {known.place}; {remedy}"
+    raise UsageError(message)
 
 
 def _typed(entry: HumanEntry) -> tuple[str, date | None, str]:

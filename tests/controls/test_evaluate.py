@@ -15,7 +15,7 @@ from small_findings import ORGANIZATION, findings
 from small_readings import AS_OF, GENERATED, ago, key, reading, root, row, slot, unread, user
 
 from orgscan import schema
-from orgscan.controls import CATALOGUE, Control, Limits, Unit, evaluate
+from orgscan.controls import CATALOGUE, Control, Limits, Unit, evaluate, is_id_of
 from orgscan.controls.control import Case
 from orgscan.controls.judging import Texts, decide
 from orgscan.models import Coverage, Kind, Reading, Severity, Status
@@ -113,6 +113,19 @@ def test_finding_ids_are_unique_and_can_be_recomputed() -> None:
     slotted = rows[(rows["control_id"] == "access-key-rotation") & rows["access_key_id"].isna()]
     resource = hashlib.sha256(f"{ORGANIZATION}\x1f000000000002\x1fa\x1fslot-1".encode()).hexdigest()
     assert slotted["finding_id"].iloc[0] == control[:8] + resource[:24]
+
+
+def test_each_id_is_that_of_its_own_control_and_resource_alone() -> None:
+    rows = findings(organization())
+    about = ["control_id", "account_id", "user", "access_key_id"]
+    listed = rows[about].astype(object).where(rows[about].notna(), "").to_dict("records")
+    ids = rows["finding_id"].tolist()
+    for finding, known in zip(ids, listed, strict=True):
+        assert is_id_of(finding, organization_id=ORGANIZATION, **known)
+        assert not is_id_of(finding, organization_id="o-elsewhere00", **known)
+        for name in about:
+            other = known | {name: f"{known[name]}x"}
+            assert not is_id_of(finding, organization_id=ORGANIZATION, **other)
 
 
 def test_finding_ids_do_not_depend_on_the_verdict_or_the_moment() -> None:

@@ -178,6 +178,91 @@ async def test_entries_survive_findings_that_go_and_come_back(run: Run, tmp_path
     assert "Earlier entries" not in load_workbook(back.workbook).sheetnames
 
 
+def _typed_in_every_row(run: Run, target: Path) -> Path:
+    rows = sheet(run.workbook, "Findings")
+    owners = {("Findings", n, "Owner"): f"Ada {n}" for n in range(2, len(rows) + 2)}
+    return type_in(run.workbook, target, owners)
+
+
+@pytest.mark.parametrize("world", ["hostile", "drift"])
+async def test_every_row_can_be_typed_in_whatever_its_user_is_called(
+    scan: Any, tmp_path: Path, world: str
+) -> None:
+    run = await scan(world)
+    before = {row["Finding id"]: row for row in sheet(run.workbook, "Findings")}
+    edited = _typed_in_every_row(run, tmp_path / "edited.xlsx")
+    owners = {row["Finding id"]: row["Owner"] for row in sheet(edited, "Findings")}
+    same = again(run, carry=edited)
+    assert {row["Finding id"]: row["Owner"] for row in sheet(same.workbook, "Findings")} == owners
+    # And so it can where they come back from the sheet of what is no longer listed.
+    gone = again(run, carry=edited, settings=LAX)
+    listed = {row["Finding id"] for row in sheet(gone.workbook, "Findings")}
+    earlier = sheet(gone.workbook, "Earlier entries")
+    assert {row["Finding id"] for row in earlier} == set(before) - listed
+    assert {row["Finding id"]: row["Access key id"] for row in earlier} == {
+        name: before[name]["Access key id"] for name in set(before) - listed
+    }
+    back = again(run, carry=gone.workbook)
+    assert {row["Finding id"]: row["Owner"] for row in sheet(back.workbook, "Findings")} == owners
+
+
+@pytest.mark.parametrize("heading", ["Control", "Account id", "User", "Access key id"])
+async def test_rows_sorted_in_part_are_refused(run: Run, tmp_path: Path, heading: str) -> None:
+    rows = sheet(run.workbook, "Findings")
+    first = next(n for n, row in enumerate(rows) if row["Access key id"])
+    other = next(
+        n for n, row in enumerate(rows) if row[heading] not in {rows[first][heading], None}
+    )
+    edited = type_in(
+        run.workbook,
+        tmp_path / "sorted.xlsx",
+        {
+            ("Findings", first + 2, heading): rows[other][heading],
+            ("Findings", other + 2, heading): rows[first][heading],
+            ("Findings", first + 2, "Comment"): "about another row",
+        },
+    )
+    with pytest.raises(UsageError) as caught:
+        again(run, carry=edited)
+    said = str(caught.value)
+    assert "\n" not in said
+    assert said.startswith(f"{edited}: sheet Findings, row {first + 2}, column Finding id: ")
+    assert f"{rows[first]['Finding id']} is not the id of" in said
+    assert repr(rows[other][heading]) in said
+    assert "sorted in part, a cell changed, or the workbook is another organization's: type" in said
+    assert f"`orgscan report {run.path} --carry FILE` goes on" in said
+    assert pipeline.verify(run.path).problems == ()
+    # Going on with a run, it turns out before anything is read.
+    with pytest.raises(UsageError, match=r"sheet Findings, row \d+, column Finding id: "):
+        pipeline.check_decisions(pipeline.read_decisions(None, edited), clock=Clock(), run=run.path)
+
+
+async def test_entries_of_another_organization_are_refused(
+    run: Run, scan: Any, tmp_path: Path
+) -> None:
+    elsewhere = await scan(WORLDS["uniform"](accounts=1, users=1, seed=7), name="elsewhere")
+    edited = _typed_in_every_row(elsewhere, tmp_path / "edited.xlsx")
+    organization = run.manifest["organization_id"]
+    with pytest.raises(UsageError, match=rf"row 2, .* in {organization}; "):
+        again(run, carry=edited)
+
+
+async def test_a_column_deleted_from_the_waivers_sheet_widens_nothing(
+    run: Run, waiver_file: Path, tmp_path: Path
+) -> None:
+    book = load_workbook(again(run, waivers=waiver_file).workbook)
+    page = book["Waivers"]
+    page.delete_cols(next(cell.column for cell in page[1] if cell.value == "User"))
+    edited = tmp_path / "edited.xlsx"
+    book.save(edited)
+    for how in ({"carry": edited}, {"waivers": edited}):
+        with pytest.raises(UsageError) as caught:
+            again(run, **how)
+        assert str(caught.value) == (
+            f"{edited}: sheet Waivers, row 1: the column User is missing; restore the heading row"
+        )
+
+
 async def test_a_file_of_waivers_goes_before_the_sheet_and_what_the_sheet_adds_is_told(
     run: Run, waiver_file: Path, tmp_path: Path
 ) -> None:
@@ -358,7 +443,7 @@ def test_entries_follow_a_finding_that_has_another_id_now() -> None:
         HumanEntry(finding_id="a" * 32, owner="Ann", due=date(2027, 3, 1)),
         HumanEntry(finding_id="b" * 32, comment="stays"),
     )
-    moved = Decisions(entries=entries).following({"a" * 32: "c" * 32})
+    moved = Decisions(entries=entries).following({"a" * 32: ("c" * 32, "AKIA1")})
     assert [one.finding_id for one in moved.entries] == ["c" * 32, "b" * 32]
-    assert moved.entries[0].owner == "Ann"
+    assert (moved.entries[0].owner, moved.entries[0].access_key_id) == ("Ann", "AKIA1")
     assert moved.entries[0].due == date(2027, 3, 1)

@@ -158,6 +158,12 @@ def test_over_broad_is_what_nothing_narrows_and_what_reaches_every_account() -> 
     assert [one.waiver.id for one in results if one.over_broad] == ["A", "B", "C", "D"]
 
 
+@pytest.mark.parametrize("scope", [{"ou": "Elsewhere"}, {"user": "nobody"}, {"controls": ["new"]}])
+def test_what_matches_nothing_is_not_over_broad(scope: dict[str, Any]) -> None:
+    (result,) = apply(findings(FAILING), accounts(), [waiver(**scope)], as_of=AS_OF).results
+    assert (result.matched, result.over_broad) == (0, False)
+
+
 def test_in_a_run_of_one_account_not_every_waiver_is_over_broad() -> None:
     rows = findings([("console-mfa", "000000000002", "alice", None, "FAIL")])
     (result,) = apply(rows, accounts(), [waiver(user="alice")], as_of=AS_OF).results

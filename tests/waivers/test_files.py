@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from openpyxl import Workbook
+from openpyxl import Workbook, load_workbook
 
 from orgscan import pipeline
 from orgscan.errors import UsageError
@@ -104,6 +104,9 @@ def test_the_three_forms_say_the_same(tmp_path: Path) -> None:
         "w.csv": f"{HEADING}\n{GOOD}\n".encode(),
         "bom.csv": f"\ufeff{HEADING}\r\n{GOOD}\r\n".encode(),
         "semicolons.csv": f"{HEADING}\n{GOOD}\n".replace(",", ";").encode(),
+        "tabs.csv": f"{HEADING}\n{GOOD}\n".replace(",", "\t").encode(),
+        "told.csv": f"\ufeffsep=;\r\n{HEADING}\n{GOOD}\n".replace(",", ";").encode(),
+        "told-tab.csv": f'"sep=,"\n{HEADING}\n{GOOD}\n'.replace(",", "\t").encode(),
         "w.xlsx": excel(CELLS),
         "other-name.xlsx": excel(CELLS, sheet="My list"),
     }
@@ -163,6 +166,9 @@ def test_the_example_is_good() -> None:
         ("user", '"\u201cci-*\u201d"', "holds the quote '\u201c'"),
         ("user", '"ci *"', "is no pattern of user names"),
         ("ou", '"/Root/"', "is not a path of organizational units"),
+        ("ou", '"ou-ab12-cdefgh34"', "'ou-ab12-cdefgh34' is an id; give the path, as in Root/"),
+        ("ou", '"r-ab12"', "'r-ab12' is an id; give the path"),
+        ("ou", '"r-ab12/ou-ab12-cdefgh34"', "is an id; give the path"),
         ("access_key_id", '"akia"', "is no access key id"),
         ("tag", '"env"', "is no tag; write it like environment=test"),
         ("reason", '"a\\u0007b"', "holds the control character U+0007"),
@@ -209,6 +215,10 @@ def test_a_required_field_is_missed(refusal: Any, name: str) -> None:
         ("[waiver]\n", "write each waiver under a heading of its own, [[waiver]]"),
         (toml() + 'expiry = "x"\n', "w.toml: line 11, expiry: unknown field 'expiry'; did you"),
         (toml() + toml(), "w.toml: line 12, id: W-1 is there already (w.toml: line 1)"),
+        (
+            toml() + toml(id='"w-1"', control='"root-mfa"'),
+            "w.toml: line 12, id: w-1 differs from W-1 (w.toml: line 1) in capitals only",
+        ),
         (toml() + 'id = "W-2"\n', "Cannot overwrite a value (at line 11, column 11)"),
         (toml(account=None, user=None, control='"*"'), "would waive every control everywhere"),
         (toml(account=None, user='"*"', control='"*"'), "would waive every control everywhere"),
@@ -216,7 +226,10 @@ def test_a_required_field_is_missed(refusal: Any, name: str) -> None:
             toml(account=None, user=None, control=str([*CONTROLS]).replace("'", '"')),
             "would waive every control everywhere; name controls, or narrow it",
         ),
-        (b"\xff\xfe[\x00", "w.toml: line 1 is not UTF-8; save the file as UTF-8"),
+        (
+            b"\xff\xfe[\x00",
+            "w.toml: is Unicode text (UTF-16), not UTF-8; save it as UTF-8",
+        ),
     ],
 )
 def test_a_bad_toml_file(refusal: Any, content: Any, said: str) -> None:
@@ -241,8 +254,21 @@ def test_a_bad_toml_file(refusal: Any, content: Any, said: str) -> None:
         (f"{HEADING}\n{GOOD.replace('000000000001', '1')}\n", "(a lost zero in front?)"),
         (f"{HEADING}\n{GOOD}\n\n{GOOD}\n", "w.csv: line 4, id: W-1 is there already"),
         (f'{HEADING}\n"{GOOD}\n', "w.csv: line 2: not valid CSV"),
-        (f"{HEADING}\n{GOOD}\n".encode("utf-16"), "w.csv: line 1 is not UTF-8"),
-        (HEADING.encode() + b"\n\xe9\n", "w.csv: line 2 is not UTF-8"),
+        (
+            f"{HEADING}\n{GOOD}\n".encode("utf-16"),
+            'w.csv: is Unicode text (UTF-16), not UTF-8; save it as "CSV UTF-8"',
+        ),
+        (f"{HEADING}\n{GOOD}\n".encode("utf-16-le"), 'save it as "CSV UTF-8"'),
+        (
+            HEADING.encode() + b"\n\xe9\n",
+            'w.csv: line 2 is not UTF-8; save the file as "CSV UTF-8"',
+        ),
+        (
+            f"sep=|\n{HEADING}\n{GOOD}\n".replace(",", "|"),
+            "w.csv: line 1: '|' separates values; use a comma, semicolon or tab",
+        ),
+        (f"sep=,\n{HEADING}\n{GOOD},more\n", "w.csv: line 3: has 10 values but the heading 9"),
+        (f"sep=;\r\n{HEADING},colour\n".replace(",", ";"), "w.csv: line 2: unknown field"),
     ],
 )
 def test_a_bad_csv_file(refusal: Any, content: Any, said: str) -> None:
@@ -279,6 +305,64 @@ def test_a_whole_number_is_an_id_or_a_ticket(tmp_path: Path) -> None:
     (tmp_path / "w.xlsx").write_bytes(excel({**CELLS, "id": 12, "t": 4711}, heading=heading))
     (one,) = read(tmp_path / "w.xlsx", controls=CONTROLS).waivers
     assert (one.id, one.ticket) == ("12", "4711")
+
+
+WRITTEN = [
+    *["Id", "Control", "Account", "OU", "User", "Access key id", "Tag", "Owner", "Reason"],
+    *["Ticket", "Approved by", "Start", "Expires", "State", "FAIL matched", "All matched"],
+    "Over-broad",
+]
+
+
+def written(without: str = "", *, computed: bool = True) -> bytes:
+    """The Waivers sheet as orgscan writes it, with one waiver, but for a column."""
+    names = [name for name in WRITTEN[: None if computed else 13] if name != without]
+    cells = {name.lower().replace(" ", "_"): None for name in names}
+    values = {name: CELLS.get(name) for name in cells}
+    return excel(values, heading=names)
+
+
+@pytest.mark.parametrize("name", WRITTEN[:13])
+def test_a_column_missing_from_a_sheet_orgscan_wrote_would_widen_waivers(
+    refusal: Any, name: str
+) -> None:
+    assert refusal("w.xlsx", written(name)) == (
+        f"w.xlsx: sheet Waivers, row 1: the column {name} is missing; restore the heading row"
+    )
+
+
+def test_a_sheet_orgscan_wrote_may_lose_what_it_computed(tmp_path: Path) -> None:
+    for name, content in {
+        "whole.xlsx": written(),
+        "less.xlsx": written("All matched"),
+        "own.xlsx": written("Ticket", computed=False),
+    }.items():
+        (tmp_path / name).write_bytes(content)
+        (one,) = read(tmp_path / name, controls=CONTROLS).waivers
+        assert (one.id, one.user) == ("W-1", "ci-*")
+
+
+def test_a_workbook_with_findings_is_one_orgscan_wrote(refusal: Any) -> None:
+    book = load_workbook(io.BytesIO(written("User", computed=False)))
+    book.create_sheet("Findings")
+    saved = io.BytesIO()
+    book.save(saved)
+    assert "the column User is missing" in refusal("w.xlsx", saved.getvalue())
+
+
+def test_merged_cells_are_told(refusal: Any, tmp_path: Path) -> None:
+    book = load_workbook(io.BytesIO(excel(CELLS, {**CELLS, "id": "W-2"})))
+    book["Waivers"].merge_cells("K1:L1")
+    saved = io.BytesIO()
+    book.save(saved)
+    (tmp_path / "heading.xlsx").write_bytes(saved.getvalue())
+    assert len(read(tmp_path / "heading.xlsx", controls=CONTROLS).waivers) == 2
+    book["Waivers"].merge_cells("D2:D3")
+    saved = io.BytesIO()
+    book.save(saved)
+    assert refusal("w.xlsx", saved.getvalue()).startswith(
+        "w.xlsx: sheet Waivers, cells D2:D3: are merged, and only the first of them keeps its value"
+    )
 
 
 def test_headings_and_values_where_they_do_not_belong(refusal: Any) -> None:

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from openpyxl import Workbook
+from openpyxl import Workbook, load_workbook
 
 from orgscan.errors import UsageError
 from orgscan.waivers import read_back
 
-HEADING = ["Status", "Control", "Account id", "User", "Finding id", "Owner", "Due date", "Comment"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HEADING = [
+    *["Status", "Control", "Account id", "User", "Finding id", "Owner", "Due date", "Comment"],
+    "Access key id",
+]
+KEY = "AKIA0000000000000001"
 ID = f"{10:032x}"
 BOOK = Path("book.xlsx")
 
 
 def row(finding: Any = ID, owner: Any = None, due: Any = None, comment: Any = None) -> list[Any]:
-    return ["FAIL", "console-mfa", "000000000001", "alice", finding, owner, due, comment]
+    return ["FAIL", "console-mfa", "000000000001", "alice", finding, owner, due, comment, KEY]
 
 
 def workbook(*rows: list[Any], **further: list[list[Any]]) -> bytes:
@@ -37,6 +45,27 @@ def workbook(*rows: list[Any], **further: list[list[Any]]) -> bytes:
     saved = io.BytesIO()
     book.save(saved)
     return saved.getvalue()
+
+
+def saved(book: Workbook) -> bytes:
+    stream = io.BytesIO()
+    book.save(stream)
+    return stream.getvalue()
+
+
+def remade(raw: bytes, change: Callable[[str], str], encoding: str = "utf-8") -> bytes:
+    """A workbook with its sheets changed, in whatever encoding XML may have."""
+    stream = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(raw)) as old,
+        zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for name in old.namelist():
+            part = old.read(name)
+            if "worksheets/sheet" in name:
+                part = change(part.decode()).encode(encoding)
+            new.writestr(name, part)
+    return stream.getvalue()
 
 
 def refusal(raw: bytes) -> str:
@@ -62,6 +91,7 @@ def test_only_rows_with_something_typed_are_entries() -> None:
     assert entries[f"{4:032x}"].account_id == "000000000001"
     assert entries[f"{4:032x}"].control_id == "console-mfa"
     assert entries[f"{4:032x}"].user == "alice"
+    assert entries[f"{4:032x}"].access_key_id == KEY
 
 
 def test_findings_go_on_in_further_sheets_and_earlier_entries_come_along() -> None:
@@ -74,7 +104,7 @@ def test_findings_go_on_in_further_sheets_and_earlier_entries_come_along() -> No
 
 
 def test_columns_may_be_moved() -> None:
-    order = [7, 3, 4, 2, 6, 1, 5, 0]
+    order = [7, 3, 8, 4, 2, 6, 1, 5, 0]
     book = Workbook()
     page = book.active
     assert page is not None
@@ -97,6 +127,62 @@ def test_the_same_entry_twice_is_one_and_two_that_differ_are_refused() -> None:
     )
 
 
+def test_one_finding_cannot_be_about_two_users() -> None:
+    other = row(owner="Ada")
+    other[HEADING.index("User")] = "bob"
+    assert refusal(workbook(row(owner="Ada"), other)) == (
+        f"book.xlsx: sheet Findings, row 3, column Finding id: finding {ID} has another control, "
+        "account, user or key at book.xlsx: sheet Findings, row 2, column Finding id; copy both "
+        "rows again"
+    )
+
+
+@pytest.mark.parametrize("due", [date(2026, 12, 31), "2026-12-31", "2026-12-31T00:00:00Z"])
+def test_a_due_date_at_midnight_is_a_date(due: Any) -> None:
+    (entry,) = read_back(BOOK, workbook(row(due=due))).entries
+    assert entry.due == date(2026, 12, 31)
+
+
+@pytest.mark.parametrize("name", ["Findings", "Earlier entries", "Waivers"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_merged_cells_lose_entries(name: str, encoding: str) -> None:
+    book = load_workbook(
+        io.BytesIO(workbook(row(owner="Ada"), row(), Earlier_entries=[HEADING], Waivers=[]))
+    )
+    book[name].merge_cells("F2:F3")
+    declared = f'<?xml version="1.0" encoding="{encoding}"?>'
+    raw = remade(saved(book), lambda part: declared + part, encoding)
+    assert refusal(raw) == (
+        f"book.xlsx: sheet {name}, cells F2:F3: are merged, and only the first of them keeps its "
+        "value; unmerge them, and type the value into each row"
+    )
+
+
+def test_a_merged_heading_loses_nothing_below_it() -> None:
+    book = load_workbook(io.BytesIO(workbook(row(owner="Ada"))))
+    book["Findings"].merge_cells("M1:P1")
+    assert len(read_back(BOOK, saved(book)).entries) == 1
+
+
+@pytest.mark.parametrize("before", range(0, 30, 3))
+def test_merged_cells_are_found_wherever_a_piece_of_the_sheet_ends(before: int) -> None:
+    book = load_workbook(io.BytesIO(workbook(row(owner="Ada"), row())))
+    book["Findings"].merge_cells("F2:F3")
+
+    def stretched(part: str) -> str:
+        room = 1_000_000 - part.index("<mergeCell ") - before
+        return part.replace("<mergeCells", f"{' ' * room}<mergeCells")
+
+    assert "cells F2:F3: are merged" in refusal(remade(saved(book), stretched))
+
+
+def test_a_column_missing_from_the_waivers_sheet_is_told_though_no_waiver_is_there() -> None:
+    raw = workbook(row(), Waivers=[["Id", "Control", "Account", "OU", "Access key id", "Tag"]])
+    assert refusal(raw) == (
+        "book.xlsx: sheet Waivers, row 1: the column User is missing; restore the heading row"
+    )
+
+
 @pytest.mark.parametrize(
     ("cells", "column", "said"),
     [
@@ -105,6 +191,12 @@ def test_the_same_entry_twice_is_one_and_two_that_differ_are_refused() -> None:
         ({"due": "31.12.2026"}, "Due date", "'31.12.2026' is not a date"),
         ({"due": "=TODAY()"}, "Due date", "holds a formula; type the value itself"),
         ({"due": "#N/A"}, "Due date", "holds the error '#N/A'"),
+        (
+            {"due": datetime(2026, 12, 31, 10)},  # noqa: DTZ001 - Excel's have no zone
+            "Due date",
+            "2026-12-31 10:00:00 UTC has a time of day; give a date: 2026-12-31",
+        ),
+        ({"due": "2026-12-31T23:30:00-01:00"}, "Due date", "has a time of day; give a date"),
         ({"due": True}, "Due date", "True is not a date"),
         ({"due": date(1901, 1, 1)}, "Due date", "1901-01-01 is out of range"),
         ({"owner": "=cmd|'/c calc'!A1"}, "Owner", "holds a formula"),
@@ -132,6 +224,7 @@ def test_a_bad_cell_is_told_with_sheet_row_and_column(
     ("heading", "said"),
     [
         ([name for name in HEADING if name != "Comment"], "the column Comment is missing"),
+        ([name for name in HEADING if name != "Access key id"], "the column Access key id is"),
         ([*HEADING, "Owner"], "the column Owner is there twice"),
         (["something", "else"], "the column Finding id is missing; restore the heading row"),
     ],
