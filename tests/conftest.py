@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from orgscan.models import Clock, Credentials
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
     from orgscan.aws import Aws
     from orgscan.simulator import Simulator, World
+
+# How long an example takes says nothing on a machine that others use too.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 _PREFIXES = ("AWS_", "ORGSCAN_")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
