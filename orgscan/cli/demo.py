@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from orgscan.models import Clock, Observer
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Coroutine
+
+    from orgscan.models import Clock, Observer
 
 
 def demo(
@@ -30,6 +32,7 @@ def demo(
     """Audit a simulated organization; needs no AWS and leaves with 0."""
     from orgscan import pipeline
     from orgscan.cli import running
+    from orgscan.models import Clock
 
     clock = Clock()
     directory = output or pipeline.default_output(clock)
