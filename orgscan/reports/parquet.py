@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-ROWS_PER_GROUP = 32_768
+ROWS_PER_GROUP = 16_384
 """Bounds what is converted and held at a time."""
 
 _ARROW: Mapping[Type, pa.DataType] = {
