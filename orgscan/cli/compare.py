@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from orgscan.cli.usage import plain
 from orgscan.models import Change, Severity
 
 if TYPE_CHECKING:
@@ -97,9 +98,3 @@ def _coverage(coverage: pd.DataFrame) -> Iterator[str]:
         yield f"  {row.change!s:<7} {row.account_id!s} {name}: {was!s} -> {now!s}"
     if len(moved) > _ACCOUNTS_SHOWN:
         yield f"  ... and {len(moved) - _ACCOUNTS_SHOWN} more"
-
-
-def plain(value: object) -> str:
-    """Text safe for a terminal: names in AWS may hold control characters."""
-    text = value if isinstance(value, str) else ""
-    return "".join(character if character.isprintable() else "?" for character in text)

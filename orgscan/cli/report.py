@@ -7,7 +7,18 @@ from pathlib import Path
 
 import typer
 
-from orgscan.cli.scan import FORMAT, FRAMEWORK, FRAMEWORK_FILE, check_end_options
+from orgscan.cli.scan import (
+    CARRY,
+    FAIL_ON,
+    FORMAT,
+    FRAMEWORK,
+    FRAMEWORK_FILE,
+    PREVIOUS,
+    PUBLISH,
+    SIGN_WITH_KMS,
+    WAIVERS,
+    check_end_options,
+)
 from orgscan.models import Severity
 
 
@@ -24,30 +35,16 @@ def report(
     ),
     framework: list[str] = FRAMEWORK,
     framework_file: list[Path] = FRAMEWORK_FILE,
-    fail_on: Severity | None = typer.Option(
-        None, help="Leave with 3 when a finding of this severity or worse fails."
-    ),
-    previous: Path | None = typer.Option(
-        None, metavar="RUN", help="Earlier run to compare with; the manifest names it."
-    ),
-    waivers: Path | None = typer.Option(
-        None, metavar="FILE", help="Accepted risks: a TOML, CSV or Excel file."
-    ),
-    carry: Path | None = typer.Option(
-        None, metavar="WORKBOOK", help="Edited workbook whose entries and waivers to keep."
-    ),
-    sign_with_kms: str | None = typer.Option(
-        None, "--sign-with-kms", metavar="KEY", help="Sign the manifest with this AWS KMS key."
-    ),
+    fail_on: Severity | None = FAIL_ON,
+    previous: Path | None = PREVIOUS,
+    waivers: Path | None = WAIVERS,
+    carry: Path | None = CARRY,
+    sign_with_kms: str | None = SIGN_WITH_KMS,
     profile: str | None = typer.Option(None, help="AWS profile to sign and publish with."),
     endpoint_url: str | None = typer.Option(
         None, help="Another endpoint than AWS's own, for signing."
     ),
-    publish: str | None = typer.Option(
-        None,
-        metavar="DEST",
-        help="Add the tables to this history: a directory or s3://BUCKET/PREFIX.",
-    ),
+    publish: str | None = PUBLISH,
     formats: list[str] = FORMAT,
     quiet: bool = typer.Option(False, "--quiet", help="No progress."),
 ) -> None:

@@ -23,6 +23,22 @@ FORMAT = typer.Option(
     metavar="NAME",
     help="Also write the results as csv or as ocsf (OCSF 1.6 findings); may be repeated.",
 )
+PREVIOUS = typer.Option(
+    None, metavar="RUN", help="Earlier run to compare with; the manifest names it."
+)
+WAIVERS = typer.Option(None, metavar="FILE", help="Accepted risks: a TOML, CSV or Excel file.")
+CARRY = typer.Option(
+    None, metavar="WORKBOOK", help="Edited workbook whose entries and waivers to keep."
+)
+SIGN_WITH_KMS = typer.Option(
+    None, "--sign-with-kms", metavar="KEY", help="Sign the manifest with this AWS KMS key."
+)
+PUBLISH = typer.Option(
+    None,
+    metavar="DEST",
+    help="Add the tables to this history: a directory or s3://BUCKET/PREFIX.",
+)
+FAIL_ON = typer.Option(None, help="Leave with 3 when a finding of this severity or worse fails.")
 LogFormat = typer.Option("text", "--log-format", help="Progress as text or json.")
 
 
@@ -48,9 +64,7 @@ def scan(
     ),
     framework: list[str] = FRAMEWORK,
     framework_file: list[Path] = FRAMEWORK_FILE,
-    fail_on: Severity | None = typer.Option(
-        None, help="Leave with 3 when a finding of this severity or worse fails."
-    ),
+    fail_on: Severity | None = FAIL_ON,
     endpoint_url: str | None = typer.Option(
         None, help="Another endpoint than AWS's own, for all services."
     ),
@@ -60,23 +74,11 @@ def scan(
     retry_gaps: bool = typer.Option(
         False, "--retry-gaps", help="With --resume, also read the gaps of a finished run again."
     ),
-    previous: Path | None = typer.Option(
-        None, metavar="RUN", help="Earlier run to compare with; the manifest names it."
-    ),
-    waivers: Path | None = typer.Option(
-        None, metavar="FILE", help="Accepted risks: a TOML, CSV or Excel file."
-    ),
-    carry: Path | None = typer.Option(
-        None, metavar="WORKBOOK", help="Edited workbook whose entries and waivers to keep."
-    ),
-    sign_with_kms: str | None = typer.Option(
-        None, "--sign-with-kms", metavar="KEY", help="Sign the manifest with this AWS KMS key."
-    ),
-    publish: str | None = typer.Option(
-        None,
-        metavar="DEST",
-        help="Add the tables to this history: a directory or s3://BUCKET/PREFIX.",
-    ),
+    previous: Path | None = PREVIOUS,
+    waivers: Path | None = WAIVERS,
+    carry: Path | None = CARRY,
+    sign_with_kms: str | None = SIGN_WITH_KMS,
+    publish: str | None = PUBLISH,
     formats: list[str] = FORMAT,
     quiet: bool = typer.Option(False, "--quiet", help="No progress."),
     log_format: str = LogFormat,

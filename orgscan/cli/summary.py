@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from orgscan.cli.usage import plain
 from orgscan.models import Coverage, RequirementStatus, Severity, Status
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def lines(run: Run) -> Iterator[str]:
     yield from map(_framework, manifest["frameworks"])
     yield ""
     yield from _changes(run)
-    yield from (f"Note: {_plain(note)}" for note in manifest["notes"])
+    yield from (f"Note: {plain(note)}" for note in manifest["notes"])
     yield f"Workbook  {run.workbook}"
     yield f"Parquet   {run.path}/{{accounts,credentials,access_keys,findings}}.parquet"
     if run.changes is not None:
@@ -54,8 +55,8 @@ def _coverage(run: Run) -> Iterator[str]:
         return
     yield f"Accounts with gaps: {len(gaps)}"
     for row in gaps.head(_GAPS_SHOWN).itertuples():
-        name = _plain(row.account_name)
-        yield f"  {row.account_id} {name} {row.coverage}: {_plain(row.reason)}"
+        name = plain(row.account_name)
+        yield f"  {row.account_id} {name} {row.coverage}: {plain(row.reason)}"
     if len(gaps) > _GAPS_SHOWN:
         yield f"  ... and {len(gaps) - _GAPS_SHOWN} more; see the Coverage sheet"
 
@@ -95,7 +96,7 @@ def _framework(told: Mapping[str, Any]) -> str:
     """Where the requirements of one framework stand, in one line."""
     counts = told["totals"]
     totals = [f"{counts[status]} {status}" for status in RequirementStatus if status in counts]
-    name = _plain(f"{told['title']} {told['version']}")
+    name = plain(f"{told['title']} {told['version']}")
     size = len(told["requirements"])
     where = f" in {told['scope']}" if told["scope"] else ""
     return f"{name} ({told['key']}), {size} requirements on credentials{where}: {', '.join(totals)}"
@@ -109,9 +110,3 @@ def _changes(run: Run) -> Iterator[str]:
     yield f"Since the run as of {run.manifest['previous']['as_of']}"
     yield from kinds(run.changes)
     yield ""
-
-
-def _plain(value: object) -> str:
-    """Text safe for a terminal: names in AWS may hold control characters."""
-    text = value if isinstance(value, str) else ""
-    return "".join(character if character.isprintable() else "?" for character in text)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from orgscan.cli.compare import plain
+from orgscan.cli.usage import plain
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,4 +1,4 @@
-"""What a command that only groups others does when called alone."""
+"""What several commands share: the help of a group called alone, and text fit for a terminal."""
 
 from __future__ import annotations
 
@@ -12,3 +12,9 @@ def help_alone(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit(ExitCode.USAGE)
+
+
+def plain(value: object) -> str:
+    """Text safe for a terminal: names in AWS, and of files, may hold control characters."""
+    text = value if isinstance(value, str) else ""
+    return "".join(character if character.isprintable() else "?" for character in text)

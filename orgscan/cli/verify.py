@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from orgscan.cli.usage import plain
 from orgscan.errors import IntegrityError
 
 
@@ -24,14 +25,9 @@ def verify(
     found = pipeline.verify(run, public_key=public_key, previous=previous)
     if found.problems:
         for problem in found.problems:
-            typer.echo(_plain(problem))
+            typer.echo(plain(problem))
         count = "1 problem" if len(found.problems) == 1 else f"{len(found.problems)} problems"
         message = f"{run}: is not what its manifest says: {count}"
         raise IntegrityError(message)
-    remarks = "".join(f"; {_plain(remark)}" for remark in found.remarks)
+    remarks = "".join(f"; {plain(remark)}" for remark in found.remarks)
     typer.echo(f"{run}: whole: {found.files} files, evidence of {found.accounts} accounts{remarks}")
-
-
-def _plain(text: str) -> str:
-    """Text safe for a terminal: whoever added a file chose its name."""
-    return "".join(character if character.isprintable() else "?" for character in text)

@@ -86,9 +86,13 @@ def test_an_external_id_and_a_path_are_part_of_the_question(
     names = [account.name for account in world.accounts]
     sts = client(serve(world), "sts")
     place = names.index("external-id")
-    sts.assume_role(RoleArn=arn_of(world, place), RoleSessionName="me", ExternalId="shibboleth-42")
+    told = {"RoleSessionName": "me", "ExternalId": "shibboleth-42"}
+    entered = sts.assume_role(RoleArn=arn_of(world, place), **told)
+    assert f"::{world.accounts[place].id}:" in entered["AssumedRoleUser"]["Arn"]
     place = names.index("other-path")
-    sts.assume_role(RoleArn=arn_of(world, place, path="/audit/"), RoleSessionName="me")
+    role = arn_of(world, place, path="/audit/")
+    entered = sts.assume_role(RoleArn=role, RoleSessionName="me")
+    assert f"::{world.accounts[place].id}:" in entered["AssumedRoleUser"]["Arn"]
 
 
 def test_durations_are_bounded(serve: Callable[..., Simulator], client: Callable[..., Any]) -> None:
