@@ -62,9 +62,13 @@ def read_back(path: Path, raw: bytes) -> HandedOut:
     Raises :class:`orgscan.errors.UsageError` naming sheet, row and column.
     """
     with guard.opened(path, raw, guard.WORKBOOK_LIMITS) as book:
-        if FINDINGS_SHEET not in book.sheetnames:
-            message = f"{path}: has no sheet {FINDINGS_SHEET}; give a workbook orgscan wrote"
-            raise UsageError(message)
+        # orgscan writes both: where one is gone, what was typed into it is not to be dropped.
+        for name in (FINDINGS_SHEET, WAIVERS_SHEET):
+            if name not in book.sheetnames:
+                message = (
+                    f"{path}: has no sheet {name}; restore it, or give a workbook orgscan wrote"
+                )
+                raise UsageError(message)
         drafts = tuple(_drafts(path, book, _pages(book, WAIVERS_SHEET), whole=True))
         found: dict[str, HumanEntry] = {}
         for name in (*_pages(book, FINDINGS_SHEET), *_pages(book, EARLIER_SHEET)):
