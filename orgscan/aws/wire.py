@@ -10,6 +10,7 @@ have; a test holds it to botocore's signer.
 from __future__ import annotations
 
 import hmac
+import re
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from orgscan.aws.transport import Answer, Transport
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
+_is_one_word = re.compile(r"[!-~]+").fullmatch
 _UNSIGNED = {"accept-encoding", "user-agent", "expect", "transfer-encoding", "x-amzn-trace-id"}
 
 
@@ -30,6 +32,15 @@ class Keys(NamedTuple):
     access_key: str
     secret_key: str
     token: str | None
+
+    def must_fit_a_header(self) -> None:
+        """Raise :class:`UnsignableError` where they hold what AWS never puts there."""
+        if not all(_is_one_word(part) for part in (self.access_key, self.token or "-")):
+            raise UnsignableError
+
+
+class UnsignableError(Exception):
+    """Keys no header can carry: copied with a line break, say."""
 
 
 class Outgoing(NamedTuple):
