@@ -165,7 +165,6 @@ def test_an_unreachable_endpoint_is_one_line(orgscan: Command) -> None:
     finished = orgscan(
         "scan", "--role-name", "R", "--endpoint-url", "http://127.0.0.1:9",
         env={"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"},
-        hurried=True,
     )  # fmt: skip
     assert finished.returncode == ExitCode.USAGE
     assert "cannot reach http://127.0.0.1:9" in one_line(finished)
