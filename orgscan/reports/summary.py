@@ -53,7 +53,7 @@ UNREAD_NOTE = (
     "Accounts unread: accounts in scope whose users or access keys could not be listed. They have "
     "no results for the control, so the pass rate beside it is that of the other accounts."
 )
-_WIDTHS = (30, 14, 12, 12, 12, 12, 17, 12, 12, 12, 12, 48)
+_WIDTHS = (30, 14, 12, 12, 12, 12, 17, 12, 12, 17, 12, 48)
 _COUNT = replace(BODY, number_format=look.COUNT_FORMAT, horizontal="right")
 _RATE = replace(_COUNT, number_format=look.RATE_FORMAT)
 _BOLD = replace(BODY, bold=True)
