@@ -221,9 +221,16 @@ class _Verifier:
     def _recorded(self, readings: Sequence[Reading], claims: _Claims) -> Iterator[str]:
         """The accounts of which the evidence records another end than their table repeats."""
         path = self.run / f"{ACCOUNTS.name}.parquet"
-        if self._unchanged(path.name, claims):
-            with suppress(RunError, ValueError, TypeError):  # the table's faults are named already
-                yield from _recorded_differences(tables.recorded(readings), path)
+        if not self._unchanged(path.name, claims):
+            return
+        try:
+            found = tables.recorded(readings)
+        except (AttributeError, TypeError, ValueError) as error:
+            why = " ".join(str(error).split())[:200]
+            yield f"{EVIDENCE}: what it records of the accounts makes no table ({why})"
+            return
+        with suppress(RunError, ValueError):  # named already, with the other tables
+            yield from _recorded_differences(found, reports.read_parquet(path, ACCOUNTS))
 
     def _signature(self, key: signing.PublicKey | None) -> Iterator[str]:
         path = self.run / SIGNATURE
@@ -309,15 +316,16 @@ def _account_differences(path: Path, claims: _Claims) -> Iterator[str]:
         yield f"{path.name}: its coverage does not add up to what the manifest counts"
 
 
-def _recorded_differences(found: pd.DataFrame, path: Path) -> Iterator[str]:
-    found = found.set_index("account_id")
-    table = reports.read_parquet(path, ACCOUNTS).set_index("account_id")
+def _recorded_differences(found: pd.DataFrame, table: pd.DataFrame) -> Iterator[str]:
+    found, table = (
+        frame.drop_duplicates("account_id").set_index("account_id") for frame in (found, table)
+    )
     shared = found.index.intersection(table.index)
     ours, told = (frame.loc[shared, list(found.columns)] for frame in (found, table))
     same = (ours == told).fillna(value=False).astype(bool) | (ours.isna() & told.isna())
     for account, row in same[~same.all(axis=1)].iterrows():
         names = ", ".join(row.index[~row])
-        yield f"{EVIDENCE}: account {account}: records another {names} than {path.name}"
+        yield f"{EVIDENCE}: account {account}: records another {names} than {ACCOUNTS.name}.parquet"
 
 
 def _evidence_differences(found: Mapping[str, str | None], claims: _Claims) -> Iterator[str]:

@@ -391,7 +391,8 @@ class TestEvidence:
             f"evidence.sqlite: account {account_id}: its evidence does not match the manifest"
             in found
         )
-        assert {match[0] for line in found if (match := re.search(r"\d{12}", line))} == {account_id}
+        named = {match[1] for line in found if (match := re.search(r"account (\d{12})", line))}
+        assert named == {account_id}, found
 
     def test_even_where_the_store_s_own_hashes_were_made_anew(self, unsigned: Path) -> None:
         account_id = self._forge(unsigned, consistently=True)
@@ -432,6 +433,22 @@ class TestEvidence:
         entry = {"evidence.sqlite": {"sha256": record.sha256, "size": record.size}}
         reseal(unsigned, lambda manifest: manifest["files"].update(entry))
         assert problems(unsigned) == (line,)
+
+    @pytest.mark.parametrize("value", ["5", "json('[]')", "json('{\"a\": 1}')"])
+    @pytest.mark.parametrize("name", ["name", "ou_path", "tags", "is_management"])
+    def test_accounts_that_make_no_table_are_a_problem_too(
+        self, unsigned: Path, name: str, value: str
+    ) -> None:
+        with closing(sqlite3.connect(unsigned / "evidence.sqlite")) as connection, connection:
+            connection.execute(
+                f"UPDATE accounts SET account = json_set(account, '$.{name}', {value}) "  # noqa: S608
+                "WHERE account_id = (SELECT min(account_id) FROM accounts)"
+            )
+        record = rundir.record(unsigned / "evidence.sqlite")
+        entry = {"evidence.sqlite": {"sha256": record.sha256, "size": record.size}}
+        reseal(unsigned, lambda manifest: manifest["files"].update(entry))
+        (line,) = problems(unsigned)
+        assert re.search("makes no table|records another (account_name|ou_path|tags)", line), line
 
     def test_a_lost_outcome_is_named_with_its_account(self, unsigned: Path) -> None:
         with closing(sqlite3.connect(unsigned / "evidence.sqlite")) as connection, connection:
