@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from openpyxl.cell import MergedCell, WriteOnlyCell
 from openpyxl.cell.rich_text import CellRichText
@@ -16,6 +18,7 @@ from orgscan.reports.figures import Tone
 from orgscan.reports.text import runs
 
 if TYPE_CHECKING:
+    from openpyxl import Workbook
     from openpyxl.cell import Cell
     from openpyxl.worksheet.worksheet import Worksheet
 
@@ -122,8 +125,24 @@ HEADING = Style(bold=True, size=12, color=NAVY, vertical="center")
 HEADER = Style(bold=True, color="FFFFFF", paper=NAVY, wrap=True, vertical="center")
 
 
+_drawn: WeakKeyDictionary[Workbook, dict[Style, Any]] = WeakKeyDictionary()
+"""openpyxl's numbers for each look of a workbook; no cell, which would keep the book alive."""
+
+
 def apply(cell: Cell | MergedCell, style: Style) -> None:
     """Give a cell its look."""
+    # openpyxl hashes every part of a look whenever it is assigned: for a small workbook that
+    # would be more than half of the work.
+    to: Any = cell
+    known = _drawn.setdefault(to.parent.parent, {})
+    if style in known:
+        to._style = copy(known[style])  # noqa: SLF001
+    else:
+        _draw(to, style)
+        known[style] = copy(to._style)  # noqa: SLF001
+
+
+def _draw(cell: Cell, style: Style) -> None:
     cell.font = Font(name=FONT, size=style.size, bold=style.bold, color=style.color)
     cell.alignment = Alignment(
         horizontal=style.horizontal or ("left" if style.indent else None),

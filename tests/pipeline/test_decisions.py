@@ -65,7 +65,9 @@ def again(run: Run, *, waivers: Path | None = None, carry: Path | None = None, *
 
 
 def sheet(path: Path, name: str) -> list[dict[str, Any]]:
-    heading, *rows = load_workbook(path)[name].iter_rows(values_only=True)
+    book = load_workbook(path, read_only=True)
+    heading, *rows = book[name].iter_rows(values_only=True)
+    book.close()
     return [dict(zip(heading, row, strict=True)) for row in rows]
 
 

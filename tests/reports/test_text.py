@@ -71,7 +71,7 @@ CHANGED = {
 
 def column_a(path: Path, sheet: str, column: int) -> tuple[list[object], list[object]]:
     """One column below its heading, as openpyxl and as calamine read it."""
-    book = load_workbook(path)
+    book = load_workbook(path, read_only=True)
     cells = [row[column] for row in book[sheet].iter_rows(min_row=2)]
     assert {cell.data_type for cell in cells} <= {"s", "n"}
     assert not [cell for cell in cells if cell.data_type == "n" and cell.value is not None]

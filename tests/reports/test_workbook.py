@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import gc
 import re
 import shutil
 import subprocess
+import weakref
 import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 import reports_sample as sample
-from openpyxl import load_workbook
+from openpyxl import Workbook, load_workbook
 from openpyxl.utils import range_boundaries
 from python_calamine import CalamineWorkbook
 
 from orgscan.models import Coverage, RequirementStatus
-from orgscan.reports import write_workbook
+from orgscan.reports import look, write_workbook
 from orgscan.reports.columns import access_keys, coverage, findings, users
 from orgscan.reports.workbook import listed
 from orgscan.schema import ACCESS_KEYS, ACCOUNTS, CREDENTIALS, FINDINGS
@@ -24,7 +26,6 @@ from orgscan.schema import ACCESS_KEYS, ACCOUNTS, CREDENTIALS, FINDINGS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from openpyxl import Workbook
 
 SHEETS = [
     "Cover",
@@ -463,3 +464,15 @@ def test_libreoffice_opens_it(path: Path, tmp_path: Path) -> None:
     for sheet in SHEETS[3:]:
         old, new = (one.get_sheet_by_name(sheet).to_python() for one in (before, after))
         assert [row[:4] for row in new] == [row[:4] for row in old]
+
+
+def test_a_book_written_is_not_kept() -> None:
+    book = Workbook()
+    page = book.active
+    assert page is not None
+    look.put(page, (1, 1), "x", look.BODY)
+    look.put(page, (1, 2), "y", look.BODY)
+    left = weakref.ref(book)
+    del book, page
+    gc.collect()
+    assert left() is None
