@@ -14,6 +14,7 @@ from orgscan.pipeline.catalogue import (
     framework_entries,
     framework_keys,
 )
+from orgscan.pipeline.check import Readiness, Step, StepState, check
 from orgscan.pipeline.criteria import check_criteria
 from orgscan.pipeline.decisions import Decisions, check_decisions, read_decisions
 from orgscan.pipeline.demo import collect_demo, demo_quarters, write_demo_waivers
@@ -40,12 +41,16 @@ __all__ = [
     "Decisions",
     "Difference",
     "FrameworkEntry",
+    "Readiness",
     "Run",
+    "Step",
+    "StepState",
     "Verification",
     "audit_role_policy",
     "caller_policy",
     "catalogue",
     "catalogue_entry",
+    "check",
     "check_criteria",
     "check_decisions",
     "check_destination",
