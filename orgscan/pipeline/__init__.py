@@ -29,6 +29,7 @@ from orgscan.pipeline.previous import (
 )
 from orgscan.pipeline.publish import check_destination, open_history, publish
 from orgscan.pipeline.render import render
+from orgscan.pipeline.role import AuditRole
 from orgscan.pipeline.run import Run
 from orgscan.pipeline.scan import collect, default_output, resume, scan, stored_settings
 from orgscan.pipeline.sign import check_signing_key, sign
@@ -36,6 +37,7 @@ from orgscan.pipeline.verify import Verification, verify
 
 __all__ = [
     "FORMATS",
+    "AuditRole",
     "CatalogueEntry",
     "Cluster",
     "Decisions",
