@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from orgscan.pipeline import Readiness
 
 _VERDICTS = {
-    ExitCode.OK: "Ready: a scan can ask for all it needs.",
+    ExitCode.OK: "Ready: nothing that was tried failed.",
     ExitCode.RUN_FAILED: "Not ready: a scan would fail; {failed}.",
     ExitCode.USAGE: "Not ready: settings or credentials must be put right first; {failed}.",
     ExitCode.COVERAGE_GAPS: "Not ready: a scan would have gaps; {failed}.",

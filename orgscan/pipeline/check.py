@@ -325,6 +325,9 @@ class _Checking:
         for account in (*self.listed, *self.below_root):
             if self._will_do(account):
                 return account.account_id
+        named = organization.Scope((), self.scope.accounts, self.scope.exclude_accounts)
+        if self.whole and (problem := named.unknown(self.enumeration(), self.listed)):
+            raise UsageError(problem)
         if self.listed and not self.whole:
             message = (
                 f"a scan would read none of the first {len(self.listed)} accounts through it; name "
@@ -360,7 +363,10 @@ class _Checking:
             async for account in accounts:
                 if account.ou_path and self._will_do(account, enumeration.ou_paths):
                     return account.account_id
-        message = "no member account was found in the organizational units of the settings"
+        units = organization.Scope(include_ous=self.settings.include_ous)
+        if problem := units.unknown(enumeration, []):
+            raise UsageError(problem)
+        message = "there is no member account in the organizational units of the settings"
         raise _NotCheckedError(message)
 
     def _will_do(self, account: Account, ou_paths: dict[str, str] | None = None) -> bool:

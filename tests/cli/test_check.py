@@ -29,7 +29,7 @@ def test_a_line_a_step_then_the_calls_then_the_verdict_and_nothing_written(
     assert [line[13:].partition(":")[0] for line in lines[: len(STEPS)]] == list(STEPS)
     assert {line[:11].strip() for line in lines[: len(STEPS)]} == {"OK", "NOT CHECKED"}
     assert "  sts: AssumeRole, GetCallerIdentity" in lines
-    assert lines[-1] == "Ready: a scan can ask for all it needs."
+    assert lines[-1] == "Ready: nothing that was tried failed."
     assert list(orgscan.work.iterdir()) == []
 
 

@@ -355,6 +355,48 @@ async def test_without_a_role_name_nothing_is_asked(check: Check) -> None:
         await check(WORLDS["small"](), role_name=None)
 
 
-def test_each_declared_action_has_one_trial() -> None:
-    tried = [trial.action for part in collectors._COLLECTORS for trial in part.TRIALS]
-    assert sorted(tried) == list(collectors.ACTIONS)
+async def test_a_scope_that_names_what_is_not_there_is_refused_as_a_scan_does(
+    check: Check,
+) -> None:
+    nobody, _ = await check(WORLDS["small"](), accounts=("000000000000",))
+    nowhere, _ = await check(WORLDS["small"](), include_ous=("Root/Nowhere",))
+
+    for found, told in ((nobody, "is not in the organization"), (nowhere, "there is no OU")):
+        assert found.exit_code == ExitCode.USAGE
+        assert told in failing(found)["audit role"]
+
+
+async def test_a_long_list_is_not_searched_to_its_end(check: Check) -> None:
+    world = WORLDS["uniform"](accounts=500, users=1)
+    closed = [replace(account, state=AccountState.CLOSED) for account in world.accounts[1:]]
+    found, simulator = await check(replace(world, accounts=(world.accounts[0], *closed)))
+
+    assert found.exit_code == ExitCode.USAGE
+    assert "none of the first 200 accounts" in failing(found)["audit role"]
+    assert simulator.count(action="ListAccounts") == 10
+
+
+async def test_an_answer_that_is_not_aws_s_leaves_nothing_to_ask(check: Check) -> None:
+    found, _ = await check(
+        WORLDS["small"](), strike=(Fault(effect=faults.HTML, action="GetCallerIdentity"),)
+    )
+    assert found.exit_code == ExitCode.RUN_FAILED
+    assert "gave no usable answer" in failing(found)["caller"]
+    assert set(list(states(found).values())[2:]) == {"NOT CHECKED"}
+
+
+@pytest.mark.parametrize("name", ["demo", "denied", "states", "paging", "hostile"])
+async def test_nothing_undeclared_is_called_and_no_secret_told_whatever_the_world(
+    check: Check, name: str
+) -> None:
+    chance = Fault(effect=faults.SERVICE_FAILURE, probability=0.05, seed=4)
+    found, simulator = await check(
+        WORLDS[name](), strike=(chance,), account_tags=True, external_id="kept-to-ourselves"
+    )
+
+    assert found.exit_code in {ExitCode.OK, ExitCode.COVERAGE_GAPS}
+    assert simulator.undeclared == []
+    assert {call.name for call in simulator.calls} <= pipeline.declared_actions()
+    told = "".join(step.detail for step in found.steps)
+    for secret in (*simulator.secrets, "kept-to-ourselves"):
+        assert secret not in told
