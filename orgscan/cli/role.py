@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The audit role, and its permissions.")
 
-_NAME = typer.Option("OrgScanAudit", metavar="NAME", help="Name of the audit role.")
+_DEFAULT = "OrgScanAudit"
+_NAME = typer.Option(_DEFAULT, metavar="NAME", help="Name of the audit role.")
 _PATH = typer.Option("/", metavar="PATH", help="Path of the audit role.")
 _TRUSTED = typer.Option(
     None,
@@ -46,8 +47,8 @@ def policy(
     caller: bool = typer.Option(
         False, "--caller", help="The policy of whoever runs orgscan instead."
     ),
-    role_name: str = _NAME,
-    role_path: str = _PATH,
+    role_name: str = typer.Option(_DEFAULT, metavar="NAME", help="With --caller, the role's name."),
+    role_path: str = typer.Option("/", metavar="PATH", help="With --caller, the role's path."),
     partition: Partition = typer.Option(Partition.AWS, help="With --caller, where the role is."),
 ) -> None:
     """Print the audit role's policy as JSON; with --caller, the caller's."""

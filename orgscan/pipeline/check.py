@@ -16,8 +16,10 @@ from orgscan.errors import (
     Denied,
     ExitCode,
     IntegrityError,
+    Malformed,
     OrgscanError,
     RunError,
+    Transient,
     UsageError,
 )
 from orgscan.models import Account, Caller, Organization
@@ -313,7 +315,7 @@ class _Checking:
             message = f"{account_id}: {why_denied(error)}; see `orgscan role cloudformation`"
             raise _GapError(message) from None
         except CallError as error:
-            message = f"{account_id}: {error}; try again"
+            message = f"{account_id}: {_to_try_again(error)}"
             raise _GapError(message) from None
 
     async def _trial_account(self) -> str:
@@ -414,11 +416,12 @@ class _Checking:
     async def _try_out(self, account_id: str, calls: Calls, remedy: str) -> str:
         failures = await collectors.try_out(calls)
         if failures:
-            *_, error = failures.values()
-            denied = any(isinstance(failure, Denied) for failure in failures.values())
+            # Of several the one that somebody has to do something about.
+            errors = sorted(failures.values(), key=lambda error: not isinstance(error, Denied))
+            told = f"{errors[0]}; {remedy}" if isinstance(errors[0], Denied) else None
             message = (
-                f"{account_id}: cannot call {', '.join(failures)} ({error}); "
-                f"{remedy if denied else 'try again'}"
+                f"{account_id}: cannot call {', '.join(failures)}: "
+                f"{told or _to_try_again(errors[0])}"
             )
             raise _GapError(message)
         return f"{account_id}: all {len(collectors.ACTIONS)} actions can be called"
@@ -427,7 +430,7 @@ class _Checking:
 def _with_remedy(error: OrgscanError) -> str:
     """The text of an error, and what to do where it does not say so itself."""
     if isinstance(error, CallError):
-        return f"{error}; try again"
+        return _to_try_again(error)
     if isinstance(error, IntegrityError):
         return f"{error}; find out who answers in the place of AWS"
     return str(error)
@@ -439,4 +442,9 @@ def _caller_lacks(error: CallError) -> str:
             f"{error}; {error.action} is for the management account or a delegated administrator, "
             "with a policy that allows it (`orgscan role policy --caller`)"
         )
-    return f"{error}; try again"
+    return _to_try_again(error)
+
+
+def _to_try_again(error: CallError) -> str:
+    passes = isinstance(error, (Transient, Malformed))
+    return f"{error}; {'try again' if passes else 'put right what AWS names and try again'}"

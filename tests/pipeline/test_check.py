@@ -121,7 +121,7 @@ async def test_an_action_denied_to_the_role_is_named(check: Check, action: str) 
 
     assert found.exit_code == ExitCode.COVERAGE_GAPS
     assert set(failing(found)) == {"member account"}
-    assert f"cannot call {action} (" in failing(found)["member account"]
+    assert f"cannot call {action}: " in failing(found)["member account"]
     assert "`orgscan role policy`" in failing(found)["member account"]
 
 
@@ -340,6 +340,13 @@ async def test_a_role_with_an_external_id_and_a_path_is_assumed_by_both(check: C
     found, _ = await check(world, external_id="let-me-in", role_path="/audit/")
     assert found.exit_code == ExitCode.OK
     assert "let-me-in" not in "".join(step.detail for step in found.steps)
+
+
+async def test_a_session_longer_than_the_role_grants_is_told_in_aws_s_words(check: Check) -> None:
+    found, _ = await check(WORLDS["small"](), session_duration_seconds=7_200)
+    assert found.exit_code == ExitCode.COVERAGE_GAPS
+    assert "MaxSessionDuration" in failing(found)["audit role"]
+    assert failing(found)["audit role"].endswith("; put right what AWS names and try again")
 
 
 async def test_a_report_that_is_not_ready_shows_the_permission(check: Check) -> None:
