@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from orgscan.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from orgscan.history import History
@@ -49,11 +50,22 @@ def open_history(destination: str, *, profile: str | None = None) -> History:
     return pipeline.open_history(destination, profile=profile)
 
 
-async def scan(output: Path | str, *, config: Path | None = None, **options: Any) -> Run:
+async def scan(
+    output: Path | str,
+    *,
+    config: Path | None = None,
+    previous: Path | None = None,
+    waivers: Path | None = None,
+    carry: Path | None = None,
+    formats: Sequence[str] = (),
+    **options: Any,
+) -> Run:
     """Read the organization into the new directory ``output``, judge it, write the reports.
 
-    ``options`` are the settings by name (``role_name="OrgScanAudit"``), over the environment,
-    over the settings file ``config``.
+    ``previous`` is an earlier run to compare with, ``waivers`` a file of accepted risks, ``carry``
+    an edited workbook to read back, ``formats`` are ``"csv"`` and ``"ocsf"``. ``options`` are the
+    settings by name (``role_name="OrgScanAudit"``), over the environment, over the settings file
+    ``config``.
 
     Raises :class:`orgscan.errors.OrgscanError`; gaps in coverage are no error, look at
     ``run.accounts`` or ``run.exit_code()``.
@@ -68,4 +80,8 @@ async def scan(output: Path | str, *, config: Path | None = None, **options: Any
         Path(output),
         clock=Clock(),
         observer=Observer(),
+        previous=previous,
+        waivers=waivers,
+        carry=carry,
+        formats=formats,
     )

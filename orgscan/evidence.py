@@ -347,6 +347,8 @@ class Inspection:
     """One sentence each; empty where the store is consistent in itself."""
     accounts: Mapping[str, str | None]
     """Evidence hash by account, as computed anew; accounts that cannot be read are left out."""
+    readings: tuple[Reading, ...] = ()
+    """The same accounts in the order of account_id, without their evidence."""
 
 
 def inspect(path: Path) -> Inspection:
@@ -396,6 +398,7 @@ class _Inspector:
         self._unreadable: dict[str, list[str]] = {}
         """Accounts by the reason why they cannot be read."""
         self._hashes: dict[str, str | None] = {}
+        self._readings: list[Reading] = []
 
     def inspect(self) -> Inspection:
         for step in (self._structure, self._head, self._references, self._accounts):
@@ -407,7 +410,8 @@ class _Inspector:
             more = f" and {len(accounts) - _NAMED} more" if len(accounts) > _NAMED else ""
             named = ", ".join(accounts[:_NAMED])
             self._problems.append(f"evidence cannot be read ({reason}): account {named}{more}")
-        return Inspection(tuple(dict.fromkeys(self._problems)), self._hashes)
+        problems = tuple(dict.fromkeys(self._problems))
+        return Inspection(problems, self._hashes, tuple(self._readings))
 
     def _structure(self) -> None:
         for (text,) in self._connection.execute("PRAGMA integrity_check(5)"):
@@ -441,9 +445,10 @@ class _Inspector:
         ).fetchone()
         account_text, *columns, digest = row
         items = tuple(self._evidence(account_id))
-        _outcome(account_id, columns, items)
-        if _account(account_text).account_id != account_id:
+        reading = Reading(account=_account(account_text), outcome=_outcome(account_id, columns, ()))
+        if reading.account.account_id != account_id:
             self._problems.append(f"account {account_id}: is listed as another one")
+        self._readings.append(reading)
         self._hashes[account_id] = account_hash(items)
         if self._hashes[account_id] != digest:
             self._problems.append(f"account {account_id}: its evidence was altered or is lost")

@@ -40,6 +40,10 @@ import errno, json, os, resource, signal, sys, warnings
 import aioboto3, openpyxl, pandas, pyarrow.parquet
 import orgscan.cli, orgscan.pipeline, orgscan.cli.running, orgscan.cli.summary
 import orgscan.cli.progress, orgscan.models, orgscan.settings, orgscan.simulator
+try:
+    import uvloop
+except ImportError:
+    pass
 
 
 steps = 0
@@ -249,8 +253,8 @@ class Orgscan:
         )
 
     def run(self, *arguments: object, **options: Any) -> Finished:
-        """A command from its beginning to its end."""
-        self.start(*arguments, **options)
+        """A command from its beginning to its end, which does not wait unless told to."""
+        self.start(*arguments, **{"hurried": True, **options})
         return self.wait()
 
     def send(self, number: signal.Signals) -> None:

@@ -1,7 +1,8 @@
-"""The README says what the code does: its tables, commands and options are compared with it."""
+"""README and pages say what the code does: tables, commands and options are compared with it."""
 
 from __future__ import annotations
 
+import importlib.resources
 import re
 import shlex
 import tomllib
@@ -15,27 +16,37 @@ from orgscan import pipeline
 from orgscan.cli import app
 from orgscan.collectors import ACTIONS
 from orgscan.errors import ExitCode
-from orgscan.models import Change, Coverage
+from orgscan.models import Change, Coverage, RequirementStatus
 from orgscan.schema import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text("utf-8")
+PAGES = {
+    path.relative_to(ROOT): path.read_text("utf-8")
+    for path in sorted((ROOT / "orgscan" / "docs").rglob("*"))
+}
+DOCUMENTS = {Path("README.md"): (ROOT / "README.md").read_text("utf-8"), **PAGES}
+README = DOCUMENTS[Path("README.md")]
+TEXT = "\n".join(DOCUMENTS.values())
 
 
-def _section(title: str) -> str:
-    match = re.search(
-        rf"^#+ {re.escape(title)}\n(.*?)(?=^#+ |\Z)", README, re.MULTILINE | re.DOTALL
-    )
-    assert match, f"no section {title!r}"
-    return match[1]
+def _prose(text: str) -> str:
+    """Without blocks of code, whose comments look like headings and whose brackets like links."""
+    return re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
-def _table(title: str) -> list[list[str]]:
+def _section(title: str, text: str = TEXT) -> str:
+    """The only section of that title."""
+    found = re.findall(rf"^#+ {re.escape(title)}\n(.*?)(?=^#+ |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert len(found) == 1, f"{len(found)} sections {title!r}"
+    return str(found[0])
+
+
+def _table(title: str, text: str = TEXT) -> list[list[str]]:
     """The rows of the first table of a section, without its head."""
-    lines = _section(title).splitlines()
+    lines = _section(title, text).splitlines()
     first = next(number for number, line in enumerate(lines) if line.startswith("|---"))
     rows = []
     for line in lines[first + 1 :]:
@@ -61,11 +72,11 @@ def _options(command: Any) -> set[str]:
     return {name for name in names if name.startswith("--")} | {"--help"}
 
 
-def _mentions() -> Iterator[list[str]]:
-    """Each call of orgscan in the README, in a block or in the text, as words."""
-    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+def _mentions(text: str) -> Iterator[list[str]]:
+    """Each call of orgscan in a document, in a block or in the text, as words."""
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     calls = [line.strip() for block in blocks for line in block.splitlines()]
-    calls += re.findall(r"`(orgscan [^`]+)`", README)
+    calls += re.findall(r"`(orgscan [^`]+)`", text)
     for call in calls:
         for part in call.split("&&"):
             words = shlex.split(part)
@@ -74,7 +85,7 @@ def _mentions() -> Iterator[list[str]]:
 
 
 def test_coverage() -> None:
-    assert [(row[0], row[2]) for row in _table("Coverage")] == [
+    assert [(row[0], row[2]) for row in _table("Coverage", README)] == [
         (coverage.value, "yes" if coverage.is_gap else "no") for coverage in Coverage
     ]
 
@@ -84,7 +95,9 @@ def test_changes() -> None:
 
 
 def test_exit_codes() -> None:
-    assert [int(row[0]) for row in _table("Exit codes")] == [code.value for code in ExitCode]
+    assert [int(row[0]) for row in _table("Exit codes", README)] == [
+        code.value for code in ExitCode
+    ]
 
 
 def test_controls() -> None:
@@ -107,7 +120,8 @@ def test_controls() -> None:
         for entry in pipeline.catalogue()
     ]
     assert _table("Controls") == expected
-    assert re.findall(r"(\d+) controls", README) == [str(len(expected))] * 2
+    assert re.findall(r"(\d+) controls", README) == [str(len(expected))]
+    assert re.findall(r"(\d+) controls", TEXT) == [str(len(expected))] * 2
 
 
 def test_frameworks() -> None:
@@ -116,6 +130,23 @@ def test_frameworks() -> None:
         for entry in map(_framework, pipeline.framework_keys())
     ]
     assert _table("Frameworks") == expected
+
+
+def test_where_a_requirement_may_stand() -> None:
+    told = [row[0] for row in _requirement_rows()]
+    assert sorted(told) == sorted(
+        status for status in RequirementStatus if status not in _OF_RELATED
+    )
+    assert all(status in _section("Frameworks") for status in _OF_RELATED)
+
+
+_OF_RELATED = (RequirementStatus.FAILURE_FOUND, RequirementStatus.NO_FAILURE)
+
+
+def _requirement_rows() -> list[list[str]]:
+    """The second table of its section."""
+    _first, second = _section("Frameworks").split("| standing | when |")
+    return _table("x", f"# x\n{second}")
 
 
 def _framework(key: str) -> pipeline.FrameworkEntry:
@@ -135,7 +166,7 @@ def test_dependencies() -> None:
         for extra, line in declared
         if (name := re.match(r"[\w-]+", line)) and name[0] != "orgscan"
     ]
-    rows = _table("Dependencies")
+    rows = _table("Dependencies", README)
     assert [row[0] for row in rows] == [name for name, _extra in expected]
     for (_name, why), (name, extra) in zip(rows, expected, strict=True):
         assert len(why.split(": ")[-1]) >= 5, f"{name} needs a reason"
@@ -149,34 +180,47 @@ def test_every_command_is_documented() -> None:
         assert rows[name] == " ".join(command.help.split("\n\n")[0].split()), name
 
 
-def test_every_call_shown_exists() -> None:
-    calls = [*_mentions()]
-    assert len(calls) > 10
-    for words in calls:
+def test_calls_are_shown() -> None:
+    assert len([*_mentions(README)]) > 10
+    assert len([*_mentions(TEXT)]) > 40
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_every_call_shown_exists(document: Path) -> None:
+    for words in _mentions(DOCUMENTS[document]):
         name = next((name for name in COMMANDS if words[: len(name.split())] == name.split()), "")
         assert name, words
         options = {word.partition("=")[0] for word in words if word.startswith("--")}
         assert options <= _options(COMMANDS[name]), words
 
 
-def test_every_option_mentioned_exists() -> None:
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_every_option_mentioned_exists(document: Path) -> None:
     known = set().union(*(_options(command) for command in COMMANDS.values()))
-    assert set(re.findall(r"`(--[\w-]+)`", README)) <= known
+    assert set(re.findall(r"`(--[\w-]+)", DOCUMENTS[document])) <= known
+
+
+def test_options_to_know_are_those_of_their_commands() -> None:
+    for options, commands, _what in _table("Options to know"):
+        for command in re.findall(r"[\w-]+", commands):
+            assert set(re.findall(r"--[\w-]+", options)) <= _options(COMMANDS[command]), command
 
 
 def test_files_and_sheets() -> None:
-    text = _section("What you get")
+    text = _section("What you get", README)
     for table in TABLES:
         assert f"{table.name}.parquet" in text
 
 
-@pytest.mark.parametrize("path", re.findall(r"`((?:config|notebooks|orgscan)/[\w./-]+)`", README))
+@pytest.mark.parametrize(
+    "path", sorted(set(re.findall(r"`((?:config|notebooks|orgscan|tests)/[\w./-]*)`", TEXT)))
+)
 def test_every_file_named_exists(path: str) -> None:
     assert (ROOT / path).exists()
 
 
 def test_every_room_has_its_line() -> None:
-    tree = _section("Where things are")
+    tree = _section("The rooms", PAGES[Path("orgscan/docs/design.md")])
     package = ROOT / "orgscan"
     rooms = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
     rooms |= {path.name for path in package.glob("*.py")} - {"__init__.py", "__main__.py"}
@@ -184,12 +228,66 @@ def test_every_room_has_its_line() -> None:
 
 
 def test_figures_in_the_text() -> None:
-    assert len(ACTIONS) == 7, "the README says seven calls"
+    assert len(ACTIONS) == 7, "README and security.md say seven calls"
     assert "seven calls" in README
+    assert "seven calls" in PAGES[Path("orgscan/docs/security.md")]
     assert "25 accounts" in README
 
 
 def test_nothing_of_the_machine_is_in_it() -> None:
-    assert not re.search(r"/(home|work|root|tmp|Users)/|localhost:\d|127\.0\.0\.1", README)
-    hosts = set(re.findall(r"https?://([\w.-]+)", README))
+    assert not re.search(r"/(home|work|root|tmp|Users)/|localhost:\d|127\.0\.0\.1", TEXT)
+    hosts = set(re.findall(r"https?://([\w.-]+)", TEXT))
     assert hosts == {"keepachangelog.com", "semver.org"}
+
+
+def _links(document: Path) -> set[Path]:
+    """The files a document links to, seen from the root."""
+    targets = re.findall(r"\]\(([^)\s]+)\)", _prose(DOCUMENTS[document]))
+    local = [target.partition("#")[0] for target in targets if "://" not in target]
+    whole = [(ROOT / document).parent.joinpath(target).resolve() for target in local if target]
+    return {path.relative_to(ROOT) for path in whole}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    assert [path for path in _links(document) if not (ROOT / path).is_file()] == []
+    # A link without a target would show its brackets.
+    assert not re.search(r"\]\[|\]\(\)", _prose(DOCUMENTS[document]))
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    assert set(PAGES) <= _links(Path("README.md"))
+    rows = _table("Where things are", README)
+    assert {row[0].partition("](")[2].rstrip(")") for row in rows} >= set(map(str, PAGES))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_a_page_needs_nothing_that_is_not_installed_with_it(page: Path) -> None:
+    assert page.suffix == ".md"
+    assert {path.parent for path in _links(page)} <= {page.parent}
+
+
+def test_the_pages_are_part_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    assert project["tool"]["hatch"]["build"]["targets"]["wheel"] == {"packages": ["orgscan"]}
+    docs = importlib.resources.files("orgscan") / "docs"
+    assert {page.name for page in docs.iterdir()} == {page.name for page in PAGES}
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 280
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_lines_fit(document: Path) -> None:
+    lines = DOCUMENTS[document].splitlines()
+    assert [line for line in lines if len(line) > 100 and not line.startswith("|")] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_no_heading_stands_twice_or_empty(document: Path) -> None:
+    text = _prose(DOCUMENTS[document])
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    assert len(headings) == len(set(headings))
+    assert re.findall(r"^# ", text, re.MULTILINE) == ["# "]
+    assert text.startswith("# ")

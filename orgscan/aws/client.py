@@ -203,7 +203,9 @@ class Aws:
     async def _own_keys(self) -> Keys:
         """The caller's keys, refreshed by botocore where they come from a provider."""
         frozen = await self._caller.get_frozen_credentials()
-        return Keys(frozen.access_key, frozen.secret_key, frozen.token)
+        keys = Keys(frozen.access_key, frozen.secret_key, frozen.token)
+        keys.must_fit_a_header()
+        return keys
 
     @cached_property
     def organizations(self) -> ServiceCalls:

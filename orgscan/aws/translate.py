@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from orgscan.aws.transport import BodyTooLargeError, RedirectRefusedError
+from orgscan.aws.wire import UnsignableError
 from orgscan.errors import (
     Absent,
     CallerBroken,
@@ -35,6 +36,7 @@ FOREIGN = (
     aiohttp.ClientError,
     RedirectRefusedError,
     BodyTooLargeError,
+    UnsignableError,
     TimeoutError,
     OSError,
     # What botocore's parsers let through when an answer is not what the model promises.
@@ -133,6 +135,9 @@ def translate(error: BaseException, action: str, *, own_credentials: bool) -> Ca
         case BodyTooLargeError():
             code = "AnswerTooLarge"
             text = f"{action} was answered with more than any honest answer holds"
+        case UnsignableError():
+            kind, code = CallerBroken, "BadCredentials"
+            text = "the caller's access key id or session token holds a blank or a line break"
         case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError() | OSError():
             kind, code = Unreachable, "ConnectionError"
             text = f"{action} could not reach AWS ({_brief(str(error)) or type(error).__name__})"

@@ -10,10 +10,12 @@ have; a test holds it to botocore's signer.
 from __future__ import annotations
 
 import hmac
+import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote_plus, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from orgscan.aws.transport import Answer, Transport
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
+_is_one_word = re.compile(r"[!-~]+").fullmatch
 _UNSIGNED = {"accept-encoding", "user-agent", "expect", "transfer-encoding", "x-amzn-trace-id"}
 
 
@@ -30,6 +33,15 @@ class Keys(NamedTuple):
     access_key: str
     secret_key: str
     token: str | None
+
+    def must_fit_a_header(self) -> None:
+        """Raise :class:`UnsignableError` where they hold what AWS never puts there."""
+        if not all(_is_one_word(part) for part in (self.access_key, self.token or "-")):
+            raise UnsignableError
+
+
+class UnsignableError(Exception):
+    """Keys no header can carry: copied with a line break, say."""
 
 
 class Outgoing(NamedTuple):
@@ -59,7 +71,7 @@ class Wire:
         scope = context.get("signing", {})
         body = params["body"]
         if isinstance(body, dict):
-            body = urlencode(body, doseq=True)
+            body = form_encoded(body)
         request = sign(
             await self._keys(),
             method=params["method"],
@@ -114,9 +126,7 @@ def sign(
     canonical = "\n".join((method, path, "", canonical_headers, names, sha256(body).hexdigest()))
     scope = f"{day}/{region}/{service}/aws4_request"
     text = "\n".join((_ALGORITHM, stamp, scope, sha256(canonical.encode()).hexdigest()))
-    key = f"AWS4{keys.secret_key}".encode()
-    for part in (day, region, service, "aws4_request"):
-        key = hmac.digest(key, part.encode(), "sha256")
+    key = _signing_key(keys.secret_key, day, region, service)
     signature = hmac.digest(key, text.encode(), "sha256").hex()
     sent["Authorization"] = (
         f"{_ALGORITHM} Credential={keys.access_key}/{scope}, SignedHeaders={names}, "
@@ -125,6 +135,25 @@ def sign(
     return Outgoing(method, url, sent, body)
 
 
+@lru_cache(maxsize=256)
+def _signing_key(secret_key: str, day: str, region: str, service: str) -> bytes:
+    """The key of a day; an account's calls share one, so as many as are in flight are kept."""
+    key = f"AWS4{secret_key}".encode()
+    for part in (day, region, service, "aws4_request"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
+
+
+def form_encoded(fields: dict[str, str]) -> str:
+    """The body of a query request; what botocore put in it is flat."""
+    return "&".join([f"{_quoted(name)}={_quoted(str(value))}" for name, value in fields.items()])
+
+
+_quoted = lru_cache(maxsize=1024)(quote_plus)
+"""Names, actions and versions are the same in every request."""
+
+
+@lru_cache(maxsize=16)
 def _place(url: str) -> tuple[str, str]:
     """The host as it is signed, without a default port, and the path."""
     parts = urlsplit(url)

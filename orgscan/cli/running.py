@@ -28,9 +28,12 @@ def collect(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]], output: 
 
     Leaves with 130 or 143 where a signal ended the work early.
     """
+    from orgscan import pipeline
+
     received: list[signal.Signals] = []
     try:
-        asyncio.run(_until_stopped(work, received))
+        with asyncio.Runner(loop_factory=pipeline.new_event_loop) as runner:
+            runner.run(_until_stopped(work, received))
     except (RunInterrupted, asyncio.CancelledError):
         if not received:
             raise

@@ -139,6 +139,7 @@ def scan(
             observer=observer,
             cluster=cluster,
             previous=previous,
+            decisions=decisions,
         )
         if resume is not None:
             work = partial(

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from orgscan.engine.cluster import Cluster, Job, connect
 from orgscan.engine.local import run
+from orgscan.engine.loop import new_event_loop
 
-__all__ = ["Cluster", "Job", "connect", "run"]
+__all__ = ["Cluster", "Job", "connect", "new_event_loop", "run"]

@@ -5,7 +5,7 @@ organization -> sessions -> collectors -> evidence -> tables -> controls -> repo
 
 from __future__ import annotations
 
-from orgscan.engine import Cluster
+from orgscan.engine import Cluster, new_event_loop
 from orgscan.pipeline.catalogue import (
     CatalogueEntry,
     FrameworkEntry,
@@ -68,6 +68,7 @@ __all__ = [
     "demo_quarters",
     "framework_entries",
     "framework_keys",
+    "new_event_loop",
     "open_history",
     "publish",
     "read_decisions",

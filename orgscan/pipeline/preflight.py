@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _REMEDIES = {
     "CertificateNotTrusted": "check the network, name your own authority in AWS_CA_BUNDLE,",
     "ClockOff": "set the clock",
+    "BadCredentials": "copy them again",
 }
 """What to do where signing in again would not help, by error code."""
 

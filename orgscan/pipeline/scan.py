@@ -24,6 +24,9 @@ from orgscan.pipeline import preflight
 from orgscan.pipeline.account import AccountReader, unread
 from orgscan.pipeline.chain import Link
 from orgscan.pipeline.criteria import Criteria
+from orgscan.pipeline.decisions import check_decisions, check_entries, read_decisions
+from orgscan.pipeline.formats import check_formats
+from orgscan.pipeline.previous import check_previous
 from orgscan.pipeline.render import render
 from orgscan.pipeline.run import Run
 from orgscan.pipeline.sealed import sealed_evidence
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orgscan.models import Account, Caller, Clock, Credentials, Observer, Organization
+    from orgscan.pipeline.decisions import Decisions
     from orgscan.settings import Settings
 
     Read = Callable[[Account], Awaitable[Outcome]]
@@ -80,13 +84,40 @@ async def scan(
     clock: Clock,
     observer: Observer,
     stop: asyncio.Event | None = None,
+    previous: Path | None = None,
+    waivers: Path | None = None,
+    carry: Path | None = None,
+    formats: Sequence[str] = (),
 ) -> Run:
     """Read the organization into ``output``, judge it and write the reports.
 
+    ``previous`` is an earlier run to compare with, ``waivers`` a file of accepted risks, ``carry``
+    an edited workbook whose entries and waivers to keep; ``formats`` are written beside. What is
+    wrong with them is told before anything is read.
+
     Raises as :func:`collect` and :func:`orgscan.pipeline.render.render` do.
     """
-    await collect(settings, output, clock=clock, observer=observer, stop=stop)
-    render(output, clock=clock, observer=observer)
+    check_formats(formats)
+    check_previous(previous)
+    decisions = read_decisions(waivers, carry, settings)
+    check_decisions(decisions, clock=clock)
+    await collect(
+        settings,
+        output,
+        clock=clock,
+        observer=observer,
+        stop=stop,
+        previous=previous,
+        decisions=decisions,
+    )
+    render(
+        output,
+        clock=clock,
+        observer=observer,
+        previous=previous,
+        decisions=decisions,
+        formats=formats,
+    )
     return Run(output)
 
 
@@ -100,6 +131,7 @@ async def collect(
     credentials: Credentials | None = None,
     cluster: engine.Cluster | None = None,
     previous: Path | None = None,
+    decisions: Decisions | None = None,
 ) -> None:
     """Read the organization into the evidence store of ``output``, a new run directory.
 
@@ -107,7 +139,8 @@ async def collect(
     :class:`orgscan.errors.RunInterrupted` is raised. ``credentials`` are the caller's; by
     default AWS's usual chain finds them. With a ``cluster`` its workers read the accounts, and
     this process enumerates and stores. ``previous`` is the earlier run that the manifest will
-    name; what is wrong with it is told before anything is read.
+    name, and ``decisions`` what will be rendered with; what is wrong with either is told before
+    anything is read.
 
     Raises :class:`orgscan.errors.UsageError` before anything was read,
     :class:`orgscan.errors.RunError` where the account list could not be read to its end or
@@ -123,6 +156,8 @@ async def collect(
             caller, described = await preflight.ask(aws, settings)
             if link is not None:
                 link.must_be_of(described)
+            if decisions is not None:
+                check_entries(decisions.entries, described.id)
             info = _new_run(settings, criteria, caller, described, clock.now())
             with EvidenceStore.create(output / rundir.EVIDENCE, info) as store:
                 collection = _Collection(

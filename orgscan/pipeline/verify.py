@@ -6,10 +6,11 @@ import hashlib
 import json
 import stat
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from orgscan import evidence, reports, rundir, signing
+from orgscan import evidence, reports, rundir, signing, tables
 from orgscan.errors import IntegrityError, RunError, UsageError
 from orgscan.models import Coverage
 from orgscan.pipeline.chain import Link, refuse_newer
@@ -17,8 +18,12 @@ from orgscan.rundir import EVIDENCE, MANIFEST, SIGNATURE
 from orgscan.schema import ACCOUNTS, CHANGES, TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    import pandas as pd
+
+    from orgscan.models import Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +176,8 @@ class _Verifier:
             return f"cannot be read ({getattr(error, 'strerror', None) or error})"
         if found == told:
             return ""
-        sizes = "of the same size" if found.size == told.size else f"{told.size} -> {found.size}"
-        return f"was changed ({sizes} bytes, SHA-256 {found.sha256[:12]}… not {told.sha256[:12]}…)"
+        size = f"{found.size}" if found.size == told.size else f"{told.size} -> {found.size}"
+        return f"was changed ({size} bytes, SHA-256 {found.sha256[:12]}… not {told.sha256[:12]}…)"
 
     def _foreign(self, claims: _Claims) -> Iterator[str]:
         known = {*claims.files, MANIFEST, SIGNATURE}
@@ -211,6 +216,21 @@ class _Verifier:
             yield f"{EVIDENCE}: {problem}"
         if claims is not None:
             yield from _evidence_differences(found.accounts, claims)
+            yield from self._recorded(found.readings, claims)
+
+    def _recorded(self, readings: Sequence[Reading], claims: _Claims) -> Iterator[str]:
+        """The accounts of which the evidence records another end than their table repeats."""
+        path = self.run / f"{ACCOUNTS.name}.parquet"
+        if not self._unchanged(path.name, claims):
+            return
+        try:
+            found = tables.recorded(readings)
+        except (AttributeError, TypeError, ValueError) as error:
+            why = " ".join(str(error).split())[:200]
+            yield f"{EVIDENCE}: what it records of the accounts makes no table ({why})"
+            return
+        with suppress(RunError, ValueError):  # named already, with the other tables
+            yield from _recorded_differences(found, reports.read_parquet(path, ACCOUNTS))
 
     def _signature(self, key: signing.PublicKey | None) -> Iterator[str]:
         path = self.run / SIGNATURE
@@ -294,6 +314,18 @@ def _account_differences(path: Path, claims: _Claims) -> Iterator[str]:
     counts = Counter(str(value) for value in frame["coverage"])
     if any(claims.coverage.get(value.value) != counts[value.value] for value in Coverage):
         yield f"{path.name}: its coverage does not add up to what the manifest counts"
+
+
+def _recorded_differences(found: pd.DataFrame, table: pd.DataFrame) -> Iterator[str]:
+    found, table = (
+        frame.drop_duplicates("account_id").set_index("account_id") for frame in (found, table)
+    )
+    shared = found.index.intersection(table.index)
+    ours, told = (frame.loc[shared, list(found.columns)] for frame in (found, table))
+    same = (ours == told).fillna(value=False).astype(bool) | (ours.isna() & told.isna())
+    for account, row in same[~same.all(axis=1)].iterrows():
+        names = ", ".join(row.index[~row])
+        yield f"{EVIDENCE}: account {account}: records another {names} than {ACCOUNTS.name}.parquet"
 
 
 def _evidence_differences(found: Mapping[str, str | None], claims: _Claims) -> Iterator[str]:

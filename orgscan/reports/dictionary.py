@@ -15,7 +15,7 @@ from orgscan.reports.meanings import (
     STATUS_MEANINGS,
     WAIVER_MEANINGS,
 )
-from orgscan.reports.summary import RATE_NOTE
+from orgscan.reports.summary import RATE_NOTE, UNREAD_NOTE
 from orgscan.reports.text import cell_text
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def _values(*, compared: bool) -> Iterator[Mapping[str, str | None]]:
         ("Findings", "Status", STATUS_MEANINGS),
         ("Waivers", "State", WAIVER_MEANINGS),
         ("Summary", "Pass rate", {"Pass rate": RATE_NOTE}),
+        ("Summary", "Accounts unread", {"Accounts unread": UNREAD_NOTE}),
     ]
     if compared:
         words.append(("Changes", "Change", CHANGE_MEANINGS))

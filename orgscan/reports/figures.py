@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 OU_NOT_KNOWN = "(not known)"
 _OU_DEPTH = 2
 _COUNTED = 100_000
+_LISTED_BY = {"user": "users", "access key": "access_keys"}
+"""Unit of a control: the column of accounts that is null where what it judges is not known."""
 
 
 class Tone(StrEnum):
@@ -52,6 +54,9 @@ class ControlRow:
     severity: str
     unit: str
     counts: Mapping[str, int]
+    unread: int = 0
+    """Accounts in scope whose users or keys, which the control judges, are not known at all: not
+    even UNKNOWN stands for them in ``counts``."""
 
     @property
     def total(self) -> int:
@@ -150,7 +155,7 @@ def compute(content: WorkbookContent) -> Figures:
         coverage={**dict.fromkeys(map(str, Coverage), 0), **Counter(accounts["coverage"])},
         control_total=len(coverages) if enumerated is None else enumerated,
         by_severity=by_severity,
-        by_control=_by_control(content, results),
+        by_control=_by_control(content, results, _unread(accounts)),
         by_ou=_by_ou(tops, coverages, per_ou),
         unjudged=len(in_scope - judged),
         foreign=len(judged - coverages.keys()),
@@ -206,8 +211,18 @@ def _count(*columns: _Coded) -> dict[tuple[str, ...], int]:
     return dict(zip(zip(*values, strict=True), counts[found].tolist(), strict=True))
 
 
+def _unread(accounts: pd.DataFrame) -> dict[str, int]:
+    """Accounts in scope without a list of what is judged, by unit."""
+    in_scope = accounts["coverage"].astype(str).map(_in_scope).astype(bool)
+    return {
+        unit: int((in_scope & accounts[column].isna()).sum()) for unit, column in _LISTED_BY.items()
+    }
+
+
 def _by_control(
-    content: WorkbookContent, results: Mapping[tuple[str, ...], int]
+    content: WorkbookContent,
+    results: Mapping[tuple[str, ...], int],
+    unread: Mapping[str, int],
 ) -> tuple[ControlRow, ...]:
     counts: dict[str, Counter[str]] = {entry.id: Counter() for entry in content.controls}
     severities = {entry.id: str(entry.severity) for entry in content.controls}
@@ -218,7 +233,8 @@ def _by_control(
     rows = []
     for control, statuses in counts.items():
         title, unit = words.get(control, ("", ""))
-        rows.append(ControlRow(control, title, severities[control], unit, statuses))
+        missing = unread.get(unit, 0)
+        rows.append(ControlRow(control, title, severities[control], unit, statuses, missing))
     return tuple(sorted(rows, key=lambda row: (severity_rank(row.severity), row.id)))
 
 

@@ -32,6 +32,7 @@ CONTROL_HEADINGS = (
     *(status.value for status in STATUSES),
     "Total",
     "Pass rate",
+    "Accounts unread",
     "Unit",
     "Control title",
 )
@@ -48,7 +49,11 @@ RATE_NOTE = (
     "Pass rate: PASS as a share of PASS, FAIL, WAIVED and UNKNOWN, rounded down. NOT_APPLICABLE "
     "is left out; WAIVED and UNKNOWN count against it."
 )
-_WIDTHS = (30, 14, 12, 12, 12, 12, 17, 12, 12, 12, 48)
+UNREAD_NOTE = (
+    "Accounts unread: accounts in scope whose users or access keys could not be listed. They have "
+    "no results for the control, so the pass rate beside it is that of the other accounts."
+)
+_WIDTHS = (30, 14, 12, 12, 12, 12, 17, 12, 12, 17, 12, 48)
 _COUNT = replace(BODY, number_format=look.COUNT_FORMAT, horizontal="right")
 _RATE = replace(_COUNT, number_format=look.RATE_FORMAT)
 _BOLD = replace(BODY, bold=True)
@@ -64,8 +69,9 @@ def fill(page: Worksheet, figures: Figures) -> None:
     put(page, (1, 1), "Results by control", HEADING)
     row = _controls(page, figures, 2)
     put(page, (row, 1), RATE_NOTE, LABEL)
-    put(page, (row + 2, 1), "Failures by organizational unit", HEADING)
-    row = _ous(page, figures, row + 3)
+    put(page, (row + 1, 1), UNREAD_NOTE, LABEL)
+    put(page, (row + 3, 1), "Failures by organizational unit", HEADING)
+    row = _ous(page, figures, row + 4)
     put(page, (row + 1, 1), "Open results by severity", HEADING)
     _severities(page, figures, row + 2)
 
@@ -102,14 +108,17 @@ def _controls(page: Worksheet, figures: Figures, first: int) -> int:
     for row in figures.by_control:
         counts = [row.counts.get(status, 0) for status in STATUSES]
         values: list[str | float | None] = [row.id, row.severity, *counts, row.total, row.pass_rate]
-        styles = [BODY, BODY.badge(row.severity), *map(_counted, STATUSES, counts)]
+        values += [row.unread, row.unit, row.title]
+        styles = [BODY, BODY.badge(row.severity), *map(_counted, STATUSES, counts), _COUNT, _RATE]
         words = replace(BODY, wrap=True, indent=1)
-        lines.append(([*values, row.unit, row.title], [*styles, _COUNT, _RATE, words, words]))
+        lines.append((values, [*styles, _counted(Status.UNKNOWN, row.unread), words, words]))
     end = _table(page, "Summary_by_control", first, CONTROL_HEADINGS, lines)
     totals = [figures.state.get(status, 0) for status in STATUSES]
     values = ["All controls", "", *totals, sum(figures.state.values()), pass_rate(figures.state)]
+    # Whose users are not known, the keys are not either: the largest count holds the others.
+    values.append(max((row.unread for row in figures.by_control), default=0))
     bold = replace(_COUNT, bold=True)
-    styles = [_BOLD, _BOLD, *([bold] * (len(totals) + 1)), replace(_RATE, bold=True)]
+    styles = [_BOLD, _BOLD, *([bold] * (len(totals) + 1)), replace(_RATE, bold=True), bold]
     for number, (value, style) in enumerate(zip(values, styles, strict=True), 1):
         put(page, (end, number), value, style)
     return end + 1

@@ -5,6 +5,7 @@ No AWS imports and no clock: everything follows from the evidence and ``as_of``.
 
 from __future__ import annotations
 
+from orgscan.tables.accounts import recorded
 from orgscan.tables.build import Tables, build
 from orgscan.tables.listings import refuse_foreign
 from orgscan.tables.report import (
@@ -23,5 +24,6 @@ __all__ = [
     "empty",
     "inspect_report",
     "names_missing_from_report",
+    "recorded",
     "refuse_foreign",
 ]

@@ -10,11 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orgscan.models import Kind
-from orgscan.schema import Column, Type
+from orgscan.schema import ACCOUNTS, Column, Type
+from orgscan.tables.typed import arrow_table, to_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    import pandas as pd
     from numpy.typing import NDArray
 
     from orgscan.models import Reading
@@ -88,6 +90,25 @@ _FROM_READING: Mapping[str, Any] = {
     "duration_seconds": lambda r: r.outcome.duration_seconds,
     "evidence_sha256": lambda r: r.evidence_sha256,
 }
+
+
+_NAMES: Mapping[str, Any] = {
+    "account_id": lambda r: r.account.account_id,
+    "account_name": lambda r: r.account.name or None,
+    "ou_path": lambda r: r.account.ou_path or None,
+}
+
+
+def recorded(readings: Sequence[Reading]) -> pd.DataFrame:
+    """What accounts repeats from the enumeration and the outcomes; a row per reading, in order.
+
+    The columns of :data:`orgscan.schema.ACCOUNTS` that need no evidence to be looked at.
+    """
+    sources = {**_NAMES, **_FROM_READING}
+    del sources["evidence_sha256"]
+    columns = [column for column in ACCOUNTS if column.name in sources]
+    values = {name: [value(reading) for reading in readings] for name, value in sources.items()}
+    return to_frame(columns, arrow_table(columns, values).columns)
 
 
 def fact_rows(batch: Batch, accounts: AccountColumns, folk: People) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from types import SimpleNamespace
+from urllib.parse import urlencode
 
 import botocore.auth
 import pytest
@@ -12,7 +13,7 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orgscan.aws.wire import Keys, sign
+from orgscan.aws.wire import Keys, form_encoded, sign
 
 NOW = datetime(2026, 11, 21, 23, 59, 59, tzinfo=UTC)
 TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=60)
@@ -66,3 +67,8 @@ def test_header_values_are_signed_as_they_are_sent() -> None:
         now=NOW,
     )  # fmt: skip
     assert signed.headers["X-Amz-Target"] == "two words"
+
+
+@given(fields=st.dictionaries(st.text(min_size=1), st.text() | st.integers()))
+def test_bodies_are_encoded_as_the_sdk_encodes_them(fields: dict[str, str]) -> None:
+    assert form_encoded(fields) == urlencode(fields, doseq=True)

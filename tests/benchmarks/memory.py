@@ -95,7 +95,8 @@ def scan(endpoint: str, keys: list[str], accounts: int) -> dict[str, Any]:
         work = pipeline.collect(
             chosen, path, clock=Clock(), observer=watcher, credentials=Credentials(*keys)
         )
-        asyncio.run(work)
+        with asyncio.Runner(loop_factory=pipeline.new_event_loop) as runner:
+            runner.run(work)
         collected = peak_mb()
         pipeline.render(path, clock=Clock(), observer=watcher)
         told = watch.read() | {"collected": collected, "peak": peak_mb()}

@@ -46,16 +46,24 @@ def collect(endpoint: str, keys: list[str], workers: int) -> dict[str, float]:
     from orgscan import pipeline, settings  # noqa: PLC0415 - imports are not counted
     from orgscan.models import Clock, Credentials, Observer  # noqa: PLC0415
 
+    class Begin(Observer):
+        watch: Stopwatch
+
+        def phase(self, text: str) -> None:
+            if text == "Reading accounts":  # the workers are up
+                self.watch = Stopwatch()
+
+    begin = Begin()
     chosen = settings.load(environment={}, role_name=AUDIT_ROLE, endpoint_url=endpoint)
     with tempfile.TemporaryDirectory() as directory:
-        watch = Stopwatch()
         work = pipeline.collect(
             chosen,
             Path(directory) / "run",
             clock=Clock(),
-            observer=Observer(),
+            observer=begin,
             credentials=Credentials(*keys),
             cluster=pipeline.Cluster(workers) if workers else None,
         )
-        asyncio.run(work)
-        return watch.read()
+        with asyncio.Runner(loop_factory=pipeline.new_event_loop) as runner:
+            runner.run(work)
+        return begin.watch.read()

@@ -165,7 +165,6 @@ def test_an_unreachable_endpoint_is_one_line(orgscan: Command) -> None:
     finished = orgscan(
         "scan", "--role-name", "R", "--endpoint-url", "http://127.0.0.1:9",
         env={"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"},
-        hurried=True,
     )  # fmt: skip
     assert finished.returncode == ExitCode.USAGE
     assert "cannot reach http://127.0.0.1:9" in one_line(finished)
@@ -180,6 +179,22 @@ def test_credentials_aws_does_not_know_are_one_line(orgscan: Command) -> None:
         )  # fmt: skip
     assert finished.returncode == ExitCode.USAGE
     assert "refuses the caller" in one_line(finished)
+
+
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN"])
+def test_credentials_with_a_line_break_are_one_line(
+    orgscan: Command, credentials: Any, name: str
+) -> None:
+    with serve_in_thread(WORLDS["small"]()) as simulator:
+        keys = {"AWS_SESSION_TOKEN": "FwoGZXIvYXdz", **credentials(simulator)}
+        finished = orgscan(
+            "scan", "--role-name", "R", "--endpoint-url", simulator.endpoint_url,
+            env={**keys, name: f"{keys[name][:3]}\n{keys[name][3:]}"},
+        )  # fmt: skip
+    assert finished.returncode == ExitCode.USAGE
+    line = one_line(finished)
+    assert "access key id or session token holds a blank or a line break; copy them again" in line
+    assert keys[name][3:] not in line
 
 
 def test_an_output_directory_that_holds_something_is_left_alone(orgscan: Command) -> None:

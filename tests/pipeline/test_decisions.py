@@ -15,10 +15,10 @@ from openpyxl import load_workbook
 
 from orgscan import pipeline, settings
 from orgscan.errors import UsageError
-from orgscan.models import Clock, HumanEntry, Observer
+from orgscan.models import Clock, Credentials, HumanEntry, Observer
 from orgscan.pipeline import Decisions
 from orgscan.settings import DueDays
-from orgscan.simulator import WORLDS
+from orgscan.simulator import AUDIT_ROLE, WORLDS, Simulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -245,6 +245,35 @@ async def test_entries_of_another_organization_are_refused(
     organization = run.manifest["organization_id"]
     with pytest.raises(UsageError, match=rf"row 2, .* in {organization}; "):
         again(run, carry=edited)
+
+
+async def test_a_new_scan_with_a_workbook_of_another_organization_asks_no_account(
+    run: Run, tmp_path: Path
+) -> None:
+    edited = _typed_in_every_row(run, tmp_path / "edited.xlsx")
+    output = tmp_path / "new"
+    async with Simulator(WORLDS["uniform"](accounts=1, users=1, seed=7)) as simulator:
+        keys = simulator.credentials
+        with pytest.raises(
+            UsageError, match=r"row \d+, .* or the workbook is another organization"
+        ):
+            await pipeline.collect(
+                settings.load(
+                    environment={}, role_name=AUDIT_ROLE, endpoint_url=simulator.endpoint_url
+                ),
+                output,
+                clock=Clock(),
+                observer=Observer(),
+                credentials=Credentials(
+                    keys.access_key_id, keys.secret_access_key, keys.session_token or ""
+                ),
+                decisions=pipeline.read_decisions(None, edited),
+            )
+        assert {call.action for call in simulator.calls} == {
+            "GetCallerIdentity",
+            "DescribeOrganization",
+        }
+    assert not output.exists()
 
 
 async def test_a_column_deleted_from_the_waivers_sheet_widens_nothing(

@@ -373,13 +373,26 @@ async def test_an_account_list_cut_short_fails_the_run(scan: Callable[..., Any])
 async def test_the_public_face_scans_and_opens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with Simulator(WORLDS["small"]()) as simulator:
+    async with Simulator(WORLDS["uniform"](accounts=2, users=3)) as simulator:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", simulator.credentials.access_key_id)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", simulator.credentials.secret_access_key)
-        run = await orgscan.scan(
-            tmp_path / "run", role_name=AUDIT_ROLE, endpoint_url=simulator.endpoint_url
+        where = {"role_name": AUDIT_ROLE, "endpoint_url": simulator.endpoint_url}
+        run = await orgscan.scan(tmp_path / "run", **where)
+        failing = run.findings[run.findings["status"] == "FAIL"].iloc[0]
+        waivers = tmp_path / "waivers.toml"
+        waivers.write_text(
+            f'[[waiver]]\nid = "W-1"\ncontrol = "{failing.control_id}"\n'
+            f'account = "{failing.account_id}"\nowner = "a"\nreason = "b"\napproved_by = "c"\n'
+            f"expires = {run.findings['as_of'].iloc[0].date() + timedelta(days=30)}\n"
+        )
+        again = await orgscan.scan(
+            tmp_path / "again", previous=run.path, waivers=waivers, formats=["csv"], **where
         )
     assert orgscan.open_run(run.path).accounts.equals(run.accounts)
+    by_id = again.findings.set_index("finding_id")["status"]
+    assert by_id[failing.finding_id] == "WAIVED"
+    assert again.changes is not None
+    assert (again.path / "findings.csv").exists()
 
 
 def test_evidence_can_be_iterated_after_the_run(tmp_path: Path) -> None:

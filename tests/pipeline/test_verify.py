@@ -391,13 +391,73 @@ class TestEvidence:
             f"evidence.sqlite: account {account_id}: its evidence does not match the manifest"
             in found
         )
-        assert {match[0] for line in found if (match := re.search(r"\d{12}", line))} == {account_id}
+        named = {match[1] for line in found if (match := re.search(r"account (\d{12})", line))}
+        assert named == {account_id}, found
 
     def test_even_where_the_store_s_own_hashes_were_made_anew(self, unsigned: Path) -> None:
         account_id = self._forge(unsigned, consistently=True)
         assert problems(unsigned)[1:] == (
             f"evidence.sqlite: account {account_id}: its evidence does not match the manifest",
         )
+
+    @pytest.mark.parametrize(
+        ("statement", "words"),
+        [
+            ("UPDATE outcomes SET coverage = 'DENIED', reason = 'No.'", "coverage, reason"),
+            ("UPDATE outcomes SET coverage = 'NOT_ACTIVE'", "coverage"),
+            ("UPDATE outcomes SET error_code = 'Throttling'", "error_code"),
+            ("UPDATE outcomes SET attempts = attempts + 1", "attempts"),
+            ("UPDATE outcomes SET started_at = NULL", "started_at"),
+            ("UPDATE outcomes SET duration_seconds = 0.001", "duration_seconds"),
+            ('UPDATE outcomes SET gaps = \'[{"kind": "users", "code": "", "reason": ""}]\'',
+             "missing"),
+            ("UPDATE accounts SET account = replace(account, 'ou_path\": \"', 'ou_path\": \"X/')",
+             "ou_path"),
+            ("UPDATE accounts SET account = replace(account, '\"name\": \"', '\"name\": \"X')",
+             "account_name"),
+        ],
+    )  # fmt: skip
+    def test_the_account_whose_end_or_place_was_edited_is_named(
+        self, unsigned: Path, statement: str, words: str
+    ) -> None:
+        with closing(sqlite3.connect(unsigned / "evidence.sqlite")) as connection, connection:
+            ((account_id,),) = connection.execute("SELECT max(account_id) FROM outcomes")
+            connection.execute(f"{statement} WHERE account_id = ?", (account_id,))
+        expected = f"evidence.sqlite: account {account_id}: records another {words} than "
+        changed_file, line = problems(unsigned)
+        assert changed_file.startswith("evidence.sqlite: was changed (")
+        assert line == f"{expected}accounts.parquet"
+
+        # Nor does it help to enter the edited store in the manifest.
+        record = rundir.record(unsigned / "evidence.sqlite")
+        entry = {"evidence.sqlite": {"sha256": record.sha256, "size": record.size}}
+        reseal(unsigned, lambda manifest: manifest["files"].update(entry))
+        assert problems(unsigned) == (line,)
+
+    @pytest.mark.parametrize("value", ["5", "json('[]')", "json('{\"a\": 1}')"])
+    @pytest.mark.parametrize("name", ["name", "ou_path", "tags", "is_management"])
+    def test_accounts_that_make_no_table_are_a_problem_too(
+        self, unsigned: Path, name: str, value: str
+    ) -> None:
+        with closing(sqlite3.connect(unsigned / "evidence.sqlite")) as connection, connection:
+            connection.execute(
+                f"UPDATE accounts SET account = json_set(account, '$.{name}', {value}) "  # noqa: S608
+                "WHERE account_id = (SELECT min(account_id) FROM accounts)"
+            )
+        record = rundir.record(unsigned / "evidence.sqlite")
+        entry = {"evidence.sqlite": {"sha256": record.sha256, "size": record.size}}
+        reseal(unsigned, lambda manifest: manifest["files"].update(entry))
+        (line,) = problems(unsigned)
+        assert re.search("makes no table|records another (account_name|ou_path|tags)", line), line
+
+    def test_a_lost_outcome_is_named_with_its_account(self, unsigned: Path) -> None:
+        with closing(sqlite3.connect(unsigned / "evidence.sqlite")) as connection, connection:
+            ((account_id,),) = connection.execute("SELECT max(account_id) FROM outcomes")
+            connection.execute("DELETE FROM outcomes WHERE account_id = ?", (account_id,))
+        about = f"evidence.sqlite: account {account_id}: "
+        lost, recorded = problems(unsigned)[1:]
+        assert lost == f"{about}its evidence was altered or is lost"
+        assert recorded.startswith(f"{about}records another coverage, reason, ")
 
     def _forge(self, run: Path, *, consistently: bool) -> str:
         with closing(sqlite3.connect(run / "evidence.sqlite")) as connection, connection:

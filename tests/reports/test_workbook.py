@@ -269,7 +269,31 @@ def test_summary_counts_what_the_findings_hold(book: Workbook, content: Any) -> 
         assert row["Total"] == judged + row["NOT_APPLICABLE"]
         assert row["Pass rate"] == pytest.approx(row["PASS"] / judged, abs=0.001)
         assert row["Pass rate"] <= row["PASS"] / judged
+        unread = content.accounts.query("coverage in ('PARTIAL', 'DENIED', 'FAILED')")
+        assert row["Accounts unread"] == (0 if row["Unit"] == "root" else len(unread))
     assert page.cell(bottom + 1, heading.index("Total") + 1).value == len(content.findings)
+
+
+def test_a_full_pass_rate_shows_how_many_accounts_it_leaves_out(tmp_path: Path) -> None:
+    file = tmp_path / "book.xlsx"
+    given = ("COMPLETE", "DENIED", "EXCLUDED", "NOT_ACTIVE", "FAILED")
+    write_workbook(file, sample.content(10, 2, statuses=("PASS",), coverages=given))
+    page = load_workbook(file)["Summary"]
+    _left, top, _right, bottom = range_boundaries(page.tables["Summary_by_control"].ref)
+    heading, *rows = [
+        [cell.value for cell in row] for row in page.iter_rows(min_row=top, max_row=bottom + 1)
+    ]
+    assert heading.index("Accounts unread") == heading.index("Pass rate") + 1
+    told = {row[0]: dict(zip(heading, row, strict=True)) for row in rows}
+    for control, _severity, unit, _title in sample.CONTROLS:
+        row = told[control]
+        if unit == "root":  # an account nobody could read has a result, and it is UNKNOWN
+            assert (row["UNKNOWN"] > 0, row["Accounts unread"]) == (True, 0), control
+        else:
+            assert (row["Pass rate"], row["Accounts unread"]) == (1, 4), control
+    assert told["All controls"]["Accounts unread"] == 4
+    (note,) = (cell.value for cell in page["A"] if str(cell.value).startswith("Accounts unread: "))
+    assert "the pass rate beside it is that of the other accounts" in note
 
 
 def test_dictionary_explains_every_column_and_word(book: Workbook) -> None:
@@ -281,6 +305,7 @@ def test_dictionary_explains_every_column_and_word(book: Workbook) -> None:
     assert all(row["Meaning"] for row in rows)
     assert {("Coverage", value.value) for value in Coverage} <= explained
     assert {("Findings", "UNKNOWN"), ("Findings", "WAIVED")} <= explained
+    assert {("Summary", "Pass rate"), ("Summary", "Accounts unread")} <= explained
 
 
 def test_frameworks_have_a_row_per_requirement_and_control(book: Workbook) -> None:

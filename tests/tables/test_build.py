@@ -25,7 +25,7 @@ from small_readings import (
 from orgscan import schema
 from orgscan.errors import IntegrityError
 from orgscan.models import Coverage, Gap, Kind, Reading
-from orgscan.tables import Tables, build, empty
+from orgscan.tables import Tables, build, empty, recorded
 
 DTYPES = {
     schema.Type.STRING: "str",
@@ -213,6 +213,15 @@ def test_neither_order_nor_batches_change_the_tables(batch_size: int) -> None:
         tables = build(shuffled, as_of=AS_OF, batch_size=batch_size)
         for name in ("accounts", "credentials", "access_keys", "facts"):
             pd.testing.assert_frame_equal(getattr(tables, name), getattr(expected, name))
+
+
+def test_what_is_recorded_of_accounts_is_what_their_table_repeats() -> None:
+    readings = sorted(small_organization(), key=lambda one: one.account.account_id)
+    found, table = recorded(readings), build(readings, as_of=AS_OF).accounts
+    assert len(found) == len(readings)
+    needs_evidence = {"report_generated_at", "users", "access_keys", "evidence_sha256"}
+    assert set(table.columns) - set(found.columns) == needs_evidence
+    pd.testing.assert_frame_equal(found, table[list(found.columns)])
 
 
 def test_tables_are_sorted_by_key() -> None:
