@@ -19,7 +19,7 @@ from orgscan.errors import CallerBroken, CallError, Denied, Malformed, RunError
 from orgscan.models import Account, AccountState, Organization
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Collection
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 
     from orgscan.models import Calls
 
@@ -34,6 +34,8 @@ ACTIONS = (
     "organizations:ListTagsForResource",
 )
 _NAMED_IN_NOTE = 10
+_GLANCED = 10
+"""Pages, of 20 accounts each: what AWS grants in a second or two."""
 
 
 async def describe(organizations: Calls) -> Organization:
@@ -91,6 +93,45 @@ class Enumeration:
         except CallError as error:
             message = f"the account list could not be read to its end: {error}"
             raise RunError(message) from error
+
+    async def glance(self, enough: Callable[[Account], bool]) -> tuple[list[Account], bool]:
+        """Pages of the account list until one account is ``enough``; whether those were all.
+
+        Of a long list at most :data:`_GLANCED` pages. Raises :class:`orgscan.errors.CallError`.
+        """
+        found: list[Account] = []
+        left = _GLANCED
+        async for page in self.organizations.pages("ListAccounts", "Accounts"):
+            some = list(map(self._account, page))
+            found += some
+            left -= 1
+            if any(map(enough, some)) or not left:
+                return found, False
+        return found, True
+
+    async def glance_at_tree(self) -> list[Account]:
+        """A page of each list the tree is read by; the accounts seen, directly below a root.
+
+        Raises :class:`orgscan.errors.CallError`.
+        """
+        roots = await _first(self.organizations.pages("ListRoots", "Roots"))
+        members: list[Account] = []
+        for root in map(_id, roots):
+            await _first(
+                self.organizations.pages(
+                    "ListOrganizationalUnitsForParent", "OrganizationalUnits", ParentId=root
+                )
+            )
+            pages = self.organizations.pages("ListAccountsForParent", "Accounts", ParentId=root)
+            members += map(self._account, await _first(pages))
+        return members
+
+    async def glance_at_tags(self, account_id: str) -> None:
+        """A page of the tags of one account.
+
+        Raises :class:`orgscan.errors.CallError`.
+        """
+        await _first(self.organizations.pages("ListTagsForResource", "Tags", ResourceId=account_id))
 
     async def _accounts(self) -> AsyncGenerator[Account]:
         listing = asyncio.create_task(self._listed())
@@ -241,6 +282,14 @@ class Enumeration:
             self._untagged[account.account_id] = error
             return account
         return replace(account, tags=tags)
+
+
+async def _first(pages: AsyncIterator[list[Any]]) -> list[Any]:
+    """The first page that holds anything: an empty one in front of it is legal."""
+    async for page in pages:
+        if page:
+            return page
+    return []
 
 
 def _id(item: dict[str, Any]) -> str:

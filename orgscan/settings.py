@@ -317,6 +317,15 @@ def _account_id(value: object) -> object:
     return value
 
 
+def require_account_id(value: str, place: str) -> None:
+    """Raise :class:`orgscan.errors.SettingsError`, naming ``place``, unless it has 12 digits."""
+    try:
+        _account_id(value)
+    except ValueError as error:
+        message = f"{place}: {error}"
+        raise SettingsError(message) from None
+
+
 def _split(value: object) -> object:
     """A comma-separated text, as options and variables give it, as its parts."""
     if isinstance(value, str):

@@ -175,6 +175,16 @@ def test_the_session_policy_fits_into_a_request() -> None:
     assert len(session_policy(ACTIONS)) < 2_048 / 2
 
 
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [("audit-role.cloudformation.yaml", "cloudformation"), ("audit-role.tf", "terraform")],
+)
+def test_the_roles_are_the_code_s(name: str, command: str) -> None:
+    remedy = f"config/{name} has drifted: orgscan role {command} > config/{name}"
+    printed = getattr(pipeline.AuditRole.of("OrgScanAudit"), command)()
+    assert (CONFIG / name).read_text("utf-8") == printed, remedy
+
+
 def test_the_template_s_role_has_the_generated_policy() -> None:
     template = yaml.safe_load((CONFIG / "audit-role.cloudformation.yaml").read_text("utf-8"))
     role = template["Resources"]["AuditRole"]["Properties"]

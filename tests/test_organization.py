@@ -88,6 +88,55 @@ def paths(accounts: list[Account]) -> dict[str, str]:
 WHOLE = dict(zip(ALL, ["Root", "Root/Work", "Root/Work/Prod", "Root/Work/Prod"], strict=True))
 
 
+class TestGlance:
+    async def test_pages_are_read_until_one_account_is_enough(self) -> None:
+        tree = Tree()
+        enumeration = Enumeration(tree, ORGANIZATION)
+        found, whole = await enumeration.glance(lambda account: account.account_id == ALL[1])
+
+        assert ([account.account_id for account in found], whole) == (ALL[:2], False)
+        assert found[0].is_management
+        assert tree.pages_given == ["ListAccounts"] * 2
+
+    async def test_a_short_list_is_read_to_its_end_and_a_long_one_is_not(self) -> None:
+        short, long = Tree(), Tree()
+        long.listed = [f"{number:012d}" for number in range(1, 30)]
+        for tree, expected in ((short, (4, True)), (long, (10, False))):
+            found, whole = await Enumeration(tree, ORGANIZATION).glance(lambda _account: False)
+            assert (len(found), whole) == expected
+
+    async def test_the_tree_costs_a_page_of_each_of_its_lists(self) -> None:
+        tree = Tree()
+        members = await Enumeration(tree, ORGANIZATION).glance_at_tree()
+
+        assert [account.account_id for account in members] == [MANAGEMENT]
+        assert tree.reads == {
+            "ListRoots": 1,
+            "ListOrganizationalUnitsForParent r-1": 1,
+            "ListAccountsForParent r-1": 1,
+        }
+        assert len(tree.pages_given) == 3
+
+    @pytest.mark.parametrize(
+        "action", ["ListRoots", "ListOrganizationalUnitsForParent", "ListAccountsForParent"]
+    )
+    async def test_each_list_of_the_tree_must_be_readable(self, action: str) -> None:
+        class Locked(Tree):
+            async def pages(self, asked: str, *more: Any, **parameters: Any) -> AsyncIterator[Any]:
+                if asked == action:
+                    raise DENIED
+                async for page in super().pages(asked, *more, **parameters):
+                    yield page
+
+        with pytest.raises(Denied):
+            await Enumeration(Locked(), ORGANIZATION).glance_at_tree()
+
+    async def test_tags_are_those_of_the_account_named(self) -> None:
+        tree = Tree()
+        await Enumeration(tree, ORGANIZATION).glance_at_tags(ALL[2])
+        assert tree.pages_given == [f"ListTagsForResource {ALL[2]}"]
+
+
 class TestTree:
     async def test_every_account_has_the_path_of_its_unit(self) -> None:
         enumeration, accounts = await read(Tree())

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from orgscan.aws.client import Aws
+from orgscan.aws.client import CLOCK_TOLERANCE_SECONDS, Aws
 
-__all__ = ["Aws"]
+__all__ = ["CLOCK_TOLERANCE_SECONDS", "Aws"]

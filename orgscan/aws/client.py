@@ -12,6 +12,7 @@ import os
 from contextlib import AsyncExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
@@ -49,6 +50,8 @@ _ORGANIZATIONS_BUCKETS = {
 """AWS's published token buckets: starts per second, burst."""
 _STS_PER_SECOND = 600
 _KMS_PER_SECOND = 10
+CLOCK_TOLERANCE_SECONDS = 300
+"""How far AWS lets a signed request's time be off; AWS's "Elements of a request signature"."""
 AUDIT_SERVICES = ("organizations", "sts", "iam")
 _CONNECTIONS = {"organizations": 10, "sts": 50, "iam": 200, "kms": 2}
 _FALLBACK_REGION = "us-east-1"
@@ -93,6 +96,7 @@ class Aws:
         self._clock = clock
         self._stack = AsyncExitStack()
         self._clients: dict[str, Any] = {}
+        self._transports: dict[str, Transport] = {}
         self._slots = {name: asyncio.Semaphore(count) for name, count in _CONNECTIONS.items()}
         self._caller: Any = None
         self._sts_pace = Pace(_STS_PER_SECOND, 1.0, clock)
@@ -165,7 +169,7 @@ class Aws:
         return core
 
     async def _client(self, core: AioSession, name: str, region: str | None) -> Any:
-        transport = await self._stack.enter_async_context(
+        transport = self._transports[name] = await self._stack.enter_async_context(
             Transport(
                 connections=_CONNECTIONS[name],
                 connect_timeout=min(10.0, self._settings.call_timeout_seconds),
@@ -216,6 +220,25 @@ class Aws:
     def sts(self) -> ServiceCalls:
         """AWS STS as the caller."""
         return self._door("sts", lambda _action: self._sts_pace)
+
+    @property
+    def seconds_ahead(self) -> float | None:
+        """How far AWS's clock was ahead of this machine's at the latest answer of STS.
+
+        Negative where it was behind. Whole seconds are all an answer's Date tells. None where no
+        answer came, or none with a readable Date.
+        """
+        dated = self._transports["sts"].dated
+        if dated is None:
+            return None
+        text, here = dated
+        try:
+            there = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        there = there if there.tzinfo else there.replace(tzinfo=UTC)
+        # A Date is cut to the second: half a second more is the best guess.
+        return (there - here).total_seconds() + 0.5
 
     def share(self, processes: int) -> None:
         """Be content with one of so many equal parts of what AWS grants the caller on STS."""

@@ -7,6 +7,7 @@ bodies of any size. This one does neither.
 from __future__ import annotations
 
 import ssl
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 from urllib.parse import urlsplit
@@ -84,6 +85,8 @@ class Transport:
         self._ca_bundle = ca_bundle
         self._http: aiohttp.ClientSession | None = None
         self._proxies: dict[tuple[str, str], str | None] = {}
+        self.dated: tuple[str, datetime] | None = None
+        """The Date of the latest answer, and when it was here by our clock."""
 
     async def __aenter__(self) -> Self:
         context = _trust(self._ca_bundle or default_ca_bundle())
@@ -126,6 +129,8 @@ class Transport:
             if _FIRST_REDIRECT <= response.status <= _LAST_REDIRECT:
                 raise RedirectRefusedError(response.headers.get("Location", "nowhere"))
             body = await _read(response)
+            if (date := response.headers.get("Date")) is not None:
+                self.dated = date, datetime.now(UTC)
         lowered = {name.lower(): text for name, text in response.headers.items()}
         return Answer(response.status, lowered, body)
 

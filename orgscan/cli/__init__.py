@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from orgscan.cli import compare, controls, demo, report, role, scan, trend, verify
+from orgscan.cli import check, compare, controls, demo, report, role, scan, trend, verify
 from orgscan.cli.usage import help_alone
 from orgscan.errors import ExitCode, OrgscanError
 
@@ -35,6 +35,7 @@ app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("trend")(trend.trend)
 app.command("verify")(verify.verify)
+app.command("check")(check.check)
 app.add_typer(controls.app, name="controls")
 app.add_typer(role.app, name="role")
 

@@ -1,25 +1,97 @@
-"""``orgscan role``: the permissions to set up, generated from what is called."""
+"""``orgscan role``: the role and permissions to set up, generated from what is called."""
 
 from __future__ import annotations
 
 import json
+from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import typer
 
 from orgscan.cli.usage import help_alone
 
-app = typer.Typer(help="The audit role's permissions.")
+if TYPE_CHECKING:
+    from orgscan.pipeline import AuditRole
+
+app = typer.Typer(help="The audit role, and its permissions.")
+
+_DEFAULT = "OrgScanAudit"
+_NAME = typer.Option(_DEFAULT, metavar="NAME", help="Name of the audit role.")
+_PATH = typer.Option("/", metavar="PATH", help="Path of the audit role.")
+_TRUSTED = typer.Option(
+    None,
+    metavar="WHO",
+    help="Who may assume it: an ARN, or an account id.  [default: asked for when rolled out]",
+)
+_EXTERNAL_ID = typer.Option(
+    False, "--external-id-required", help="Nobody may assume it without an external id."
+)
+
+
+class Partition(StrEnum):
+    """AWS's partitions: what ARNs begin with."""
+
+    AWS = "aws"
+    CHINA = "aws-cn"
+    GOVERNMENT = "aws-us-gov"
 
 
 @app.callback(invoke_without_command=True)
 def root(context: typer.Context) -> None:
-    """The audit role's permissions."""
+    """The audit role, and its permissions."""
     help_alone(context)
 
 
 @app.command()
-def policy() -> None:
-    """Print the audit role's policy as JSON."""
+def policy(
+    caller: bool = typer.Option(
+        False, "--caller", help="The policy of whoever runs orgscan instead."
+    ),
+    role_name: str = typer.Option(_DEFAULT, metavar="NAME", help="With --caller, the role's name."),
+    role_path: str = typer.Option("/", metavar="PATH", help="With --caller, the role's path."),
+    partition: Partition = typer.Option(Partition.AWS, help="With --caller, where the role is."),
+) -> None:
+    """Print the audit role's policy as JSON; with --caller, the caller's."""
     from orgscan import pipeline
 
-    typer.echo(json.dumps(pipeline.audit_role_policy(), indent=2))
+    role = _role(role_name, role_path)
+    shown = (
+        pipeline.caller_policy(role.name, role_path=role.path, partition=partition)
+        if caller
+        else pipeline.audit_role_policy()
+    )
+    typer.echo(json.dumps(shown, indent=2))
+
+
+@app.command()
+def cloudformation(
+    role_name: str = _NAME,
+    role_path: str = _PATH,
+    trusted: str | None = _TRUSTED,
+    external_id_required: bool = _EXTERNAL_ID,
+) -> None:
+    """Print the audit role as a CloudFormation template, fit for a StackSet."""
+    role = _role(role_name, role_path, trusted, external_id_required)
+    typer.echo(role.cloudformation(), nl=False)
+
+
+@app.command()
+def terraform(
+    role_name: str = _NAME,
+    role_path: str = _PATH,
+    trusted: str | None = _TRUSTED,
+    external_id_required: bool = _EXTERNAL_ID,
+) -> None:
+    """Print the audit role as a Terraform module."""
+    role = _role(role_name, role_path, trusted, external_id_required)
+    typer.echo(role.terraform(), nl=False)
+
+
+def _role(
+    name: str, path: str, trusted: str | None = None, external_id_required: bool = False
+) -> AuditRole:
+    from orgscan import pipeline
+
+    return pipeline.AuditRole.of(
+        name, path=path, trusted=trusted, external_id_required=external_id_required
+    )

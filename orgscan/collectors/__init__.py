@@ -26,19 +26,16 @@ if TYPE_CHECKING:
 
     from orgscan.models import Calls, Clock
 
+_COLLECTORS = (
+    access_keys,
+    account_summary,
+    credential_report,
+    password_policy,
+    users,
+    virtual_mfa_devices,
+)
 ACTIONS: tuple[str, ...] = tuple(
-    sorted(
-        action
-        for collector in (
-            access_keys,
-            account_summary,
-            credential_report,
-            password_policy,
-            users,
-            virtual_mfa_devices,
-        )
-        for action in collector.ACTIONS
-    )
+    sorted(action for collector in _COLLECTORS for action in collector.ACTIONS)
 )
 """All IAM actions orgscan ever calls in an account."""
 
@@ -84,6 +81,21 @@ async def collect(
         tuple(sorted(reading.evidence, key=lambda item: order.index(item.kind))),
         tuple(sorted(reading.gaps, key=lambda gap: order.index(gap.kind))),
     )
+
+
+async def try_out(calls: Calls) -> dict[str, CallError]:
+    """Call each of :data:`ACTIONS` once, keep nothing; why those fail that do, by action.
+
+    Raises as :func:`collect` does.
+    """
+    failures: dict[str, CallError] = {}
+    for trial in (trial for collector in _COLLECTORS for trial in collector.TRIALS):
+        failure = await trial.failure(calls)
+        if isinstance(failure, CallerBroken):
+            raise failure
+        if failure is not None:
+            failures[trial.action] = failure
+    return failures
 
 
 class _Reading:

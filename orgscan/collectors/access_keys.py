@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orgscan.collectors.document import LIST_PAGE, document, unique
+from orgscan.collectors.trial import Trial
 from orgscan.errors import Absent, Malformed
 from orgscan.models import Evidence, Kind
 
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 
 KIND = Kind.ACCESS_KEYS
 ACTIONS = ("iam:ListAccessKeys",)
+TRIALS = (
+    Trial(
+        action=ACTIONS[0],
+        result="AccessKeyMetadata",
+        # Nobody has to exist; without a name IAM would look for keys of the role itself.
+        parameters={"UserName": "orgscan-check", "MaxItems": 1},
+    ),
+)
 _MEMBERS = {"AccessKeyId": str, "Status": str, "CreateDate": datetime}
 _AT_ONCE = 8
 """Users asked about at the same time; the account's pace is the real limit."""

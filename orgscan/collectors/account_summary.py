@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orgscan.collectors.document import document
+from orgscan.collectors.trial import Trial
 from orgscan.models import Evidence, Kind
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 KIND = Kind.ACCOUNT_SUMMARY
 ACTIONS = ("iam:GetAccountSummary",)
+TRIALS = (Trial(action=ACTIONS[0], result="SummaryMap"),)
 
 
 async def collect(calls: Calls, clock: Clock) -> Evidence:

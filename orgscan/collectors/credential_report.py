@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orgscan.collectors.trial import Trial
 from orgscan.errors import CallError, Malformed, Refused, Unreachable
 from orgscan.models import Evidence, Kind
 
@@ -20,6 +21,10 @@ ACTIONS = ("iam:GenerateCredentialReport", "iam:GetCredentialReport")
 _GONE = {"ReportNotPresent", "ReportExpired", "CredentialReportNotPresentException"}
 _GONE |= {"CredentialReportExpiredException"}
 _NOT_READY = {"ReportInProgress", "CredentialReportNotReadyException"}
+TRIALS = (
+    Trial(action=ACTIONS[0], result="State"),
+    Trial(action=ACTIONS[1], result="Content", granted=frozenset(_GONE | _NOT_READY)),
+)
 _REGENERATIONS = 2
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orgscan.collectors.document import document
+from orgscan.collectors.trial import Trial
 from orgscan.errors import Absent
 from orgscan.models import Evidence, Kind
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 KIND = Kind.PASSWORD_POLICY
 ACTIONS = ("iam:GetAccountPasswordPolicy",)
+TRIALS = (Trial(action=ACTIONS[0], result="PasswordPolicy"),)
 
 
 async def collect(calls: Calls, clock: Clock) -> Evidence:

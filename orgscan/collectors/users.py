@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from orgscan.collectors.document import LIST_PAGE, document, unique
+from orgscan.collectors.trial import Trial
 from orgscan.models import Evidence, Kind
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 KIND = Kind.USERS
 ACTIONS = ("iam:ListUsers",)
+TRIALS = (Trial(action=ACTIONS[0], result="Users", parameters={"MaxItems": 1}),)
 _MEMBERS = {"UserName": str, "CreateDate": datetime}
 
 

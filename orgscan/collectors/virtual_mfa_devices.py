@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orgscan.collectors.document import LIST_PAGE, document, unique
+from orgscan.collectors.trial import Trial
 from orgscan.models import Evidence, Kind
 
 if TYPE_CHECKING:
@@ -12,6 +13,13 @@ if TYPE_CHECKING:
 
 KIND = Kind.VIRTUAL_MFA_DEVICES
 ACTIONS = ("iam:ListVirtualMFADevices",)
+TRIALS = (
+    Trial(
+        action=ACTIONS[0],
+        result="VirtualMFADevices",
+        parameters={"AssignmentStatus": "Assigned", "MaxItems": 1},
+    ),
+)
 
 _KEPT = ("SerialNumber", "EnableDate", "User")
 """AWS leaves a device's seed out of lists; should an endpoint send it, it is not ours to keep."""

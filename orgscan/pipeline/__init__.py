@@ -14,6 +14,7 @@ from orgscan.pipeline.catalogue import (
     framework_entries,
     framework_keys,
 )
+from orgscan.pipeline.check import Readiness, Step, StepState, check
 from orgscan.pipeline.criteria import check_criteria
 from orgscan.pipeline.decisions import Decisions, check_decisions, read_decisions
 from orgscan.pipeline.demo import collect_demo, demo_quarters, write_demo_waivers
@@ -28,6 +29,7 @@ from orgscan.pipeline.previous import (
 )
 from orgscan.pipeline.publish import check_destination, open_history, publish
 from orgscan.pipeline.render import render
+from orgscan.pipeline.role import AuditRole
 from orgscan.pipeline.run import Run
 from orgscan.pipeline.scan import collect, default_output, resume, scan, stored_settings
 from orgscan.pipeline.sign import check_signing_key, sign
@@ -35,17 +37,22 @@ from orgscan.pipeline.verify import Verification, verify
 
 __all__ = [
     "FORMATS",
+    "AuditRole",
     "CatalogueEntry",
     "Cluster",
     "Decisions",
     "Difference",
     "FrameworkEntry",
+    "Readiness",
     "Run",
+    "Step",
+    "StepState",
     "Verification",
     "audit_role_policy",
     "caller_policy",
     "catalogue",
     "catalogue_entry",
+    "check",
     "check_criteria",
     "check_decisions",
     "check_destination",

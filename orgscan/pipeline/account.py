@@ -66,11 +66,11 @@ class AccountReader:
     async def _attempt(self, account: Account) -> Outcome:
         account_id = account.account_id
         try:
-            calls = await self._enter(account_id)
+            calls = await self.enter(account_id)
             evidence, gaps = await collectors.collect(calls, self.clock, self.limits)
             gaps += _report_gaps(account_id, self.caller.partition, evidence)
         except Denied as error:
-            return _ended(account_id, Coverage.DENIED, error.code, _why_denied(error))
+            return _ended(account_id, Coverage.DENIED, error.code, why_denied(error))
         except IntegrityError as error:
             return _ended(account_id, Coverage.FAILED, INTEGRITY_FAILURE, str(error))
         except CallerBroken:
@@ -79,7 +79,12 @@ class AccountReader:
             return _ended(account_id, Coverage.FAILED, error.code, str(error))
         return _judge(account, evidence, gaps)
 
-    async def _enter(self, account_id: str) -> Calls:
+    async def enter(self, account_id: str) -> Calls:
+        """IAM of the account: as the caller in the caller's own, through the audit role elsewhere.
+
+        Raises :class:`orgscan.errors.CallError`, and :class:`orgscan.errors.IntegrityError`
+        where the session is another account's.
+        """
         if account_id == self.caller.account_id:
             return self.aws.own_account()
         return await self.aws.member_account(lambda: self.sessions.assume(account_id))
@@ -109,7 +114,8 @@ def _ended(account_id: str, coverage: Coverage, code: str, reason: str) -> Outco
     )
 
 
-def _why_denied(error: Denied) -> str:
+def why_denied(error: Denied) -> str:
+    """The sentence for an account whose audit role could not be assumed."""
     return (
         f"the audit role could not be assumed ({error}); it may be missing, or not trust the "
         "caller or its external id"

@@ -10,19 +10,17 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from orgscan import engine, organization, rundir, sessions
+from orgscan import engine, organization, rundir
 from orgscan.aws import Aws
 from orgscan.errors import (
     CallerBroken,
-    CallError,
-    Denied,
     RunError,
     RunInterrupted,
-    Unreachable,
     UsageError,
 )
 from orgscan.evidence import EvidenceStore
 from orgscan.models import Coverage, Outcome, RunInfo
+from orgscan.pipeline import preflight
 from orgscan.pipeline.account import AccountReader, unread
 from orgscan.pipeline.chain import Link
 from orgscan.pipeline.criteria import Criteria
@@ -67,13 +65,6 @@ _FIXED = (
     "threshold_overrides",
 )
 """Settings a resumed run must share with its beginning."""
-
-_REMEDIES = {
-    "CertificateNotTrusted": "check the network, name your own authority in AWS_CA_BUNDLE,",
-    "ClockOff": "set the clock",
-    "BadCredentials": "copy them again",
-}
-"""What to do where signing in again would not help, by error code."""
 
 _MOVED = "Between the beginning of the run and its continuation"
 
@@ -155,16 +146,14 @@ async def collect(
     :class:`orgscan.errors.RunError` where the account list could not be read to its end or
     holds no account in scope.
     """
-    if settings.role_name is None:
-        message = "no audit role; give --role-name NAME (or role_name in the settings file)"
-        raise UsageError(message)
+    preflight.require_role(settings)
     criteria = Criteria.of_settings(settings)
     link = None if previous is None else Link.to(previous)
     rundir.create(output)
     try:
         async with Aws(settings, clock, credentials) as aws:
             observer.phase("Asking AWS who we are")
-            caller, described = await _preflight(aws, settings)
+            caller, described = await preflight.ask(aws, settings)
             if link is not None:
                 link.must_be_of(described)
             if decisions is not None:
@@ -222,7 +211,7 @@ async def resume(
             raise UsageError(message)
         async with Aws(settings, clock, credentials) as aws:
             observer.phase("Asking AWS who we are")
-            caller, described = await _preflight(aws, settings)
+            caller, described = await preflight.ask(aws, settings)
             if described != info.organization:
                 message = (
                     f"{run}: is a run of organization {info.organization.id}, but the caller "
@@ -267,30 +256,6 @@ def _must_match(settings: Settings, info: RunInfo) -> None:
     if info.external_id_used and settings.external_id is None:
         message = "the run used an external id, which is never stored; give --external-id again"
         raise UsageError(message)
-
-
-async def _preflight(aws: Aws, settings: Settings) -> tuple[Caller, Organization]:
-    """The first calls; what fails here is the user's to put right, and nothing is lost."""
-    where = settings.endpoint_url or "AWS"
-    try:
-        caller = await sessions.identify(aws.sts)
-        return caller, await organization.describe(aws.organizations)
-    except Unreachable as error:
-        message = f"cannot reach {where}: {error}; check the network and --endpoint-url"
-        raise UsageError(message) from None
-    except CallerBroken as error:
-        remedy = _REMEDIES.get(error.code, "sign in again")
-        message = f"{where} refuses the caller: {error}; {remedy} and try again"
-        raise UsageError(message) from None
-    except Denied as error:
-        message = (
-            f"the organization cannot be read: {error}; run as the management account or a "
-            "delegated administrator of AWS Organizations"
-        )
-        raise RunError(message) from None
-    except CallError as error:
-        message = f"{where} gave no usable answer: {error}"
-        raise RunError(message) from None
 
 
 def _new_run(

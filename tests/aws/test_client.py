@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -233,6 +234,32 @@ async def refused(**options: Any) -> str:
     message = str(caught.value)
     assert message.splitlines() == [message]
     return message
+
+
+class TestClock:
+    async def test_the_difference_is_known_from_the_first_answer_on(
+        self, simulate: Any, connect: Any, small: World
+    ) -> None:
+        aws = await connect(await simulate(small, skew=timedelta(seconds=90)))
+        assert aws.seconds_ahead is None
+        await aws.sts.call("GetCallerIdentity", "Arn")
+        assert aws.seconds_ahead == pytest.approx(90, abs=2)
+
+    async def test_an_answer_that_refuses_tells_it_too(
+        self, simulate: Any, connect: Any, small: World
+    ) -> None:
+        aws = await connect(await simulate(small, skew=timedelta(hours=-1)))
+        with pytest.raises(CallerBroken):
+            await aws.sts.call("GetCallerIdentity", "Arn")
+        assert aws.seconds_ahead == pytest.approx(-3_600, abs=2)
+
+    @pytest.mark.parametrize("date", ["", "yesterday", "Tue, 99 Foo 2026 12:00:00 GMT"])
+    async def test_a_date_that_cannot_be_read_tells_nothing(
+        self, simulate: Any, connect: Any, small: World, date: str
+    ) -> None:
+        aws = await connect(await simulate(small))
+        aws._transports["sts"].dated = (date, datetime.now(UTC))
+        assert aws.seconds_ahead is None
 
 
 class TestRefusals:

@@ -1,0 +1,450 @@
+"""check(): what a scan would meet, asked beforehand. Nothing is kept, nothing is written."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from orgscan import collectors, organization
+from orgscan.aws import CLOCK_TOLERANCE_SECONDS, Aws
+from orgscan.errors import (
+    CallerBroken,
+    CallError,
+    Denied,
+    ExitCode,
+    IntegrityError,
+    Malformed,
+    OrgscanError,
+    RunError,
+    Transient,
+    UsageError,
+)
+from orgscan.models import Account, Caller, Organization
+from orgscan.pipeline import preflight
+from orgscan.pipeline.account import AccountReader, unread, why_denied
+from orgscan.pipeline.policy import declared_actions
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from orgscan.models import Calls, Clock, Credentials, Observer
+    from orgscan.settings import Settings
+
+_T = TypeVar("_T")
+
+STEPS = (
+    "caller",
+    "clock",
+    "organization",
+    "account list",
+    "OU tree",
+    "account tags",
+    "audit role",
+    "member account",
+    "own account",
+    "management account",
+)
+"""Every step of a check, in the order of asking."""
+
+_GRAVEST_FIRST = (
+    ExitCode.INTEGRITY,
+    ExitCode.USAGE,
+    ExitCode.RUN_FAILED,
+    ExitCode.COVERAGE_GAPS,
+    ExitCode.OK,
+)
+
+
+class StepState(StrEnum):
+    """How a step of the check ended."""
+
+    OK = "OK"
+    FAILED = "FAILED"
+    NOT_CHECKED = "NOT CHECKED"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One question and its answer.
+
+    ``name`` is one of :data:`STEPS`. ``detail`` is a sentence, with the remedy where the step
+    failed and the reason where it was not checked; it may quote names from AWS. ``exit_code``
+    is what a scan would suffer.
+    """
+
+    name: str
+    state: StepState
+    detail: str
+    exit_code: ExitCode = ExitCode.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """The steps of a check, each of :data:`STEPS` once."""
+
+    steps: tuple[Step, ...]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The gravest of the steps: integrity, usage, a run that fails, gaps, nothing at all."""
+        return min((step.exit_code for step in self.steps), key=_GRAVEST_FIRST.index)
+
+    @property
+    def failed(self) -> int:
+        """How many steps failed."""
+        return sum(step.state is StepState.FAILED for step in self.steps)
+
+    @property
+    def actions(self) -> dict[str, list[str]]:
+        """What a scan calls at most: actions by service, both sorted."""
+        found: dict[str, list[str]] = {}
+        for declared in sorted(declared_actions()):
+            service, _, action = declared.partition(":")
+            found.setdefault(service, []).append(action)
+        return found
+
+
+async def check(
+    settings: Settings,
+    *,
+    clock: Clock,
+    observer: Observer,
+    account: str | None = None,
+    credentials: Credentials | None = None,
+) -> Readiness:
+    """Ask what a scan with ``settings`` would ask, as little of each as will tell.
+
+    The audit role is tried in ``account``, or else in the first member account a scan would
+    read. A step that fails hides none that can still be tried. ``credentials`` are as in
+    :func:`orgscan.pipeline.scan.collect`.
+
+    Raises :class:`orgscan.errors.UsageError` where the settings name no audit role; all else
+    that goes wrong is a step.
+    """
+    preflight.require_role(settings)
+    steps = _Steps(settings, observer)
+    try:
+        async with Aws(settings, clock, credentials) as aws:
+            caller = await steps.ask("caller", partial(_identify, aws, settings))
+            await steps.ask("clock", partial(_compare_clocks, aws))
+            if caller is not None:
+                await _Checking(settings, aws, caller, clock, steps, account).run()
+    except (UsageError, RunError) as error:
+        # No way in at all: there are no credentials, or the SDK is too old.
+        steps.add("caller", StepState.FAILED, str(error), error.exit_code)
+    for name in STEPS[len(steps.done) :]:
+        steps.add(name, StepState.NOT_CHECKED, _NO_CALLER)
+    return Readiness(tuple(steps.done))
+
+
+_NO_CALLER = "the caller can ask AWS nothing"
+
+
+class _NotCheckedError(Exception):
+    """There is nothing to try a step on; the text says why."""
+
+
+class _GapError(OrgscanError):
+    """A scan would run, and something would be missing from it."""
+
+    exit_code = ExitCode.COVERAGE_GAPS
+
+
+@dataclass
+class _Steps:
+    """The steps so far, and how the next one is taken."""
+
+    settings: Settings
+    observer: Observer
+    done: list[Step] = field(default_factory=list)
+    caller_works: bool = True
+
+    def add(
+        self, name: str, state: StepState, detail: str, exit_code: ExitCode = ExitCode.OK
+    ) -> None:
+        """Note how a step ended."""
+        self.done.append(Step(name, state, detail, exit_code))
+
+    async def ask(self, name: str, work: Callable[[], Awaitable[tuple[str, _T]]]) -> _T | None:
+        """What ``work`` finds beside its sentence; None where it fails or cannot be tried."""
+        self.observer.phase(f"Checking: {name}")
+        # The first answer shows the clock, even an answer that refuses.
+        if not self.caller_works and name != "clock":
+            self.add(name, StepState.NOT_CHECKED, _NO_CALLER)
+            return None
+        try:
+            detail, found = await work()
+        except _NotCheckedError as reason:
+            self.add(name, StepState.NOT_CHECKED, str(reason))
+        except CallerBroken as error:
+            self._stop(name, preflight.caller_refused(error, self.settings))
+        except preflight.CallerUnusable as error:
+            self._stop(name, error)
+        except OrgscanError as error:
+            self.add(name, StepState.FAILED, _with_remedy(error), error.exit_code)
+        else:
+            self.add(name, StepState.OK, detail)
+            return found
+        return None
+
+    def _stop(self, name: str, error: OrgscanError) -> None:
+        self.caller_works = False
+        self.add(name, StepState.FAILED, str(error), error.exit_code)
+
+
+async def _identify(aws: Aws, settings: Settings) -> tuple[str, Caller]:
+    caller = await preflight.identify(aws, settings)
+    return f"{caller.arn} of account {caller.account_id}", caller
+
+
+async def _compare_clocks(aws: Aws) -> tuple[str, None]:
+    ahead = aws.seconds_ahead
+    if ahead is None:
+        message = "AWS gave no time to compare with"
+        raise _NotCheckedError(message)
+    seconds = round(abs(ahead))
+    told = f"{seconds} seconds {'behind' if ahead > 0 else 'ahead of'} AWS's"
+    if seconds >= CLOCK_TOLERANCE_SECONDS:
+        message = f"this machine's clock is {told}; set the clock"
+        raise UsageError(message)
+    told = "agrees with AWS's to the second" if seconds <= 1 else told
+    return f"{told}; AWS tolerates {CLOCK_TOLERANCE_SECONDS} seconds", None
+
+
+@dataclass
+class _Checking:
+    """What a caller that works can ask: a method a step, each with its sentence and its find."""
+
+    settings: Settings
+    aws: Aws
+    caller: Caller
+    clock: Clock
+    steps: _Steps
+    account: str | None
+    """Where to try the role; None: wherever a scan would."""
+    listed: list[Account] = field(default_factory=list)
+    below_root: list[Account] = field(default_factory=list)
+    whole: bool = False
+    """Whether ``listed`` is the whole account list."""
+    # Lists may be readable where the organization cannot be described.
+    described: Organization = field(default_factory=lambda: Organization("", ""))
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self.reader = AccountReader.of(settings, self.aws, self.caller, self.clock)
+        self.scope = organization.Scope(
+            settings.include_ous, settings.accounts, settings.exclude_accounts
+        )
+
+    async def run(self) -> None:
+        """Take the steps in the order of :data:`STEPS`."""
+        ask = self.steps.ask
+        self.described = await ask("organization", self.describe) or self.described
+        listed = await ask("account list", self.list_accounts)
+        await ask("OU tree", partial(self.look_at_tree, listed=bool(listed)))
+        await ask("account tags", self.look_at_tags)
+        entered = await ask("audit role", self.try_role)
+        await ask("member account", partial(self.read_member, entered))
+        await ask("own account", self.read_own)
+        await ask("management account", self.enter_management)
+
+    def enumeration(self) -> organization.Enumeration:
+        """The organization's lists, to be read from their beginning."""
+        return organization.Enumeration(self.aws.organizations, self.described)
+
+    async def describe(self) -> tuple[str, Organization]:
+        """The organization itself."""
+        found = await preflight.describe(self.aws, self.settings)
+        return f"{found.id}, management account {found.management_account_id}", found
+
+    async def list_accounts(self) -> tuple[str, bool]:
+        """The account list, until it names an account to try the role in."""
+        try:
+            self.listed, self.whole = await self.enumeration().glance(self._will_do)
+        except Denied as error:
+            message = f"the account list cannot be read: {_caller_lacks(error)}"
+            raise _GapError(message) from None
+        count = "1 account" if len(self.listed) == 1 else f"{len(self.listed)} accounts"
+        return count if self.whole else f"at least {count}", True
+
+    async def look_at_tree(self, *, listed: bool) -> tuple[str, None]:
+        """A page of each list the OU tree is read by."""
+        try:
+            self.below_root = await self.enumeration().glance_at_tree()
+        except Denied as error:
+            raise self._without_tree(error, listed=listed) from None
+        return "can be read", None
+
+    def _without_tree(self, error: Denied, *, listed: bool) -> OrgscanError:
+        told = f"the OU tree cannot be read: {_caller_lacks(error)}"
+        if not listed:
+            return RunError(f"{told}; without it and the account list there is nothing to scan")
+        if self.settings.include_ous:
+            return UsageError(f"{told}; --include-ou needs it")
+        return _GapError(told)
+
+    async def look_at_tags(self) -> tuple[str, None]:
+        """The tags of one account; the caller's own is sure to exist."""
+        if not self.settings.account_tags:
+            message = "the settings do not ask for them (account_tags)"
+            raise _NotCheckedError(message)
+        try:
+            await self.enumeration().glance_at_tags(self.caller.account_id)
+        except CallerBroken:
+            raise
+        except CallError as error:
+            message = f"account tags cannot be read: {_caller_lacks(error)}"
+            raise _GapError(message) from None
+        return "can be read", None
+
+    async def try_role(self) -> tuple[str, tuple[str, Calls]]:
+        """The audit role of one member account: its number, and what was entered."""
+        account_id = await self._trial_account()
+        calls = await self._enter(account_id)
+        return f"{self.settings.role_name} assumed in {account_id}", (account_id, calls)
+
+    async def _enter(self, account_id: str) -> Calls:
+        try:
+            return await self.reader.enter(account_id)
+        except CallerBroken:
+            raise
+        except Denied as error:
+            message = f"{account_id}: {why_denied(error)}; see `orgscan role cloudformation`"
+            raise _GapError(message) from None
+        except CallError as error:
+            message = f"{account_id}: {_to_try_again(error)}"
+            raise _GapError(message) from None
+
+    async def _trial_account(self) -> str:
+        """Where to try the role."""
+        if self.account is not None:
+            return self._named(self.account)
+        if self.settings.include_ous:
+            return await self._inside()
+        for account in (*self.listed, *self.below_root):
+            if self._will_do(account):
+                return account.account_id
+        named = organization.Scope((), self.scope.accounts, self.scope.exclude_accounts)
+        if self.whole and (problem := named.unknown(self.enumeration(), self.listed)):
+            raise UsageError(problem)
+        if self.listed and not self.whole:
+            message = (
+                f"a scan would read none of the first {len(self.listed)} accounts through it; name "
+                "one to try it in with --account"
+            )
+            raise UsageError(message)
+        message = "a scan would read no member account through it"
+        if not self.listed:
+            message = "no account to try it in is known; name one with --account"
+        raise _NotCheckedError(message)
+
+    def _named(self, account_id: str) -> str:
+        """The account of ``--account``, unless the role is surely not to be tried there."""
+        if account_id == self.caller.account_id:
+            message = (
+                f"account {account_id} is the caller's own, which is read without the role; name "
+                "another with --account"
+            )
+            raise UsageError(message)
+        only = organization.Scope(accounts=(account_id,))
+        problem = only.unknown(self.enumeration(), self.listed) if self.whole else None
+        for account in (*self.listed, *self.below_root):
+            if account.account_id == account_id and (outcome := unread(account, "")):
+                problem = f"{account_id}: {outcome.reason}; name another with --account"
+        if problem:
+            raise UsageError(problem)
+        return account_id
+
+    async def _inside(self) -> str:
+        """The first account in the OUs of the settings: the tree alone knows which that is."""
+        enumeration = self.enumeration()
+        async with aclosing(aiter(enumeration)) as accounts:
+            async for account in accounts:
+                if account.ou_path and self._will_do(account, enumeration.ou_paths):
+                    return account.account_id
+        units = organization.Scope(include_ous=self.settings.include_ous)
+        if problem := units.unknown(enumeration, []):
+            raise UsageError(problem)
+        message = "there is no member account in the organizational units of the settings"
+        raise _NotCheckedError(message)
+
+    def _will_do(self, account: Account, ou_paths: dict[str, str] | None = None) -> bool:
+        """Whether the account is the named one, or else a member account a scan would read."""
+        if self.account is not None:
+            return account.account_id == self.account
+        if account.account_id in {self.caller.account_id, self.described.management_account_id}:
+            return False  # they have steps of their own
+        return unread(account, self.scope.exclusion(account, ou_paths or {})) is None
+
+    async def read_member(self, entered: tuple[str, Calls] | None) -> tuple[str, None]:
+        """Every declared action in the account that was entered."""
+        if entered is None:
+            message = "no audit role was assumed"
+            raise _NotCheckedError(message)
+        account_id, calls = entered
+        remedy = "allow it to the audit role (`orgscan role policy`)"
+        return await self._try_out(account_id, calls, remedy), None
+
+    async def read_own(self) -> tuple[str, None]:
+        """Every declared action in the caller's own account, with the caller's credentials."""
+        account_id = self.caller.account_id
+        self._must_be_in_scope(account_id)
+        remedy = "allow it to the caller (`orgscan role policy --caller`)"
+        calls = await self.reader.enter(account_id)
+        return await self._try_out(account_id, calls, remedy), None
+
+    async def enter_management(self) -> tuple[str, None]:
+        """The management account's audit role, which a StackSet never brings."""
+        account_id = self.described.management_account_id
+        if not account_id:
+            message = "the organization could not be described"
+            raise _NotCheckedError(message)
+        if account_id == self.caller.account_id:
+            message = "it is the caller's own"
+            raise _NotCheckedError(message)
+        self._must_be_in_scope(account_id)
+        await self._enter(account_id)
+        return f"{self.settings.role_name} assumed in {account_id}", None
+
+    def _must_be_in_scope(self, account_id: str) -> None:
+        if reason := self.scope.exclusion(Account(account_id=account_id), {}):
+            raise _NotCheckedError(reason)
+
+    async def _try_out(self, account_id: str, calls: Calls, remedy: str) -> str:
+        failures = await collectors.try_out(calls)
+        if failures:
+            # Of several the one that somebody has to do something about.
+            errors = sorted(failures.values(), key=lambda error: not isinstance(error, Denied))
+            told = f"{errors[0]}; {remedy}" if isinstance(errors[0], Denied) else None
+            message = (
+                f"{account_id}: cannot call {', '.join(failures)}: "
+                f"{told or _to_try_again(errors[0])}"
+            )
+            raise _GapError(message)
+        return f"{account_id}: all {len(collectors.ACTIONS)} actions can be called"
+
+
+def _with_remedy(error: OrgscanError) -> str:
+    """The text of an error, and what to do where it does not say so itself."""
+    if isinstance(error, CallError):
+        return _to_try_again(error)
+    if isinstance(error, IntegrityError):
+        return f"{error}; find out who answers in the place of AWS"
+    return str(error)
+
+
+def _caller_lacks(error: CallError) -> str:
+    if isinstance(error, Denied):
+        return (
+            f"{error}; {error.action} is for the management account or a delegated administrator, "
+            "with a policy that allows it (`orgscan role policy --caller`)"
+        )
+    return _to_try_again(error)
+
+
+def _to_try_again(error: CallError) -> str:
+    passes = isinstance(error, (Transient, Malformed))
+    return f"{error}; {'try again' if passes else 'put right what AWS names and try again'}"
