@@ -1,8 +1,8 @@
 """Controls over tables: one finding per control and resource.
 
 A million principals give thirteen million findings, nearly all of them alike. So a finding is a
-row of small numbers into lists of texts: every string column but ``finding_id`` and
-``waiver_id`` is a pandas ``category`` of ``str``.
+row of small numbers into lists of texts: every string column but ``finding_id`` is a pandas
+``category`` of ``str``.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ def evaluate(
     Takes the four frames of :class:`orgscan.tables.Tables`. Limits are ``overrides`` over what
     ``thresholds`` sets over ``framework`` over the defaults. Returns the columns of
     :data:`orgscan.schema.FINDINGS`, sorted by control (as given), account, user and key. String
-    columns are categories but for ``finding_id`` and ``waiver_id``; ``status`` and ``severity``
-    have all their values as categories, so that a later step may set WAIVED.
+    columns are categories but for ``finding_id``; ``status`` and ``severity`` have all their
+    values as categories, so that a later step may set WAIVED.
 
     ``finding_id`` is as :mod:`orgscan.controls.identity` says: one hash per resource and one per
     control rather than one for every pair of them.
@@ -238,7 +238,7 @@ def _assemble(
         "report_generated_at": times(_joined([b.resources.generated for b in blocks], np.int64)),
         "as_of": now,
         "first_seen_at": now,
-        "waiver_id": pd.array(pa.nulls(total, pa.large_string()), dtype=_STR),
+        "waiver_id": _category(np.full(total, -1, dtype=np.int8), pa.nulls(0)),
         "reason": _category(_joined([b.reason for b in blocks], np.int32), categories["reason"]),
         "threshold": _category(
             _joined([b.threshold for b in blocks], np.int32), categories["threshold"]
@@ -258,7 +258,11 @@ def _joined(parts: list[Any], dtype: Any) -> Any:
 
 def _category(codes: Any, texts: pa.Array) -> pd.Categorical:
     index = pd.Index(pd.array(texts.cast(pa.large_string()), dtype=_STR))
-    return pd.Categorical.from_codes(codes, index)
+    # The texts are distinct. Were pandas to make sure of it, it would keep a hash table and a
+    # Python object of each for as long as the column lives, twice the memory of the texts.
+    dtype: Any = pd.CategoricalDtype()
+    dtype.__setstate__({"categories": index, "ordered": False})
+    return pd.Categorical.from_codes(codes, dtype=dtype)
 
 
 def _repeat(values: list[str], sizes: list[int], texts: list[str] | None = None) -> pd.Categorical:
