@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 _STR = pd.StringDtype("pyarrow", na_value=np.nan)
 _SHARED = ("account_id", "account_name", "ou_path", "evidence_sha256")
 _OWN = ("user", "arn", "access_key_id")
+_AT_A_TIME = 10_000
+"""Names hashed together: as Python objects they weigh more than all else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +203,15 @@ def _slots(frame: pd.DataFrame) -> NDArray[np.int64]:
 def _digests(organization_id: str, frame: pd.DataFrame) -> NDArray[np.uint8]:
     """The resource half of each finding's id, as ASCII hex; shape (rows, 24)."""
     names = _names(organization_id, frame)
-    hexes = b"".join([resource_digits(name).encode() for name in names])
-    return np.frombuffer(hexes, dtype=np.uint8).reshape(len(frame), RESOURCE_DIGITS)
+    digits = np.empty((len(frame), RESOURCE_DIGITS), dtype=np.uint8)
+    for start in range(0, len(frame), _AT_A_TIME):
+        some = names[start : start + _AT_A_TIME].to_pylist()
+        hexes = b"".join([resource_digits(name).encode() for name in some])
+        digits[start : start + len(some)].reshape(-1)[:] = np.frombuffer(hexes, dtype=np.uint8)
+    return digits
 
 
-def _names(organization_id: str, frame: pd.DataFrame) -> list[bytes]:
+def _names(organization_id: str, frame: pd.DataFrame) -> pa.Array:
     blank = pa.array([""], pa.large_string()).take(pa.array(np.zeros(len(frame), dtype=np.int64)))
     user = arrow(frame["user"].astype(_STR)) if "user" in frame else blank
     key = blank
@@ -216,8 +222,7 @@ def _names(organization_id: str, frame: pd.DataFrame) -> list[bytes]:
         key = pc.coalesce(arrow(frame["access_key_id"]), slots)
     parts = (arrow(frame["account_id"]), user.cast(pa.large_string()), key)
     joined = pc.binary_join_element_wise(text(organization_id), *parts, text(SEPARATOR))
-    names: list[bytes] = joined.cast(pa.large_binary()).to_pylist()
-    return names
+    return joined.cast(pa.large_binary())
 
 
 def _assemble(
