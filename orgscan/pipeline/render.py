@@ -120,6 +120,7 @@ def _publish(
         write_formats(formats, made, publication)
         hashes = {rundir.EVIDENCE: judgement.evidence.sha256}
         hashes |= {name: record.sha256 for name, record in publication.files.items()}
+        give_back()  # what writing left
         content = reports.condensed(_workbook_content(judgement, hashes))
         judgement.frames["findings"] = content.findings
         give_back()
