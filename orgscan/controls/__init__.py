@@ -8,7 +8,7 @@ from orgscan.controls.evaluate import evaluate
 from orgscan.controls.frameworks import Framework, from_definition, read_files, shipped
 from orgscan.controls.identity import is_id_of
 from orgscan.controls.limits import Limits, general, override_notes
-from orgscan.controls.requirements import affected, assess
+from orgscan.controls.requirements import affected, assess, count
 
 __all__ = [
     "CATALOGUE",
@@ -18,6 +18,7 @@ __all__ = [
     "Unit",
     "affected",
     "assess",
+    "count",
     "evaluate",
     "from_definition",
     "general",

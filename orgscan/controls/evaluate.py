@@ -1,8 +1,8 @@
 """Controls over tables: one finding per control and resource.
 
 A million principals give thirteen million findings, nearly all of them alike. So a finding is a
-row of small numbers into lists of texts: every string column but ``finding_id`` and
-``waiver_id`` is a pandas ``category`` of ``str``.
+row of small numbers into lists of texts: every string column but ``finding_id`` is a pandas
+``category`` of ``str``.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 _STR = pd.StringDtype("pyarrow", na_value=np.nan)
 _SHARED = ("account_id", "account_name", "ou_path", "evidence_sha256")
 _OWN = ("user", "arn", "access_key_id")
+_AT_A_TIME = 10_000
+"""Names hashed together: as Python objects they weigh more than all else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +110,8 @@ def evaluate(
     Takes the four frames of :class:`orgscan.tables.Tables`. Limits are ``overrides`` over what
     ``thresholds`` sets over ``framework`` over the defaults. Returns the columns of
     :data:`orgscan.schema.FINDINGS`, sorted by control (as given), account, user and key. String
-    columns are categories but for ``finding_id`` and ``waiver_id``; ``status`` and ``severity``
-    have all their values as categories, so that a later step may set WAIVED.
+    columns are categories but for ``finding_id``; ``status`` and ``severity`` have all their
+    values as categories, so that a later step may set WAIVED.
 
     ``finding_id`` is as :mod:`orgscan.controls.identity` says: one hash per resource and one per
     control rather than one for every pair of them.
@@ -201,11 +203,15 @@ def _slots(frame: pd.DataFrame) -> NDArray[np.int64]:
 def _digests(organization_id: str, frame: pd.DataFrame) -> NDArray[np.uint8]:
     """The resource half of each finding's id, as ASCII hex; shape (rows, 24)."""
     names = _names(organization_id, frame)
-    hexes = b"".join([resource_digits(name).encode() for name in names])
-    return np.frombuffer(hexes, dtype=np.uint8).reshape(len(frame), RESOURCE_DIGITS)
+    digits = np.empty((len(frame), RESOURCE_DIGITS), dtype=np.uint8)
+    for start in range(0, len(frame), _AT_A_TIME):
+        some = names[start : start + _AT_A_TIME].to_pylist()
+        hexes = b"".join([resource_digits(name).encode() for name in some])
+        digits[start : start + len(some)].reshape(-1)[:] = np.frombuffer(hexes, dtype=np.uint8)
+    return digits
 
 
-def _names(organization_id: str, frame: pd.DataFrame) -> list[bytes]:
+def _names(organization_id: str, frame: pd.DataFrame) -> pa.Array:
     blank = pa.array([""], pa.large_string()).take(pa.array(np.zeros(len(frame), dtype=np.int64)))
     user = arrow(frame["user"].astype(_STR)) if "user" in frame else blank
     key = blank
@@ -216,8 +222,7 @@ def _names(organization_id: str, frame: pd.DataFrame) -> list[bytes]:
         key = pc.coalesce(arrow(frame["access_key_id"]), slots)
     parts = (arrow(frame["account_id"]), user.cast(pa.large_string()), key)
     joined = pc.binary_join_element_wise(text(organization_id), *parts, text(SEPARATOR))
-    names: list[bytes] = joined.cast(pa.large_binary()).to_pylist()
-    return names
+    return joined.cast(pa.large_binary())
 
 
 def _assemble(
@@ -238,7 +243,7 @@ def _assemble(
         "report_generated_at": times(_joined([b.resources.generated for b in blocks], np.int64)),
         "as_of": now,
         "first_seen_at": now,
-        "waiver_id": pd.array(pa.nulls(total, pa.large_string()), dtype=_STR),
+        "waiver_id": _category(np.full(total, -1, dtype=np.int8), pa.nulls(0)),
         "reason": _category(_joined([b.reason for b in blocks], np.int32), categories["reason"]),
         "threshold": _category(
             _joined([b.threshold for b in blocks], np.int32), categories["threshold"]
@@ -258,7 +263,11 @@ def _joined(parts: list[Any], dtype: Any) -> Any:
 
 def _category(codes: Any, texts: pa.Array) -> pd.Categorical:
     index = pd.Index(pd.array(texts.cast(pa.large_string()), dtype=_STR))
-    return pd.Categorical.from_codes(codes, index)
+    # The texts are distinct. Were pandas to make sure of it, it would keep a hash table and a
+    # Python object of each for as long as the column lives, twice the memory of the texts.
+    dtype: Any = pd.CategoricalDtype()
+    dtype.__setstate__({"categories": index, "ordered": False})
+    return pd.Categorical.from_codes(codes, dtype=dtype)
 
 
 def _repeat(values: list[str], sizes: list[int], texts: list[str] | None = None) -> pd.Categorical:

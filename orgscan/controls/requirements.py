@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Counts = Mapping[Status, int]
 
 _LIMITS_SHOWN = 5
+_AT_A_TIME = 100_000
 
 
 def affected(
@@ -55,9 +56,9 @@ def assess(
         whole: Whether every account in scope was read in full; nothing is met where not.
         scope: How much of the organization was in scope, where it was not all of it.
     """
-    counts, limits = _counts(findings), _limits(findings)
+    counts, limits = count(findings), _limits(findings)
     if again is not None:
-        counts |= _counts(again)
+        counts |= count(again)
         limits |= _limits(again)
     requirements = []
     for name, controls in framework.requirements.items():
@@ -99,8 +100,11 @@ def _pairs(findings: pd.DataFrame, column: str) -> dict[tuple[str, str], int]:
     """How often each control occurs with each value of a category; nulls are left out."""
     control, other = findings["control_id"].cat, findings[column].cat
     wide = len(other.categories) + 1  # code -1, a null, becomes 0
-    codes = control.codes.to_numpy().astype(np.int64) * wide + other.codes.to_numpy() + 1
-    sizes = np.bincount(codes, minlength=0)
+    sizes = np.zeros(len(control.categories) * wide, dtype=np.int64)
+    for start in range(0, len(findings), _AT_A_TIME):
+        part = slice(start, start + _AT_A_TIME)
+        codes = control.codes.to_numpy()[part].astype(np.int64) * wide
+        sizes += np.bincount(codes + other.codes.to_numpy()[part] + 1, minlength=len(sizes))
     return {
         (control.categories[code // wide], other.categories[code % wide - 1]): int(sizes[code])
         for code in np.flatnonzero(sizes).tolist()
@@ -108,7 +112,8 @@ def _pairs(findings: pd.DataFrame, column: str) -> dict[tuple[str, str], int]:
     }
 
 
-def _counts(findings: pd.DataFrame) -> dict[str, dict[Status, int]]:
+def count(findings: pd.DataFrame) -> dict[str, dict[Status, int]]:
+    """Findings by control and status, both categories; every status is there, 0 or not."""
     counts = {name: _none() for name in findings["control_id"].cat.categories}
     for (control, status), size in _pairs(findings, "status").items():
         counts[control][Status(status)] = size

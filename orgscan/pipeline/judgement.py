@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from orgscan.models import Assessment, Clock, RunInfo
+    from orgscan.models import Assessment, Clock, RunInfo, Status
     from orgscan.pipeline.chain import Link
     from orgscan.pipeline.criteria import Criteria
     from orgscan.pipeline.decisions import Decisions
@@ -40,14 +40,19 @@ class Judgement:
     accounts_enumerated: int
     evidence: rundir.FileRecord
     previous: dict[str, Any] | None
-    frames: Mapping[str, pd.DataFrame]
+    frames: dict[str, pd.DataFrame]
+    """The four tables by name. Rows that are on disk and not needed again may be let go."""
+    counts: Mapping[str, Mapping[Status, int]]
+    """All findings by control and status."""
     decisions: Decisions
     results: tuple[Result, ...]
     due_days: Mapping[str, int]
     notes: tuple[str, ...]
     """The run's notes, and what the tables and decisions tell."""
-    comparison: compare.Comparison | None = None
-    """With the previous run; None where none was given."""
+    changes: pd.DataFrame | None = None
+    """What became of the previous run's findings; None where no such run was given."""
+    coverage: pd.DataFrame | None = None
+    """What became of its accounts, as :class:`orgscan.compare.Comparison` tells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +111,7 @@ def judge(run: Path, evidence: rundir.FileRecord, terms: Terms, *, clock: Clock)
             "access_keys": built.access_keys,
             "findings": findings,
         },
+        counts=controls.count(findings),
         decisions=decisions,
         results=applied.results,
         due_days=due_days.model_dump(),
@@ -119,7 +125,8 @@ def judge(run: Path, evidence: rundir.FileRecord, terms: Terms, *, clock: Clock)
             *(comparison.notes if comparison else _not_compared(previous)),
             *decided.forgotten(decisions, _known(run)),
         ),
-        comparison=comparison,
+        changes=comparison.changes if comparison else None,
+        coverage=comparison.coverage if comparison else None,
     )
 
 

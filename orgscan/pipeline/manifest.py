@@ -29,12 +29,10 @@ def manifest(judgement: Judgement, files: Mapping[str, rundir.FileRecord]) -> di
     """The manifest of a run whose reports are ``files``, by name; JSON values."""
     info, accounts = judgement.info, judgement.frames["accounts"]
     coverage = accounts["coverage"].value_counts()
-    counts = judgement.frames["findings"].groupby(["control_id", "status"], observed=True).size()
-    findings: dict[str, dict[str, int]] = {}
-    for control in controls.CATALOGUE:
-        findings[control.id] = {
-            status.value: int(counts.get((control.id, status.value), 0)) for status in Status
-        }
+    findings = {
+        control: {status.value: count for status, count in counts.items()}
+        for control, counts in judgement.counts.items()
+    }
     return {
         "format": MANIFEST_FORMAT,
         "schema": SCHEMA_VERSION,

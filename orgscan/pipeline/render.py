@@ -16,6 +16,7 @@ from orgscan.pipeline.criteria import Criteria
 from orgscan.pipeline.formats import Results, check_formats, write_formats
 from orgscan.pipeline.judgement import Terms, judge
 from orgscan.pipeline.manifest import manifest, versions
+from orgscan.pipeline.memory import give_back
 from orgscan.pipeline.previous import open_snapshot
 from orgscan.pipeline.sealed import sealed_evidence
 from orgscan.schema import CHANGES, TABLES
@@ -80,7 +81,10 @@ def render(
     with rundir.locked(run, shared=elsewhere):
         evidence = sealed_evidence(run)
         observer.phase("Judging the evidence")
+        give_back()
         judgement = judge(run, evidence, terms, clock=clock)
+        del terms  # the tables of an earlier run with it
+        give_back()
         if output is None or not elsewhere:
             _publish(judgement, run, run, observer, formats)
             return run
@@ -109,18 +113,19 @@ def _publish(
         for table in TABLES:
             with publication.file(f"{table.name}.parquet") as path:
                 reports.write_parquet(judgement.frames[table.name], table, path, metadata=metadata)
-        if judgement.comparison is not None:
+        if judgement.changes is not None:
             with publication.file(f"{CHANGES.name}.parquet") as path:
-                reports.write_parquet(
-                    judgement.comparison.changes, CHANGES, path, metadata=metadata
-                )
-        changes = None if judgement.comparison is None else judgement.comparison.changes
-        made = Results(judgement.info, judgement.criteria, judgement.frames, changes)
+                reports.write_parquet(judgement.changes, CHANGES, path, metadata=metadata)
+        made = Results(judgement.info, judgement.criteria, judgement.frames, judgement.changes)
         write_formats(formats, made, publication)
         hashes = {rundir.EVIDENCE: judgement.evidence.sha256}
         hashes |= {name: record.sha256 for name, record in publication.files.items()}
+        give_back()  # what writing left
+        content = reports.condensed(_workbook_content(judgement, hashes))
+        judgement.frames["findings"] = content.findings
+        give_back()
         with publication.file(rundir.workbook_name(judgement.info)) as path:
-            reports.write_workbook(path, _workbook_content(judgement, hashes))
+            reports.write_workbook(path, content)
         files = dict(publication.files)
         if directory == run:
             files[rundir.EVIDENCE] = judgement.evidence
@@ -166,12 +171,13 @@ def _control_entries(criteria: Criteria) -> list[reports.ControlEntry]:
 
 
 def _changes_content(judgement: Judgement) -> reports.ChangesContent | None:
-    comparison, previous = judgement.comparison, judgement.previous
-    if comparison is None or previous is None:
+    changes, coverage = judgement.changes, judgement.coverage
+    previous = judgement.previous
+    if changes is None or coverage is None or previous is None:
         return None
     return reports.ChangesContent(
         run_id=previous["run_id"],
         as_of=datetime.fromisoformat(previous["as_of"]),
-        changes=comparison.changes,
-        coverage=comparison.coverage,
+        changes=changes,
+        coverage=coverage,
     )

@@ -15,7 +15,7 @@ from orgscan.reports.ocsf import write as write_ocsf
 from orgscan.reports.parquet import metadata as parquet_metadata
 from orgscan.reports.parquet import read as read_parquet
 from orgscan.reports.parquet import write as write_parquet
-from orgscan.reports.workbook import unlisted
+from orgscan.reports.workbook import condensed, unlisted
 from orgscan.reports.workbook import write as write_workbook
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Obligations",
     "WaiverEntry",
     "WorkbookContent",
+    "condensed",
     "parquet_metadata",
     "read_parquet",
     "unlisted",

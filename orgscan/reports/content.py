@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from orgscan.models import Assessment, HumanEntry, RunInfo
+    from orgscan.reports.figures import Figures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,3 +96,5 @@ class WorkbookContent:
     accounts_enumerated: int | None = None
     """The evidence store's own count of accounts, the control total the coverage table must
     meet; None where the caller has none, then the distinct account ids are counted instead."""
+    figures: Figures | None = None
+    """What was counted before findings that are not listed were let go; None: count now."""

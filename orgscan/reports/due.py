@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _COLUMNS = ["finding_id", "severity", "status", "first_seen_at"]
-_AT_A_TIME = 1_000_000
+_AT_A_TIME = 50_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ openpyxl builds everything but the rows of the data sheets; ``sheetxml`` streams
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -103,6 +104,17 @@ def _changes(content: WorkbookContent) -> list[DataSheet]:
     return [DataSheet("Changes", columns.changes(), rows, _ALERT_TAB, preface=lines)]
 
 
+def condensed(content: WorkbookContent) -> WorkbookContent:
+    """The content with all figures counted, and of the findings only those the workbook lists.
+
+    The same workbook comes of it. Most findings passed, and once they are written elsewhere their
+    memory is better used for the sheets.
+    """
+    findings = content.findings
+    counted = content.figures or figures.compute(content)
+    return replace(content, findings=findings.take(listed(findings)), figures=counted)
+
+
 def gaps_first(accounts: pd.DataFrame) -> NDArray[np.int64]:
     """The order of the accounts with what could not be read on top."""
     fine = [value.value for value in Coverage if not value.is_gap]
@@ -143,7 +155,7 @@ def _front(
     book: Workbook, content: WorkbookContent, footer: tuple[str, str]
 ) -> list[tuple[Worksheet, Patch]]:
     """The cover and the summary, small enough for openpyxl alone."""
-    numbers = figures.compute(content)
+    numbers = content.figures or figures.compute(content)
     front: Worksheet = book.worksheets[0]
     front.title = "Cover"
     cover.fill(front, content, numbers, figures.verdict(content, numbers))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from orgscan.models import Readings
 
-BATCH_SIZE = 2_000
+BATCH_SIZE = 4_000
 """Accounts and principals per batch: large enough for the vectorised work to dominate."""
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from orgscan.errors import UsageError
 from orgscan.models import Status
@@ -337,8 +336,10 @@ def _extended(
     return pd.Categorical.from_codes(codes, everything)
 
 
-def _identified(size: int, rows: Rows, chosen: NDArray[Any], waivers: Sequence[Waiver]) -> Any:
+def _identified(
+    size: int, rows: Rows, chosen: NDArray[Any], waivers: Sequence[Waiver]
+) -> pd.Categorical:
     codes = np.full(size, -1, dtype=np.int32)
     codes[rows] = chosen
-    ids = pa.array([waiver.id for waiver in waivers], pa.large_string())
-    return pd.array(ids.take(pa.array(codes, mask=codes < 0)), dtype=_STR)
+    ids = pd.Index([waiver.id for waiver in waivers], dtype=_STR)
+    return pd.Categorical.from_codes(codes, ids)

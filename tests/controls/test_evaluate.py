@@ -58,13 +58,14 @@ def test_columns_are_the_schemas_and_every_required_one_is_filled() -> None:
             dtype = rows[column.name].dtype
             if column.type == schema.Type.TIMESTAMP:
                 assert str(dtype) == "datetime64[us, UTC]"
-            elif column.name in {"finding_id", "waiver_id"}:
+            elif column.name == "finding_id":
                 assert dtype == "str"
             elif column.name == "slot":
                 assert dtype == "Int64"
             else:
                 assert isinstance(dtype, pd.CategoricalDtype)
                 assert dtype.categories.dtype == "str"
+                assert dtype.categories.is_unique
 
 
 def test_every_resource_in_scope_has_one_row_per_control() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from orgscan.controls import assess, shipped
+from orgscan.controls import assess, count, shipped
 from orgscan.models import RequirementStatus, Status
 
 CIS = shipped()["cis-7.0"]
@@ -36,6 +36,15 @@ def test_what_was_left_out_stands_beside_the_name() -> None:
     told = assess(CIS, rows(PASSED), whole=True, scope="1 of 25 accounts")
     assert told.label == "CIS AWS Foundations Benchmark 7.0.0 (cis-7.0), 1 of 25 accounts"
     assert assess(CIS, rows(PASSED), whole=True).label.endswith("(cis-7.0)")
+
+
+def test_counts_have_every_status_however_many_rows_there_are() -> None:
+    found = count(rows(("root-mfa", "FAIL", 1), ("unused-password", "PASS", 250_000)))
+    none = dict.fromkeys(Status, 0)
+    assert found == {
+        "root-mfa": none | {Status.FAIL: 1},
+        "unused-password": none | {Status.PASS: 250_000},
+    }
 
 
 @pytest.mark.parametrize(

@@ -290,8 +290,7 @@ def test_categories_and_plain_text_give_the_same_bytes(tmp_path: Path) -> None:
     texts = {
         name: "category"
         for name in FINDINGS.column_names
-        if isinstance(given.findings[name].dtype, pd.StringDtype)
-        and name not in {"finding_id", "waiver_id"}
+        if isinstance(given.findings[name].dtype, pd.StringDtype) and name != "finding_id"
     }
     assert written(tmp_path, replace(given, findings=given.findings.astype(texts))) == plain
     assert (tmp_path / "findings.ocsf.jsonl").read_bytes() == raw

@@ -18,7 +18,7 @@ from openpyxl.utils import range_boundaries
 from python_calamine import CalamineWorkbook
 
 from orgscan.models import Coverage, RequirementStatus
-from orgscan.reports import look, write_workbook
+from orgscan.reports import condensed, look, write_workbook
 from orgscan.reports.columns import access_keys, coverage, findings, users
 from orgscan.reports.workbook import listed
 from orgscan.schema import ACCESS_KEYS, ACCOUNTS, CREDENTIALS, FINDINGS
@@ -438,6 +438,28 @@ def test_categories_write_the_same_workbook(path: Path, content: Any, tmp_path: 
     file = tmp_path / "book.xlsx"
     write_workbook(file, replace(content, findings=coded))
     assert file.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("statuses", [("PASS", "FAIL", "NOT_APPLICABLE", "WAIVED"), ("PASS",)])
+def test_what_is_not_listed_is_not_needed_to_write(
+    statuses: tuple[str, ...], tmp_path: Path
+) -> None:
+    whole = replace(
+        sample.content(6, 3, statuses=statuses),
+        due_days={"critical": 30, "high": 30, "medium": 90, "low": 180},
+    )
+    less = condensed(whole)
+    assert set(less.findings["status"]) <= {"FAIL", "UNKNOWN", "WAIVED"}
+    assert len(less.findings) == len(listed(whole.findings)) < len(whole.findings)
+    for name, given in (
+        ("whole.xlsx", whole),
+        ("less.xlsx", less),
+        ("again.xlsx", condensed(less)),
+    ):
+        write_workbook(tmp_path / name, given)
+    written = (tmp_path / "whole.xlsx").read_bytes()
+    assert (tmp_path / "less.xlsx").read_bytes() == written
+    assert (tmp_path / "again.xlsx").read_bytes() == written
 
 
 def test_unsorted_findings_are_sorted(content: Any) -> None:
