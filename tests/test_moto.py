@@ -285,7 +285,7 @@ def test_the_role_s_template_makes_the_role(elsewhere: Elsewhere, external_id: s
     cloudformation = elsewhere.enter("data", "cloudformation")
     caller = f"arn:aws:iam::{MANAGEMENT}:role/Audit"
     name = f"OrgScanAudit{len(external_id)}"
-    given = {"CallerArn": caller, "RoleName": name, "ExternalId": external_id}
+    given = {"TrustedCaller": caller, "RoleName": name, "ExternalId": external_id}
     cloudformation.create_stack(
         StackName=name,
         TemplateBody=TEMPLATE.read_text("utf-8"),

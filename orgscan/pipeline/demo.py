@@ -160,3 +160,15 @@ class _Earlier(Clock):
     def now(self) -> datetime:
         """The time it was then."""
         return self._clock.now() - self._behind
+
+    def monotonic(self) -> float:
+        """Waiting is as it is today."""
+        return self._clock.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Waiting is as it is today."""
+        await self._clock.sleep(seconds)
+
+    def jitter(self) -> float:
+        """Chance is as it is today."""
+        return self._clock.jitter()

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from clocks import HurriedClock
 
 from orgscan import controls, pipeline, settings, tables
 from orgscan.errors import ExitCode
@@ -42,24 +43,6 @@ GAPS = {"PARTIAL", "DENIED", "FAILED", "NOT_ATTEMPTED"}
 """Written out: what calls itself a gap must not be asked."""
 OWN_TIMES = ("attempts", "started_at", "duration_seconds")
 """What tells one reading of an account from another of the same account."""
-
-
-class HurriedClock(Clock):
-    """Waiting takes no time, yet time has passed afterwards; the calendar stands still."""
-
-    def __init__(self, now: datetime = NOW) -> None:
-        self.waited = 0.0
-        self._now = now
-
-    def now(self) -> datetime:
-        return self._now
-
-    def monotonic(self) -> float:
-        return super().monotonic() + self.waited
-
-    async def sleep(self, seconds: float) -> None:
-        self.waited += max(seconds, 0.0)
-        await asyncio.sleep(0)
 
 
 class StopAfter(Observer):
@@ -166,7 +149,7 @@ async def collect(
         await pipeline.collect(
             chosen_settings(simulator, **options),
             directory,
-            clock=clock or HurriedClock(),
+            clock=clock or HurriedClock(NOW),
             observer=observer or Observer(),
             stop=stop,
             credentials=credentials_of(simulator),
@@ -197,7 +180,7 @@ async def resume(
             ),
             directory,
             retry_gaps=retry_gaps,
-            clock=clock or HurriedClock(),
+            clock=clock or HurriedClock(NOW),
             observer=observer or Observer(),
             stop=stop,
             credentials=credentials_of(simulator),
@@ -208,7 +191,7 @@ async def resume(
 
 def finish(directory: Path) -> pipeline.Run:
     """Judge and write."""
-    pipeline.render(directory, clock=HurriedClock(), observer=Observer())
+    pipeline.render(directory, clock=HurriedClock(NOW), observer=Observer())
     return pipeline.Run(directory)
 
 

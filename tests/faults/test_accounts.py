@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import openpyxl
 import pytest
+from clocks import HurriedClock
 from scanning import (
     NOW,
-    HurriedClock,
     Judged,
     Scanned,
     assert_alone,
@@ -265,7 +265,7 @@ async def test_fault_31_a_report_of_another_partition_is_an_integrity_failure(
 
 @pytest.mark.parametrize("world", ["demo", "states"])
 async def test_what_these_tests_judge_is_what_is_written(tmp_path: Path, world: str) -> None:
-    scanned = await scan(WORLDS[world](now=NOW), tmp_path / "run", clock=HurriedClock())
+    scanned = await scan(WORLDS[world](now=NOW), tmp_path / "run", clock=HurriedClock(NOW))
     written: Any = finish(tmp_path / "run")
     assert_same_tables(scanned.run, written)
     for name, value in scanned.run.manifest.items():

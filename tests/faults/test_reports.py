@@ -8,7 +8,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scanning import NOW, HurriedClock, assert_alone, assert_same_tables, assert_sound, scan
+from clocks import HurriedClock
+from scanning import NOW, assert_alone, assert_same_tables, assert_sound, scan
 
 from orgscan.simulator import WORLDS, Fault, faults
 from orgscan.simulator.faults import Edit, EditReport
@@ -117,7 +118,7 @@ async def test_fault_11_what_csv_allows_changes_no_verdict(
 async def test_fault_12_a_report_that_is_never_ready_leaves_the_live_listing(
     small: World, tmp_path: Path
 ) -> None:
-    clock = HurriedClock()
+    clock = HurriedClock(NOW)
     never = at_report(small, faults.NEVER_READY, action="GenerateCredentialReport")
     scanned = await scan(small, tmp_path / "run", never, clock=clock)
     assert_alone(scanned, STRUCK, "PARTIAL", "credential_report", "ReportNotReady")

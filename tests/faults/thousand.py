@@ -12,11 +12,11 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+sys.path[:0] = [str(Path(__file__).parents[up]) for up in range(3)]
 
-from scanning import (  # noqa: E402 - found by the path above
+from clocks import HurriedClock  # noqa: E402 - found by the path above
+from scanning import (  # noqa: E402
     NOW,
-    HurriedClock,
     Judged,
     assert_same_tables,
     collect,
@@ -42,7 +42,7 @@ def scanned(directory: Path, accounts: int, scripted: list[Fault]) -> tuple[Judg
     async def work() -> Simulator:
         world = WORLDS["uniform"](accounts=accounts, users=5, now=NOW)
         async with Simulator(world, faults=scripted) as simulator:
-            await collect(simulator, directory, clock=HurriedClock())
+            await collect(simulator, directory, clock=HurriedClock(NOW))
             return simulator
 
     simulator = asyncio.run(work())

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from clocks import HurriedClock
 
 from orgscan import pipeline, settings
 from orgscan.models import Clock, Credentials, Observer
@@ -14,28 +16,9 @@ from orgscan.simulator import AUDIT_ROLE, WORLDS, Simulator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
-    from datetime import datetime
     from pathlib import Path
 
     from orgscan.simulator import World
-
-
-class HurriedClock(Clock):
-    """Waiting takes no time, yet time has passed afterwards."""
-
-    def __init__(self, now: datetime | None = None) -> None:
-        self._ahead = 0.0
-        self._now = now
-
-    def now(self) -> datetime:
-        return self._now or super().now()
-
-    def monotonic(self) -> float:
-        return super().monotonic() + self._ahead
-
-    async def sleep(self, seconds: float) -> None:
-        self._ahead += max(seconds, 0.0)
-        await asyncio.sleep(0)
 
 
 @pytest.fixture
@@ -121,3 +104,21 @@ def resume() -> Callable[..., Awaitable[None]]:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def two_quarters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``2026-Q3`` and ``2026-Q4`` of a few accounts of the demo; the later one compared with the
+    earlier, both in every format. Not to be altered.
+    """
+    parent = tmp_path_factory.mktemp("quarters")
+    now = HurriedClock(datetime(2026, 11, 20, 9, 30, tzinfo=UTC))
+    previous = None
+    for quarter, clock in pipeline.demo_quarters(2, clock=now, accounts=6):
+        run = parent / quarter.name
+        asyncio.run(pipeline.collect_demo(run, quarter=quarter, clock=clock, observer=Observer()))
+        pipeline.render(
+            run, clock=clock, observer=Observer(), previous=previous, formats=["ocsf", "csv"]
+        )
+        previous = run
+    return parent

@@ -29,30 +29,10 @@ OCSF = {"findings.ocsf.jsonl"}
 COMPLIANCE = {"FAIL": 3, "WAIVED": 3, "UNKNOWN": 2, "PASS": 1}
 
 
-class Fixed(Clock):
-    def now(self) -> datetime:
-        return NOW
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two quarters of a few accounts; the later one, compared, in every format."""
-    parent = tmp_path_factory.mktemp("formats")
-    previous = None
-    for quarter, clock in pipeline.demo_quarters(2, clock=Fixed(), accounts=6):
-        run = parent / quarter.name
-        asyncio.run(pipeline.collect_demo(run, quarter=quarter, clock=clock, observer=Observer()))
-        pipeline.render(
-            run, clock=clock, observer=Observer(), previous=previous, formats=["ocsf", "csv"]
-        )
-        previous = run
-    return parent
-
-
 @pytest.fixture
-def later(home: Path) -> Path:
+def later(two_quarters: Path) -> Path:
     """The later run; not to be altered."""
-    return home / "2026-Q4"
+    return two_quarters / "2026-Q4"
 
 
 @pytest.fixture

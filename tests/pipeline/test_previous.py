@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import json
 import shutil
@@ -13,11 +12,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from clocks import HurriedClock
 
 from orgscan import pipeline, rundir, settings
 from orgscan.cli import main
 from orgscan.errors import ExitCode
-from orgscan.models import Change, Clock, Observer
+from orgscan.models import Change, Observer
 from orgscan.schema import CHANGES
 
 if TYPE_CHECKING:
@@ -27,28 +27,10 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 
 
-class Fixed(Clock):
-    def now(self) -> datetime:
-        return NOW
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two quarters of a few accounts, ``2026-Q3`` and ``2026-Q4``; not to be altered."""
-    parent = tmp_path_factory.mktemp("previous")
-    previous = None
-    for quarter, clock in pipeline.demo_quarters(2, clock=Fixed(), accounts=6):
-        run = parent / quarter.name
-        asyncio.run(pipeline.collect_demo(run, quarter=quarter, clock=clock, observer=Observer()))
-        pipeline.render(run, clock=clock, observer=Observer(), previous=previous)
-        previous = run
-    return parent
-
-
 @pytest.fixture
-def runs(home: Path, tmp_path: Path) -> tuple[Path, Path]:
+def runs(two_quarters: Path, tmp_path: Path) -> tuple[Path, Path]:
     """Copies to spoil."""
-    shutil.copytree(home, tmp_path / "runs")
+    shutil.copytree(two_quarters, tmp_path / "runs")
     return tmp_path / "runs" / "2026-Q3", tmp_path / "runs" / "2026-Q4"
 
 
@@ -154,14 +136,14 @@ def test_a_report_without_the_earlier_run_compares_nothing_and_says_so(
 ) -> None:
     first, second = runs
     memory = (second / "changes.parquet").read_bytes()
-    pipeline.render(second, clock=Fixed(), observer=Observer())
+    pipeline.render(second, clock=HurriedClock(NOW), observer=Observer())
     run = pipeline.Run(second)
     assert run.changes is None
     assert not (second / "changes.parquet").exists()
     assert any("nothing is compared" in note for note in run.manifest["notes"])
     assert run.manifest["previous"]["run_id"] == pipeline.Run(first).manifest["run_id"]
     assert pipeline.verify(second, previous=first).problems == ()
-    pipeline.render(second, clock=Fixed(), observer=Observer(), previous=first)
+    pipeline.render(second, clock=HurriedClock(NOW), observer=Observer(), previous=first)
     assert (second / "changes.parquet").read_bytes() == memory, "the same runs, the same bytes"
     assert not any("compared" in note for note in pipeline.Run(second).manifest["notes"])
 
@@ -170,7 +152,7 @@ def test_other_limits_are_told(runs: tuple[Path, Path], tmp_path: Path) -> None:
     first, second = runs
     out = pipeline.render(
         second,
-        clock=Fixed(),
+        clock=HurriedClock(NOW),
         observer=Observer(),
         output=tmp_path / "lax",
         settings=settings.load(environment={}, thresholds={"access_key_max_age_days": 36_500}),
@@ -233,11 +215,11 @@ def test_no_cell_of_the_csv_begins_a_formula(tmp_path: Path) -> None:
 def test_what_cannot_be_compared_is_one_line(
     arguments: tuple[str, ...],
     words: str,
-    home: Path,
+    two_quarters: Path,
     cli: Callable[..., tuple[int, str, str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.chdir(home)
+    monkeypatch.chdir(two_quarters)
     code, out, err = cli("compare", *arguments)
     assert (code, out) == (ExitCode.USAGE, "")
     assert len(err.splitlines()) == 1
@@ -245,15 +227,15 @@ def test_what_cannot_be_compared_is_one_line(
 
 
 def test_the_trend_of_published_runs(
-    home: Path, cli: Callable[..., tuple[int, str, str]], tmp_path: Path
+    two_quarters: Path, cli: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:
     history = str(tmp_path / "history")
     for name in ("2026-Q3", "2026-Q4"):
-        pipeline.publish(home / name, history, observer=Observer())
+        pipeline.publish(two_quarters / name, history, observer=Observer())
     opened = pipeline.open_history(history)
     trend = opened.trend()
     for name in ("2026-Q3", "2026-Q4"):
-        run = pipeline.Run(home / name)
+        run = pipeline.Run(two_quarters / name)
         mine = trend[trend["run_id"] == run.manifest["run_id"]].set_index("control_id")
         for control, counts in run.manifest["findings"].items():
             if any(counts.values()):

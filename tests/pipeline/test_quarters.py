@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import openpyxl
 import pytest
+from clocks import HurriedClock
 
 from orgscan import pipeline
-from orgscan.models import Change, Clock, Observer
+from orgscan.models import Change, Observer
 from orgscan.simulator import Deed
 
 if TYPE_CHECKING:
@@ -45,17 +46,12 @@ FIXES = {
 }
 
 
-class Fixed(Clock):
-    def now(self) -> datetime:
-        return NOW
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Quarter, pipeline.Run]]:
     """Three quarters of the demo, each compared with the one before."""
     parent = tmp_path_factory.mktemp("quarters")
     runs: list[tuple[Quarter, pipeline.Run]] = []
-    quarters = pipeline.demo_quarters(3, clock=Fixed())
+    quarters = pipeline.demo_quarters(3, clock=HurriedClock(NOW))
     decisions = pipeline.read_decisions(pipeline.write_demo_waivers(parent / "q", quarters), None)
     for quarter, clock in quarters:
         run = parent / quarter.name

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from clocks import HurriedClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scanning import NOW, HurriedClock, Judged, assert_same_tables, collect, scan
+from scanning import NOW, Judged, assert_same_tables, collect, scan
 
 from orgscan.errors import OrgscanError, RunError, UsageError
 from orgscan.evidence import EvidenceStore, account_hash
@@ -206,7 +207,7 @@ def test_a_failing_collection_leaves_an_unenumerated_run_that_says_so(tmp_path: 
 
     async def run() -> None:
         async with Simulator(world("small"), faults=[broken]) as simulator:
-            await collect(simulator, tmp_path / "run", clock=HurriedClock())
+            await collect(simulator, tmp_path / "run", clock=HurriedClock(NOW))
 
     with pytest.raises(OrgscanError):
         asyncio.run(run())
