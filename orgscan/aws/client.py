@@ -24,7 +24,7 @@ from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 
 from orgscan.aws.calls import JSON_PAGING, QUERY_PAGING, Operation, ServiceCalls
-from orgscan.aws.pacing import Pace
+from orgscan.aws.pacing import BucketPace, Pace
 from orgscan.aws.transport import Transport
 from orgscan.aws.wire import Keys, Wire
 from orgscan.errors import RunError, UsageError
@@ -211,7 +211,7 @@ class Aws:
     def organizations(self) -> ServiceCalls:
         """AWS Organizations as the caller, paced by AWS's published buckets."""
         paces = {
-            action: Pace(burst, burst / rate, self._clock)
+            action: BucketPace(rate, burst, self._clock)
             for action, (rate, burst) in _ORGANIZATIONS_BUCKETS.items()
         }
         return self._door("organizations", paces.__getitem__)

@@ -21,9 +21,6 @@ _SLACK = 0.001
 class Pace(Throttler):
     """At most ``rate_limit`` starts in any ``period`` seconds, in the order of asking.
 
-    With ``rate_limit`` set to a token bucket's burst and ``period`` to burst divided by rate,
-    the window never asks for more than that bucket holds.
-
     Additive increase, multiplicative decrease: :meth:`slow_down` halves the rate,
     :meth:`speed_up` wins it back one start at a time.
     """
@@ -75,3 +72,29 @@ class Pace(Throttler):
         if self._since_change >= self.rate_limit:
             self.rate_limit += 1
             self._since_change = 0
+
+
+class BucketPace(Pace):
+    """The pace of a token bucket whose size AWS has published: a burst, then an even rate.
+
+    A window would let through a bucketful, wait until all of it is refilled, and let through
+    the next: what is fetched arrives in heaps, and a call more than a bucketful waits for the
+    whole of the next one. One token is always left in the bucket, because calls do not arrive as
+    evenly as they leave.
+    """
+
+    def __init__(self, rate: float, burst: int, clock: Clock) -> None:
+        """``rate`` is what the bucket is refilled with a second, ``burst`` what it holds."""
+        limit = max(1, burst - 1)
+        super().__init__(limit, limit / rate, clock)
+        self._full_at = float("-inf")
+
+    async def acquire(self) -> None:
+        """Wait for a turn; waiters are served in the order in which they came."""
+        async with self._turn:
+            # Throttling may have lowered the rate since: then the same bucket refills slower.
+            refill = self.period / self.rate_limit
+            wait = self._full_at - (self.period - refill) - self._clock.monotonic()
+            if wait > _SLACK:  # less than that is rounding, and a token is left
+                await self._clock.sleep(wait)
+            self._full_at = max(self._full_at, self._clock.monotonic()) + refill

@@ -355,7 +355,7 @@ async def test_organizations_is_asked_no_faster_than_its_buckets_allow(
     found = [page async for page in aws.organizations.pages("ListAccounts", "Accounts")]
     assert sum(map(len, found)) == 600
     assert len(found) == 30
-    assert 2.9 < clock.elapsed < 3.1  # bursts of 12, each 1.5 s after the one before
+    assert 2.3 < clock.elapsed < 2.4  # 11 at once, then 8 a second; one token is left
 
 
 async def test_one_of_several_processes_is_content_with_its_part_of_what_sts_grants(

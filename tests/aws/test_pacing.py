@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orgscan.aws.pacing import Pace
+from orgscan.aws.pacing import BucketPace, Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,13 +55,32 @@ async def test_a_published_token_bucket_is_never_asked_for_more_than_it_holds(
 ) -> None:
     rate, burst = bucket
     clock = new_clock()
-    through = await passed(Pace(burst, burst / rate, clock), clock, gaps)
+    through = await passed(BucketPace(rate, burst, clock), clock, gaps)
+    assert [number for _, number in through] == list(range(len(gaps)))
     tokens, before = float(burst), through[0][0]
     for time, _ in through:
         tokens = min(burst, tokens + (time - before) * rate)
         before = time
         tokens -= 1
         assert tokens > -1e-6
+
+
+async def test_a_token_bucket_is_used_evenly_and_to_the_full(clock: FakeClock) -> None:
+    through = await passed(BucketPace(5, 8, clock), clock, [0.0] * 57)
+    times = [time - through[0][0] for time, _ in through]
+    assert times[6] == 0.0
+    assert all(0.199 < later - earlier < 0.202 for earlier, later in pairwise(times[6:]))
+    await clock.sleep(100)
+    again = await passed(BucketPace(5, 8, clock), clock, [0.0] * 7)
+    assert again[0][0] == again[-1][0]
+
+
+async def test_a_throttled_bucket_refills_at_half_the_rate(clock: FakeClock) -> None:
+    pace = BucketPace(5, 9, clock)
+    await passed(pace, clock, [0.0] * 8)
+    pace.slow_down()
+    times = [time for time, _ in await passed(pace, clock, [0.0] * 4)]
+    assert all(0.399 < later - earlier < 0.402 for earlier, later in pairwise(times))
 
 
 async def test_within_the_limit_nobody_waits(clock: FakeClock) -> None:
