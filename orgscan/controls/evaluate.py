@@ -28,9 +28,9 @@ from orgscan.controls.identity import (
     resource_digits,
 )
 from orgscan.controls.judging import STATUSES, Texts, decide
-from orgscan.controls.limits import Limits
+from orgscan.controls.limits import Limits, possibilities
 from orgscan.controls.units import Units, arrow, prepare, text, times
-from orgscan.models import ROOT_USER, Severity
+from orgscan.models import ROOT_USER, Severity, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from orgscan.controls.frameworks import Framework
+    from orgscan.controls.limits import Possibility
     from orgscan.settings import ThresholdOverride, Thresholds
 
     Codes = NDArray[np.int32]
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 _STR = pd.StringDtype("pyarrow", na_value=np.nan)
 _SHARED = ("account_id", "account_name", "ou_path", "evidence_sha256")
 _OWN = ("user", "arn", "access_key_id")
+_UNTOLD = "the limit is not known: the account's {unread} could not be read"
 _AT_A_TIME = 10_000
 """Names hashed together: as Python objects they weigh more than all else."""
 
@@ -77,6 +79,8 @@ class _Bench:
 
     limits: Limits
     as_of: np.int64
+    possibilities: Sequence[Possibility] = ()
+    """What else the limits may be."""
     reasons: Texts = field(default_factory=Texts)
     thresholds: Texts = field(default_factory=Texts)
 
@@ -85,6 +89,13 @@ class _Bench:
         size = len(frame)
         cases = control.judge(frame, self.limits, self.as_of)
         status, reason = decide(cases, size, self.reasons)
+        told = status.copy()
+        for possible in self.possibilities:
+            if possible.touches(control.limits):
+                cases = control.judge(frame, possible.limits, self.as_of)
+                differs = decide(cases, size, Texts())[0] != told
+                status[differs] = STATUSES.index(Status.UNKNOWN)
+                reason[differs] = self.reasons.code(_UNTOLD.format(unread=possible.unread))
         threshold = np.full(size, -1, dtype=np.int32)
         if control.threshold is not None and size:
             text = control.threshold(frame, self.limits)
@@ -120,8 +131,12 @@ def evaluate(
     categories: dict[str, pa.Array] = {}
     resources = _resources(units, organization_id, categories)
     moment = np.datetime64(as_of.astimezone(UTC).replace(tzinfo=None), "us").astype(np.int64)
-    limits = Limits(thresholds, framework=framework, overrides=overrides, accounts=units.accounts)
-    bench = _Bench(limits, moment)
+    given: dict[str, Any] = {
+        "framework": framework,
+        "overrides": overrides,
+        "accounts": units.accounts,
+    }
+    bench = _Bench(Limits(thresholds, **given), moment, possibilities(thresholds, **given))
     blocks = [bench.judge(control, units, resources[control.unit]) for control in controls]
     del units  # as large as the tables, and all that is left of it are codes
     categories |= {"reason": bench.reasons.array(), "threshold": bench.thresholds.array()}

@@ -17,7 +17,7 @@ from orgscan.controls.control import DAY
 from orgscan.settings import Thresholds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -50,6 +50,7 @@ class Limits:
         framework: Framework | None = None,
         overrides: Sequence[ThresholdOverride] = (),
         accounts: pd.DataFrame | None = None,
+        assumed: Collection[ThresholdOverride] = (),
     ) -> None:
         """Settle every threshold for every account.
 
@@ -60,15 +61,23 @@ class Limits:
             overrides: For accounts, tags and OUs; of two tags of one account the first holds.
             accounts: The accounts in scope in the order that ``account`` columns count by:
                 account_id, ou_path, tags. Needed only with ``overrides``.
+            assumed: Overrides taken to hold also where nobody can tell whether they do.
         """
         self._choices = {name: [limit] for name, limit in general(thresholds, framework).items()}
         self._chosen: dict[str, NDArray[np.int32]] = {}
         if overrides and accounts is not None:
-            self._apply(overrides, Places(accounts))
+            self._apply(overrides, Places(accounts), assumed)
 
-    def _apply(self, overrides: Sequence[ThresholdOverride], places: Places) -> None:
+    def _apply(
+        self,
+        overrides: Sequence[ThresholdOverride],
+        places: Places,
+        assumed: Collection[ThresholdOverride],
+    ) -> None:
         for item in sorted(overrides, key=_distance):
             rows = places.rows(item)
+            if item in assumed:
+                rows = np.concatenate([rows, places.untold(item)])
             if not len(rows):
                 continue
             for name, value in item.given.items():
@@ -100,6 +109,60 @@ class Limits:
     def micros(self, name: str, frame: pd.DataFrame, unit: int = DAY) -> Any:
         """The threshold as whole microseconds, given its ``unit`` in microseconds."""
         return np.rint(np.asarray(self.of(name, frame), dtype=np.float64) * unit).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Possibility:
+    """Limits as they would be if overrides held of which nobody can tell whether they do."""
+
+    limits: Limits
+    overrides: tuple[ThresholdOverride, ...]
+
+    def touches(self, names: Iterable[str]) -> bool:
+        """Whether it sets any of these thresholds."""
+        return any(name in item.given for item in self.overrides for name in names)
+
+    @property
+    def unread(self) -> str:
+        """What would tell, had it been read: ``tags``, ``organizational unit`` or both."""
+        words = {"ou": "organizational unit", "tag": "tags"}
+        scopes = {item.scope[0] for item in self.overrides}
+        return " or ".join(word for scope, word in words.items() if scope in scopes)
+
+
+def possibilities(
+    thresholds: Thresholds,
+    *,
+    framework: Framework | None,
+    overrides: Sequence[ThresholdOverride],
+    accounts: pd.DataFrame,
+) -> list[Possibility]:
+    """What else the limits may be, where the OU or the tags of accounts could not be read.
+
+    Empty where all was read. Takes what :class:`Limits` takes. Each override that may hold is
+    taken to hold alone, and all of them together; of those that set the same, one is enough.
+    """
+    places = Places(accounts)
+    may_hold = {
+        (item.scope[0], json.dumps(item.given, sort_keys=True)): item
+        for item in overrides
+        if len(places.untold(item))
+    }
+    items = tuple(may_hold.values())
+    sets = [(item,) for item in items] + ([items] if len(items) > 1 else [])
+    return [
+        Possibility(
+            Limits(
+                thresholds,
+                framework=framework,
+                overrides=overrides,
+                accounts=accounts,
+                assumed=assumed,
+            ),
+            assumed,
+        )
+        for assumed in sets
+    ]
 
 
 def general(thresholds: Thresholds, framework: Framework | None = None) -> dict[str, Limit]:
@@ -142,10 +205,12 @@ class Places:
         ]
         return np.concatenate(inside) if inside else self._rows(None)
 
-    @cached_property
-    def without_path(self) -> int:
-        """How many accounts have no readable OU path."""
-        return len(self._paths.get("", ()))
+    def untold(self, item: ThresholdOverride) -> Rows:
+        """The positions of the accounts of which nobody can tell whether it is for them."""
+        scope, _ = item.scope
+        if scope == "tag":
+            return self._rows(np.flatnonzero(self._accounts["tags"].isna()))
+        return self._rows(self._paths.get("") if scope == "ou" else None)
 
     @staticmethod
     def _rows(found: Any) -> Rows:
@@ -177,14 +242,21 @@ def override_notes(overrides: Sequence[ThresholdOverride], accounts: pd.DataFram
     if not overrides:
         return
     places = Places(accounts)
+    untold: dict[str, int] = {}
     for item in overrides:
-        if not len(places.rows(item)):
+        if unread := len(places.untold(item)):
+            untold[item.scope[0]] = unread
+        elif not len(places.rows(item)):
             yield f"The limits set for {item.label} apply to no account of the organization."
-    if places.without_path and any(item.ou is not None for item in overrides):
-        yield (
-            f"The organizational unit of {places.without_path} accounts could not be read: "
-            "limits set for organizational units do not reach them."
-        )
+    for scope, what, limits in (
+        ("ou", "organizational unit", "limits set for organizational units"),
+        ("tag", "tags", "limits set for tags"),
+    ):
+        if scope in untold:
+            yield (
+                f"The {what} of {untold[scope]} accounts could not be read: there, verdicts that "
+                f"would be others with {limits} are UNKNOWN."
+            )
     yield from _contradictions([item for item in overrides if item.tag is not None], places)
 
 

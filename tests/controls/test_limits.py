@@ -168,7 +168,7 @@ def test_of_two_tags_the_first_named_holds_and_a_note_tells() -> None:
 
 
 def test_overrides_that_reach_nobody_are_told() -> None:
-    readings = [world(tags={"a": "1"}), world(OTHER, ou_path="")]
+    readings = [world(tags={"a": "1"}), world(OTHER, tags={})]
     accounts = build(readings, as_of=AS_OF).accounts
     lost = [
         override("account", "999999999999"),
@@ -179,10 +179,90 @@ def test_overrides_that_reach_nobody_are_told() -> None:
     notes = list(override_notes([*lost, *fine], accounts))
     for item in lost:
         assert f"The limits set for {item.label} apply to no account" in "\n".join(notes)
-    assert len(notes) == len(lost) + 1
-    assert "organizational unit of 1 accounts could not be read" in notes[-1]
-    assert not list(override_notes([fine[0], fine[2]], accounts))
+    assert len(notes) == len(lost)
+    assert not list(override_notes(fine, accounts))
     assert not list(override_notes([], accounts))
+
+
+def test_overrides_nobody_can_tell_the_reach_of_are_not_told_to_reach_nobody() -> None:
+    readings = [world(tags={"a": "1"}), world(OTHER, ou_path="", tags=None)]
+    accounts = build(readings, as_of=AS_OF).accounts
+    notes = list(override_notes([override("ou", "Root/Nowhere"), override("tag", "a=2")], accounts))
+    assert [note.partition(":")[0] for note in notes] == [
+        "The organizational unit of 1 accounts could not be read",
+        "The tags of 1 accounts could not be read",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scope", "value", "where", "unread"),
+    [
+        ("tag", "env=prod", {"tags": None}, "tags"),
+        ("ou", "Root/Workloads", {"ou_path": ""}, "organizational unit"),
+    ],
+)
+def test_a_limit_nobody_can_tell_makes_no_verdict_it_could_turn(
+    scope: str, value: str, where: dict[str, Any], unread: str
+) -> None:
+    """Unread tags once let a key of 50 days pass where the tag's limit was 30."""
+
+    def judged(days: int, limit: int) -> list[str]:
+        readings = [world(age=timedelta(days=days), **where)]
+        rows = findings(readings, "access-key-rotation", overrides=[override(scope, value, limit)])
+        assert "UNKNOWN" not in rows["status"].tolist() or rows["reason"].tolist() == [
+            f"the limit is not known: the account's {unread} could not be read"
+        ]
+        return [str(status) for status in rows["status"]]
+
+    assert judged(50, 30) == ["UNKNOWN"]  # passes by the organization's 90 days
+    assert judged(100, 180) == ["UNKNOWN"]  # fails by them
+    assert judged(20, 30) == ["PASS"]
+    assert judged(200, 180) == ["FAIL"]
+    # Whose own limit is known is judged by it.
+    own = override("account", ACCOUNT, 60)
+    readings = [world(age=timedelta(days=50), **where)]
+    assert rotation(readings, overrides=[own, override(scope, value, 30)]) == [
+        ("PASS", f"60 days (account {ACCOUNT})")
+    ]
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    age=st.sampled_from([5, 25, 50, 100, 200]),
+    tag=st.sampled_from(["a=1", "a=2"]),
+    path=st.sampled_from(["Root", "Root/Workloads", "Root/Workloads/Prod"]),
+    limits=st.lists(
+        st.tuples(
+            st.sampled_from(
+                [("tag", "a=1"), ("tag", "a=2"), ("ou", "Root/Workloads"), ("account", ACCOUNT)]
+            ),
+            st.sampled_from([10, 30, 60, 150]),
+            st.sampled_from(["creation-time", "never-used"]),
+            st.sampled_from([1.0, 30.0]),
+        ),
+        max_size=3,
+        unique_by=lambda item: item[0],
+    ),
+    lost=st.sampled_from([("tags",), ("ou_path",), ("tags", "ou_path")]),
+)
+def test_what_was_not_read_turns_no_verdict_into_another(
+    age: int, tag: str, path: str, limits: list[Any], lost: tuple[str, ...]
+) -> None:
+    overrides = [
+        override(*place, days, unused_credential_days=days, setup_rule=rule,
+                 setup_window_minutes=minutes)
+        for place, days, rule, minutes in limits
+    ]  # fmt: skip
+    name, _, text = tag.partition("=")
+    known: dict[str, Any] = {"tags": {name: text}, "ou_path": path}
+    blind = known | {what: {"tags": None, "ou_path": ""}[what] for what in lost}
+    (true, told) = (
+        findings([world(age=timedelta(days=age), **where)], overrides=overrides)
+        for where in (known, blind)
+    )
+    assert list(true["finding_id"]) == list(told["finding_id"])
+    for truth, said in zip(true["status"], told["status"], strict=True):
+        assert said in {truth, "UNKNOWN"}
 
 
 def test_every_control_with_a_limit_says_where_it_comes_from() -> None:
