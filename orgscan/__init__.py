@@ -53,10 +53,10 @@ def open_history(destination: str, *, profile: str | None = None) -> History:
 async def scan(
     output: Path | str,
     *,
-    config: Path | None = None,
-    previous: Path | None = None,
-    waivers: Path | None = None,
-    carry: Path | None = None,
+    config: Path | str | None = None,
+    previous: Path | str | None = None,
+    waivers: Path | str | None = None,
+    carry: Path | str | None = None,
     formats: Sequence[str] = (),
     **options: Any,
 ) -> Run:
@@ -75,13 +75,16 @@ async def scan(
     from orgscan import pipeline, settings  # noqa: PLC0415
     from orgscan.models import Clock, Observer  # noqa: PLC0415
 
+    def path(given: Path | str | None) -> Path | None:
+        return None if given is None else Path(given)
+
     return await pipeline.scan(
-        settings.load(config, **options),
+        settings.load(path(config), **options),
         Path(output),
         clock=Clock(),
         observer=Observer(),
-        previous=previous,
-        waivers=waivers,
-        carry=carry,
+        previous=path(previous),
+        waivers=path(waivers),
+        carry=path(carry),
         formats=formats,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -19,6 +20,18 @@ INTEGRITY_FAILURE = "IntegrityFailure"
 
 ROOT_USER = "<root_account>"
 """The name the credential report gives the root user; orgscan uses it wherever root is meant."""
+
+
+is_word = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}", re.ASCII).fullmatch
+"""Whether a text is safe as a part of a path and on a terminal, as the ids of AWS are."""
+
+
+def is_in_range(moment: datetime) -> bool:
+    """Whether a timezone-aware moment can be judged for: from 1970 to 2199, UTC."""
+    return _EARLIEST <= moment < _LATEST
+
+
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
 class Clock:
@@ -457,3 +470,16 @@ class RunInfo:
     enumerated: bool = False
     """Whether the account list was read to its end."""
     finished_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for ids that are more than a word, and for times outside an age of AWS.
+
+        Both become parts of paths, and a store may have been altered.
+        """
+        for name in (self.run_id, self.organization.id):
+            if not is_word(name):
+                message = f"{name!r:.80} is not the id of a run or an organization"
+                raise ValueError(message)
+        if not is_in_range(self.as_of):
+            message = f"{self.as_of.isoformat()} is no time to judge for"
+            raise ValueError(message)

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from orgscan.errors import CallerBroken, CallError, Denied, Malformed, RunError
-from orgscan.models import Account, AccountState, Organization
+from orgscan.models import Account, AccountState, Organization, is_word
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
@@ -46,14 +46,15 @@ async def describe(organizations: Calls) -> Organization:
     answer = await organizations.call("DescribeOrganization", "Organization")
     organization = answer["Organization"]
     try:
-        return Organization(
+        found = Organization(
             id=organization["Id"], management_account_id=organization["MasterAccountId"]
         )
+        if is_word(found.id) and _is_account_id(found.management_account_id):
+            return found
     except (KeyError, TypeError):
-        text = "organizations:DescribeOrganization: the answer names no organization"
-        raise Malformed(
-            text, code="MalformedAnswer", action="organizations:DescribeOrganization"
-        ) from None
+        pass
+    text = "organizations:DescribeOrganization: the answer names no organization"
+    raise Malformed(text, code="MalformedAnswer", action="organizations:DescribeOrganization")
 
 
 @dataclass

@@ -230,6 +230,14 @@ class Settings(BaseSettings):
             raise ValueError(message)
         return value
 
+    @field_validator("region")
+    @classmethod
+    def _region(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[a-z]{2,}(-[a-z0-9]+)+", value, re.ASCII):
+            message = f"{value!r} is not a region; give its code, as in eu-central-1"
+            raise ValueError(message)
+        return value
+
     @field_validator("external_id")
     @classmethod
     def _external_id(cls, value: str | None) -> str | None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import sqlite3
 import stat
@@ -457,3 +458,27 @@ def test_a_store_appears_with_its_tables_or_not_at_all(path: Path) -> None:
     with pytest.raises(UsageError, match="File exists"):
         EvidenceStore.create(path, INFO)
     assert [item.name for item in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"run_id": "../../../elsewhere"},
+        {"run_id": ""},
+        {"run_id": ".hidden"},
+        {"run_id": "a\0b"},
+        {"organization": {"id": "../../x", "management_account_id": "000000000001"}},
+        {"organization": {"id": "o-\x1b[2J", "management_account_id": "000000000001"}},
+        {"as_of": "9999-12-31T23:59:59-14:00"},
+    ],
+)
+def test_a_head_that_would_lead_elsewhere_is_damage(path: Path, change: dict[str, Any]) -> None:
+    """The ids become parts of paths: a run directory from somebody else must not choose them."""
+    with EvidenceStore.create(path, INFO):
+        pass
+    with closing(sqlite3.connect(path)) as connection, connection:
+        (text,) = connection.execute("SELECT info FROM run").fetchone()
+        altered = json.dumps(json.loads(text) | change)
+        connection.execute("UPDATE run SET info = ?", (altered,))
+    with EvidenceStore.read(path) as store, pytest.raises(IntegrityError, match="is damaged"):
+        _ = store.info

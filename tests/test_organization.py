@@ -446,7 +446,19 @@ async def test_an_organization_is_its_id_and_its_management_account() -> None:
     assert found == Organization("o-1", MANAGEMENT)
 
 
-@pytest.mark.parametrize("answer", [{}, {"Id": "o-1"}, None, {"MasterAccountId": "1"}], ids=str)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"Id": "o-1"},
+        None,
+        {"MasterAccountId": "1"},
+        {"Id": "../../x", "MasterAccountId": MANAGEMENT},
+        {"Id": "o-1\x1b[2J", "MasterAccountId": MANAGEMENT},
+        {"Id": "o-1", "MasterAccountId": "x"},
+    ],
+    ids=str,
+)
 async def test_an_organization_without_its_parts_is_malformed(answer: Any) -> None:
     with pytest.raises(Malformed):
         await describe(Described(answer))

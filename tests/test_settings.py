@@ -35,11 +35,17 @@ def refused(file: Path | None = None, environment: Any = None, **options: Any) -
 
 
 def test_options_come_before_environment_before_file(write: Any) -> None:
-    file = write("role_name = 'file'\nregion = 'file'\nprofile = 'file'\n[thresholds]\n")
-    environment = {"ORGSCAN_ROLE_NAME": "environment", "ORGSCAN_REGION": "environment"}
+    file = write("role_name = 'file'\nregion = 'eu-west-1'\nprofile = 'file'\n[thresholds]\n")
+    environment = {"ORGSCAN_ROLE_NAME": "environment", "ORGSCAN_REGION": "us-gov-west-1"}
     settings = load(file, environment=environment, role_name="option")
     chosen = (settings.role_name, settings.region, settings.profile)
-    assert chosen == ("option", "environment", "file")
+    assert chosen == ("option", "us-gov-west-1", "file")
+
+
+@pytest.mark.parametrize("region", ["us-east-1\n", "not a region", "", "eu", "US-EAST-1", "-a-1"])
+def test_a_region_that_is_none_is_refused(region: str) -> None:
+    message = refused(environment={"ORGSCAN_REGION": region})
+    assert f"ORGSCAN_REGION: {region!r} is not a region; give its code" in message
 
 
 def test_layers_meet_within_a_section(write: Any) -> None:

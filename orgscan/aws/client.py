@@ -128,7 +128,7 @@ class Aws:
             # that credential providers build for themselves.
             core.set_config_variable("ignore_configured_endpoint_urls", True)  # noqa: FBT003
             self._caller = await core.get_credentials()
-            region = self._region or self._settings.region or core.get_config_variable("region")
+            region = self._chosen_region(core)
             for name in self._services:
                 self._clients[name] = await self._client(core, name, region)
         except ProfileNotFound as error:
@@ -167,6 +167,13 @@ class Aws:
         given = self._given
         core.set_credentials(given.access_key, given.secret_key, given.token or None)
         return core
+
+    def _chosen_region(self, core: AioSession) -> str | None:
+        region = self._region or self._settings.region or core.get_config_variable("region")
+        if region and region != region.strip():  # the SDK lets a line break pass
+            message = f"{region!r} is not a region"
+            raise ValueError(message)
+        return str(region) if region else None
 
     async def _client(self, core: AioSession, name: str, region: str | None) -> Any:
         transport = self._transports[name] = await self._stack.enter_async_context(

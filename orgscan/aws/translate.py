@@ -137,7 +137,10 @@ def translate(error: BaseException, action: str, *, own_credentials: bool) -> Ca
             text = f"{action} was answered with more than any honest answer holds"
         case UnsignableError():
             kind, code = CallerBroken, "BadCredentials"
-            text = "the caller's access key id or session token holds a blank or a line break"
+            text = (
+                f"the caller's {error} holds what AWS never puts there: a blank, a line break, a "
+                "letter with an accent or the like"
+            )
         case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError() | OSError():
             kind, code = Unreachable, "ConnectionError"
             text = f"{action} could not reach AWS ({_brief(str(error)) or type(error).__name__})"

@@ -36,12 +36,18 @@ class Keys(NamedTuple):
 
     def must_fit_a_header(self) -> None:
         """Raise :class:`UnsignableError` where they hold what AWS never puts there."""
-        if not all(_is_one_word(part) for part in (self.access_key, self.token or "-")):
-            raise UnsignableError
+        parts = {
+            "access key id": self.access_key,
+            "secret access key": self.secret_key,
+            "session token": self.token or "-",
+        }
+        for name, part in parts.items():
+            if not _is_one_word(part):
+                raise UnsignableError(name)
 
 
 class UnsignableError(Exception):
-    """Keys no header can carry: copied with a line break, say."""
+    """Keys no header can carry: copied with a line break, say. Names the part, not its value."""
 
 
 class Outgoing(NamedTuple):

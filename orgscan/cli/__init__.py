@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 # either.
 _UsageFault: type[Exception] = next(
     base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException"
+)
+
+_TOO_MANY_FILES = (
+    "too many open files; allow more (`ulimit -n 1024`), or read fewer accounts at a time "
+    "(--concurrency); what was read is kept, `orgscan scan --resume` goes on"
 )
 
 app = typer.Typer(
@@ -77,6 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = _complain(_message(error), ExitCode.USAGE)
     except OrgscanError as error:
         code = _complain(str(error), error.exit_code)
+    except OSError as error:
+        if error.errno not in {errno.EMFILE, errno.ENFILE}:
+            raise
+        code = _complain(_TOO_MANY_FILES, ExitCode.RUN_FAILED)
     except (typer.Abort, KeyboardInterrupt):
         code = _complain("interrupted", ExitCode.INTERRUPTED)
     raise SystemExit(int(code or 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -27,7 +28,9 @@ def choose(*, quiet: bool, log_format: str) -> Iterator[Observer]:
     if quiet:
         yield Observer()
     elif log_format == "json" or not sys.stderr.isatty():
-        yield Lines(as_json=log_format == "json")
+        lines = Lines(as_json=log_format == "json")
+        with lines.ticking():
+            yield lines
     else:
         bar = Bar()
         with bar.progress:
@@ -35,14 +38,35 @@ def choose(*, quiet: bool, log_format: str) -> Iterator[Observer]:
 
 
 class Lines(Observer):
-    """A line every five seconds at most; what ends sooner, or goes wrong, needs none."""
+    """A line every five seconds; what ends sooner, or goes wrong, needs none.
 
-    def __init__(self, *, as_json: bool) -> None:
+    Also while nothing happens: a large account takes minutes, and silence looks like a hang.
+    """
+
+    def __init__(self, *, as_json: bool, seconds: float = _SECONDS_BETWEEN_LINES) -> None:
         """``as_json`` writes objects for a log collector instead of text."""
         self._as_json = as_json
+        self._seconds = seconds
+        self._lock = threading.Lock()
         self._known, self._complete, self._settled, self._gaps = 0, False, 0, 0
         self._phase = ""
         self._began = self._last = time.monotonic()
+
+    @contextmanager
+    def ticking(self) -> Iterator[None]:
+        """Look at the clock from a thread of its own as long as the context lasts."""
+        over = threading.Event()
+        thread = threading.Thread(target=self._tick, args=(over,), name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _tick(self, over: threading.Event) -> None:
+        while not over.wait(self._seconds / 5):
+            self._maybe()
 
     def enumerated(self, accounts: int, *, complete: bool) -> None:
         """See :class:`orgscan.models.Observer`."""
@@ -61,8 +85,9 @@ class Lines(Observer):
         self._maybe()
 
     def _maybe(self) -> None:
-        if time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES:
-            self._write()
+        with self._lock:
+            if time.monotonic() - self._last >= self._seconds:
+                self._write()
 
     def _write(self) -> None:
         self._last = time.monotonic()

@@ -19,7 +19,7 @@ from orgscan.cli.scan import (
     WAIVERS,
     check_end_options,
 )
-from orgscan.models import Severity
+from orgscan.models import Severity, is_in_range
 
 
 def report(
@@ -89,4 +89,8 @@ def _moment(text: str) -> datetime:
     except ValueError:
         message = f"--as-of {text!r} is not a time; write it like 2026-09-30T00:00:00Z"
         raise typer.BadParameter(message) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if not is_in_range(moment):
+        message = f"--as-of {text!r} is no time to judge for; give one from 1970 to 2199"
+        raise typer.BadParameter(message)
+    return moment.astimezone(UTC)

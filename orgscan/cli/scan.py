@@ -93,6 +93,9 @@ def scan(
     if workers is not None and scheduler is not None:
         message = "--workers and --scheduler exclude each other: start workers or use a cluster's"
         raise typer.BadParameter(message)
+    if scheduler is not None and not scheduler.strip():
+        message = "--scheduler is empty; give an address, as in tls://scheduler.internal:8786"
+        raise typer.BadParameter(message)
     check_end_options(previous, sign_with_kms, publish, formats)
     if retry_gaps and resume is None:
         message = "--retry-gaps goes with --resume RUN"

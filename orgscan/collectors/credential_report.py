@@ -26,7 +26,7 @@ TRIALS = (
     Trial(action=ACTIONS[1], result="Content", granted=frozenset(_GONE | _NOT_READY)),
 )
 _REGENERATIONS = 2
-_FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
+_FIRST_WAIT, _LONGEST_WAIT = 0.25, 5.0
 
 
 async def collect(calls: Calls, clock: Clock, *, timeout: float) -> Evidence:  # noqa: ASYNC109

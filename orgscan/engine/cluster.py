@@ -39,6 +39,11 @@ class Cluster:
         if bool(self.scheduler) == bool(self.workers):
             message = "--workers starts a cluster and --scheduler joins one: give one of the two"
             raise UsageError(message)
+        if "@" in self.scheduler:
+            message = (
+                "--scheduler: an address must not hold credentials, which are the workers' own"
+            )
+            raise UsageError(message)
         if not all(find_spec(name) for name in _PACKAGES):
             message = "--workers and --scheduler need Dask: pip install 'orgscan[dask]'"
             raise UsageError(message)

@@ -270,7 +270,10 @@ class _Pool(Generic[_Item, _Result]):
 
 
 def _gone(error: BaseException) -> RunError:
-    return RunError(f"the Dask cluster is lost: {_line(error)}; what was read is kept")
+    return RunError(
+        f"the Dask cluster is lost: {_line(error)}; what was read is kept, "
+        "`orgscan scan --resume` goes on"
+    )
 
 
 def _line(error: BaseException) -> str:

@@ -66,6 +66,7 @@ _FIXED = (
 )
 """Settings a resumed run must share with its beginning."""
 
+_GO_ON = "what was read is kept; put that right, and `orgscan scan --resume` goes on"
 _MOVED = "Between the beginning of the run and its continuation"
 
 _BATCH = 20
@@ -381,14 +382,18 @@ class _Collection:
 
     def _conclude(self, *, whole: bool) -> None:
         """Raise where there is nothing to report on; gaps alone are no reason."""
-        kept = "what was read is kept"
         if self.broken is not None and not self.info.enumerated:
-            message = f"stopped before the account list was read to its end: {self.broken}; {kept}"
+            message = (
+                f"stopped before the account list was read to its end: {self.broken}; {_GO_ON}"
+            )
             raise RunError(message)
         if self.broken is None and not whole:
-            message = f"interrupted; {kept}"
+            message = "interrupted; what was read is kept"
             raise RunInterrupted(message)
         if not self.in_scope + self.earlier.in_scope:
+            if self.broken is not None:
+                message = f"stopped before any account was read: {self.broken}; {_GO_ON}"
+                raise RunError(message)
             message = "no account in scope: nothing was audited; check the settings' scope"
             raise RunError(message)
 

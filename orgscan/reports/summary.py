@@ -50,8 +50,9 @@ RATE_NOTE = (
     "is left out; WAIVED and UNKNOWN count against it."
 )
 UNREAD_NOTE = (
-    "Accounts unread: accounts in scope whose users or access keys could not be listed. They have "
-    "no results for the control, so the pass rate beside it is that of the other accounts."
+    "Accounts unread: accounts in scope of which neither a list nor a credential report tells the "
+    "users or access keys. They have no results for the control, so the pass rate beside it is "
+    "that of the other accounts."
 )
 _WIDTHS = (30, 14, 12, 12, 12, 12, 17, 12, 12, 17, 12, 48)
 _COUNT = replace(BODY, number_format=look.COUNT_FORMAT, horizontal="right")

@@ -280,8 +280,16 @@ class TestRefusals:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
         assert "AWS settings do not work: Partial credentials found" in await refused()
 
-    async def test_a_region_that_is_none(self) -> None:
-        assert "AWS settings do not work: " in await refused(region="not a region")
+    @pytest.mark.parametrize("region", ["not a region", "us-east-1\n"])
+    async def test_a_region_that_is_none(
+        self, monkeypatch: pytest.MonkeyPatch, region: str
+    ) -> None:
+        monkeypatch.setenv("AWS_DEFAULT_REGION", region)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        message = await refused()
+        assert "AWS settings do not work: " in message
+        assert repr(region)[1:-1] in message
 
     @pytest.mark.parametrize("content", [None, "no certificates"])
     async def test_trusted_authorities_that_cannot_be_read(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from orgscan.cli import main
+from orgscan.cli.progress import Lines
 from orgscan.errors import ExitCode
 from orgscan.simulator import AUDIT_ROLE, WORLDS, serve_in_thread
 
@@ -181,19 +184,28 @@ def test_credentials_aws_does_not_know_are_one_line(orgscan: Command) -> None:
     assert "refuses the caller" in one_line(finished)
 
 
-@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN"])
-def test_credentials_with_a_line_break_are_one_line(
-    orgscan: Command, credentials: Any, name: str
+@pytest.mark.parametrize("odd", ["\n", " ", "\u00e9", "\udcff", "\x1b"])
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("AWS_ACCESS_KEY_ID", "access key id"),
+        ("AWS_SECRET_ACCESS_KEY", "secret access key"),
+        ("AWS_SESSION_TOKEN", "session token"),
+    ],
+)
+def test_credentials_that_fit_no_header_are_one_line(
+    orgscan: Command, credentials: Any, name: str, told: str, odd: str
 ) -> None:
     with serve_in_thread(WORLDS["small"]()) as simulator:
         keys = {"AWS_SESSION_TOKEN": "FwoGZXIvYXdz", **credentials(simulator)}
         finished = orgscan(
             "scan", "--role-name", "R", "--endpoint-url", simulator.endpoint_url,
-            env={**keys, name: f"{keys[name][:3]}\n{keys[name][3:]}"},
+            env={**keys, name: f"{keys[name][:3]}{odd}{keys[name][3:]}"},
         )  # fmt: skip
     assert finished.returncode == ExitCode.USAGE
     line = one_line(finished)
-    assert "access key id or session token holds a blank or a line break; copy them again" in line
+    assert f"the caller's {told} holds what AWS never puts there" in line
+    assert "copy them again" in line
     assert keys[name][3:] not in line
 
 
@@ -447,3 +459,58 @@ def test_the_demo_in_quarters_tells_what_changed(orgscan: Command) -> None:
     again = orgscan("compare", f"quarters/{first.name}", f"quarters/{second.name}")
     assert again.returncode == ExitCode.OK, again.stderr
     assert "Accounts whose coverage changed: " in again.stdout
+
+
+def test_too_few_file_descriptors_are_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may strike anywhere, even where Python imports a codec; here where a run is verified."""
+
+    def struck(*_arguments: object, **_options: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("orgscan.pipeline.verify", struck)
+    with pytest.raises(SystemExit) as left:
+        main(["verify", "run"])
+    assert left.value.code == ExitCode.RUN_FAILED
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("orgscan: too many open files; allow more (`ulimit -n 1024`)")
+
+
+def test_an_empty_scheduler_or_one_with_credentials_is_one_line(orgscan: Command) -> None:
+    empty = orgscan("scan", "--role-name", "R", "--scheduler", "")
+    assert empty.returncode == ExitCode.USAGE
+    assert "--scheduler is empty; give an address" in one_line(empty)
+    secret = orgscan("scan", "--role-name", "R", "--scheduler", "tcp://user:s3cr3t@host:99")
+    assert secret.returncode == ExitCode.USAGE
+    assert "must not hold credentials" in one_line(secret)
+    assert "s3cr3t" not in secret.stderr
+
+
+@pytest.mark.parametrize(
+    "moment", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "9999-12-31", "1969-12-31"]
+)
+def test_a_time_nobody_can_judge_for_is_one_line(
+    orgscan: Command, demo_run: Path, moment: str
+) -> None:
+    finished = orgscan("report", demo_run, "--as-of", moment, "--output", "other")
+    assert finished.returncode == ExitCode.USAGE
+    assert "is no time to judge for; give one from 1970 to 2199" in one_line(finished)
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_progress_is_told_even_while_nothing_happens(
+    capsys: pytest.CaptureFixture[str],
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    lines = Lines(as_json=as_json, seconds=0.05)
+    lines.phase("Reading accounts")
+    lines.enumerated(7, complete=True)
+    with lines.ticking():
+        deadline = time.monotonic() + 10
+        told = ""
+        while told.count("\n") < 3 and time.monotonic() < deadline:
+            time.sleep(0.02)
+            told += capsys.readouterr().err
+    assert told.count("\n") >= 3
+    assert "Reading accounts" in told

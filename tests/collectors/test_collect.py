@@ -332,7 +332,7 @@ class TestReport:
         iam = Iam(GenerateCredentialReport=states("STARTED", *["INPROGRESS"] * 6, "COMPLETE"))
         evidence = await credential_report.collect(iam, clock, timeout=300)
         assert (evidence.content, evidence.generated_at) == (REPORT, NOW)
-        assert clock.slept == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0, 5.0]
+        assert clock.slept == [0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
         assert iam.count("GetCredentialReport") == 1
 
     async def test_that_is_there_is_not_waited_for(self, clock: FakeClock) -> None:

@@ -131,6 +131,45 @@ async def test_fault_17_expiry_while_the_list_is_read_fails_the_run_but_keeps_wh
     assert_same_tables(Judged(tmp_path / "run"), calm.run)
 
 
+async def test_fault_17_expiry_before_any_account_was_read_is_told_as_that(tmp_path: Path) -> None:
+    world = WORLDS["uniform"](accounts=4, users=1, now=NOW)
+    ended = Fault(effect=faults.ExpireCallers(), action="AssumeRole")
+    only = {"accounts": [world.accounts[2].id]}
+    async with Simulator(world, faults=[ended]) as simulator:
+        with pytest.raises(RunError) as caught:
+            await collect(simulator, tmp_path / "run", **only)
+    assert str(caught.value).startswith("stopped before any account was read: ")
+    assert "token included in the request is expired" in str(caught.value)
+    assert str(caught.value).endswith("`orgscan scan --resume` goes on")
+    async with Simulator(world) as simulator:
+        await resume(simulator, tmp_path / "run", **only)
+    assert Judged(tmp_path / "run").exit_code() == ExitCode.OK
+
+
+async def test_unread_tags_turn_no_failure_into_a_pass(tmp_path: Path) -> None:
+    world = WORLDS["small"](now=NOW)
+    tagged = tuple(replace(one, tags={"env": "prod"}) for one in world.accounts)
+    world = replace(world, accounts=tagged)
+    limits = {
+        "account_tags": True,
+        "threshold_overrides": [{"tag": "env=prod", "access_key_max_age_days": 10}],
+    }
+    denied = Fault(effect=Error("AccessDeniedException", 400), action="ListTagsForResource")
+    await scan(world, tmp_path / "calm", **limits)
+    await scan(world, tmp_path / "run", denied, **limits)
+    calm, blind = finish(tmp_path / "calm"), finish(tmp_path / "run")
+    before, after = (
+        run.findings.set_index("finding_id")["status"].astype(str) for run in (calm, blind)
+    )
+    turned = after[(before == "FAIL") & (after != "FAIL")]
+    assert len(turned)
+    assert set(turned) == {"UNKNOWN"}
+    assert not ((after == "PASS") & (before != "PASS")).any()
+    notes = " ".join(blind.manifest["notes"])
+    assert f"The tags of {len(tagged)} accounts could not be read: there, verdicts" in notes
+    assert "apply to no account" not in notes
+
+
 async def test_fault_18_an_account_that_denies_the_role_is_asked_once(
     small: World, tmp_path: Path
 ) -> None:

@@ -386,7 +386,11 @@ async def test_the_public_face_scans_and_opens(
             f"expires = {run.findings['as_of'].iloc[0].date() + timedelta(days=30)}\n"
         )
         again = await orgscan.scan(
-            tmp_path / "again", previous=run.path, waivers=waivers, formats=["csv"], **where
+            tmp_path / "again",
+            previous=str(run.path),
+            waivers=str(waivers),
+            formats=["csv"],
+            **where,
         )
     assert orgscan.open_run(run.path).accounts.equals(run.accounts)
     by_id = again.findings.set_index("finding_id")["status"]
