@@ -356,6 +356,27 @@ BUGS = (
         "            if not run.exists():\n",
         "tests/pipeline/test_resume.py",
     ),
+    Bug(
+        "unread tags count as none",
+        "orgscan/controls/limits.py",
+        'return self._rows(np.flatnonzero(self._accounts["tags"].isna()))',
+        "return self._rows(None)",
+        f"{FAULTS}/test_accounts.py -k unread_tags",
+    ),
+    Bug(
+        "a store may say where files go",
+        "orgscan/models.py",
+        "            if not is_word(name):\n",
+        "            if name is None:\n",
+        "tests/test_evidence.py -k lead_elsewhere",
+    ),
+    Bug(
+        "an expired caller is told as an empty scope",
+        "orgscan/pipeline/scan.py",
+        '            if self.broken is not None:\n                message = f"stopped before any',
+        '            if self.broken is None:\n                message = f"stopped before any',
+        _fault(17, "accounts"),
+    ),
 )
 
 
