@@ -93,7 +93,7 @@ def scan(
     if workers is not None and scheduler is not None:
         message = "--workers and --scheduler exclude each other: start workers or use a cluster's"
         raise typer.BadParameter(message)
-    check_end_options(previous, sign_with_kms, publish, formats)
+    check_end_options(previous, sign_with_kms, publish, formats, directories=[resume, output])
     if retry_gaps and resume is None:
         message = "--retry-gaps goes with --resume RUN"
         raise typer.BadParameter(message)
@@ -169,9 +169,14 @@ def scan(
 
 
 def check_end_options(
-    previous: Path | None, sign_with_kms: str | None, publish: str | None, formats: list[str]
+    previous: Path | None,
+    sign_with_kms: str | None,
+    publish: str | None,
+    formats: list[str],
+    *,
+    directories: list[Path | None],
 ) -> None:
-    """Say before the work begins what would spoil its end."""
+    """Say before the work begins what would spoil its end; ``directories`` are read or written."""
     if previous is None and sign_with_kms is None and publish is None and not formats:
         return
     from orgscan import pipeline
@@ -179,7 +184,7 @@ def check_end_options(
     pipeline.check_formats(formats)
     pipeline.check_previous(previous)
     pipeline.check_signing_key(sign_with_kms)
-    pipeline.check_destination(publish)
+    pipeline.check_destination(publish, apart_from=[*directories, previous])
 
 
 def check_log_format(log_format: str) -> None:
