@@ -174,15 +174,9 @@ class Destination:
         Nothing is written. What is on S3 is not asked.
         """
         for folder in self._tables:
-            nearest = _nearest(folder)
-            if not _is_directory(nearest):
-                why = f"{str(nearest)!r} is in the way, which is not a directory"
-            elif not _may_write(nearest):
-                why = f"{str(nearest)!r} may not be written to"
-            else:
-                continue
-            message = f"history {self.text!r}: {why}; choose another directory"
-            raise UsageError(message)
+            if why := _obstacle(folder):
+                message = f"history {self.text!r}: {why}; choose another directory"
+                raise UsageError(message)
 
     def check_apart(self, directories: Iterable[Path]) -> None:
         """Raise :class:`orgscan.errors.UsageError` where this lies in one of the run directories.
@@ -227,13 +221,19 @@ class Destination:
             )
 
 
-def _nearest(folder: Path) -> Path:
-    """The folder, or the first above it that there is."""
+def _obstacle(folder: Path) -> str:
+    """Why nothing can be written to the folder or, where it is still to be made, above it."""
     for path in (folder, *folder.parents):
-        with suppress(OSError):
+        try:
             path.lstat()
-            return path
-    return folder
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            continue
+        except OSError as error:
+            return f"{str(path)!r} cannot be ({error.strerror})"
+        if not _is_directory(path):
+            return f"{str(path)!r} is in the way, which is not a directory"
+        return "" if _may_write(path) else f"{str(path)!r} may not be written to"
+    return ""
 
 
 def _is_directory(path: Path) -> bool:

@@ -389,6 +389,11 @@ def test_a_file_in_the_way_is_named_first(tmp_path: Path, below: str, blocking: 
         pipeline.check_destination(str(tmp_path / below))
 
 
+def test_a_name_too_long_is_told_first(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"cannot be \(File name too long\); choose another"):
+        pipeline.check_destination(str(tmp_path / ("x" * 300) / "history"))
+
+
 @pytest.mark.parametrize("name", ["history", "history/findings"])
 def test_a_link_to_nowhere_is_in_the_way(tmp_path: Path, name: str) -> None:
     link = tmp_path / name
