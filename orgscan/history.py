@@ -394,6 +394,9 @@ class History:
     def __repr__(self) -> str:
         return f"History({self._destination.text!r})"
 
+    def __str__(self) -> str:
+        return self._destination.text
+
     def table(
         self, name: str, *, since: date | None = None, until: date | None = None
     ) -> ds.Dataset:
@@ -415,7 +418,7 @@ class History:
         except (OSError, pa.ArrowException) as error:
             raise self._unreadable(error) from None
         if dataset is None:
-            message = f"{self._destination.text}: holds no published run"
+            message = f"{self}: holds no published run"
             raise UsageError(message)
         if since is not None:
             dataset = dataset.filter(ds.field(PARTITION) >= since)
@@ -495,7 +498,7 @@ class History:
         )
 
     def _unreadable(self, error: Exception) -> RunError:
-        return RunError(f"{self._destination.text}: cannot be read ({_told(error)})")
+        return RunError(f"{self}: cannot be read ({_told(error)})")
 
 
 def _is_published(name: str) -> bool:
@@ -524,10 +527,10 @@ def _counted(
             if len(parts) >= _PARTS:
                 parts = [_summed(parts, by)]
     except (OSError, pa.ArrowException) as error:
-        message = f"{history!r}: cannot be read ({_told(error)})"
+        message = f"{history}: cannot be read ({_told(error)})"
         raise RunError(message) from None
     if not parts:
-        message = f"{history!r}: holds no published run in that time"
+        message = f"{history}: holds no published run in that time"
         raise UsageError(message)
     frame: pd.DataFrame = _summed(parts, by).to_pandas()
     frame["ou"] = frame.pop("ou_path").fillna("").str.replace(_BELOW, r"\1", regex=True)

@@ -623,6 +623,7 @@ def test_a_damaged_file_is_named(two: History, dest: Destination, day: str) -> N
     damaged.write_bytes(b"PAR1 and no more")
     with pytest.raises(RunError, match=str(damaged)) as caught:
         two.trend()
+    assert str(caught.value).startswith(f"{dest.path}: cannot be read (")
     assert "\n" not in str(caught.value)
 
 
