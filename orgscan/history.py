@@ -31,12 +31,12 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from orgscan.errors import RunError, UsageError
+from orgscan.errors import IntegrityError, RunError, UsageError
 from orgscan.models import Coverage, Status
 from orgscan.schema import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import pandas as pd
 
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 PARTITION = "snapshot_date"
 _SCHEME = "s3://"
 _OPTIONS = ("endpoint_override", "region", "scheme")
+_WORD = r"\s*[A-Za-z][A-Za-z0-9+.-]*:"
+_RUN_ID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 _ROWS = 131_072
 _COPIED = 8 << 20
@@ -68,18 +70,30 @@ _RUN = [PARTITION, "organization_id", "run_id", "as_of"]
 _STATUSES = [status.value for status in (Status.FAIL, Status.WAIVED, Status.UNKNOWN, Status.PASS)]
 _BELOW = r"^([^/]*/[^/]*)/.*$"
 _PARTS = 64
-_PARTITIONING = ds.partitioning(pa.schema([(PARTITION, pa.date32())]), flavor="hive")
+_DAY = pa.field(PARTITION, pa.date32())
+_PARTITIONING = ds.partitioning(pa.schema([_DAY]), flavor="hive")
+# No leading dot or underscore: what is not finished, or not data; other readers pass over it too.
+_FILE = rf"{PARTITION}=(\d{{4}}-\d\d-\d\d)/[^./_][^/]*\.parquet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """One finished run, as it is published."""
+    """One finished run, as it is published.
+
+    Raises :class:`orgscan.errors.IntegrityError` where ``run_id`` is not a UUID in the form runs
+    are given it: it becomes the name of a file.
+    """
 
     run_id: str
     organization_id: str
     as_of: datetime
     files: Mapping[str, Path]
     """Parquet file by table name."""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(_RUN_ID, self.run_id):
+            message = f"run id {self.run_id[:80]!r} is no UUID, as every run has; not published"
+            raise IntegrityError(message)
 
     @property
     def day(self) -> str:
@@ -114,37 +128,70 @@ class Destination:
             return cls._directory(text)
         parts = urlsplit(text)
         if "@" in parts.netloc:
-            message = "--publish: an address must not hold credentials; use --profile"
+            message = "the address of a history must not hold credentials; use --profile"
             raise UsageError(message)
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
         unknown = [name for name in options if name not in _OPTIONS]
         if unknown or parts.fragment or not re.fullmatch(_BUCKET, parts.netloc):
             message = (
-                f"--publish {text!r} is not an address; it looks like s3://bucket/prefix, with "
+                f"history {text!r}: is not an address; it looks like s3://bucket/prefix, with "
                 f"?{', ?'.join(_OPTIONS)} where needed"
             )
             raise UsageError(message)
         scheme, endpoint = options.get("scheme", "https"), options.get("endpoint_override", "")
         if scheme != "https" and not (scheme == "http" and _is_loopback(endpoint)):
-            message = f"--publish {text!r}: http is accepted for loopback addresses only"
+            message = f"history {text!r}: http is accepted for loopback addresses only"
             raise UsageError(message)
         path = "/".join([parts.netloc, *(part for part in parts.path.split("/") if part)])
         return cls(text, path, parts.netloc, options.get("region", ""), endpoint, scheme)
 
     @classmethod
     def _directory(cls, text: str) -> Destination:
-        if not text or re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
-            message = f"--publish {text!r}: give a directory or s3://bucket/prefix"
+        # Any word with a colon: a mistyped address must not become a directory here.
+        if not text or re.match(_WORD, text):
+            message = f"history {text!r}: give a directory or s3://bucket/prefix"
+            if text and "//" not in text:
+                message += f"; for a directory of that name write {'./' + text!r}"
             raise UsageError(message)
-        if Path(text).exists() and not Path(text).is_dir():
-            message = f"--publish {text}: is a file; give a directory or s3://bucket/prefix"
+        path = Path(text).absolute()
+        if os.path.lexists(path) and not _is_directory(path):
+            message = f"history {text!r}: is not a directory; give one or s3://bucket/prefix"
             raise UsageError(message)
-        return cls(text, str(Path(text).absolute()))
+        return cls(text, str(path))
 
     @property
     def is_local(self) -> bool:
         """Whether it is a directory of this machine."""
         return not self.bucket
+
+    @property
+    def _tables(self) -> list[Path]:
+        return [Path(self.path, table.name) for table in TABLES] if self.is_local else []
+
+    def check_writable(self) -> None:
+        """Raise :class:`orgscan.errors.UsageError` naming what is in the way of writing here.
+
+        Nothing is written. What is on S3 is not asked.
+        """
+        for folder in self._tables:
+            if why := _obstacle(folder):
+                message = f"history {self.text!r}: {why}; choose another directory"
+                raise UsageError(message)
+
+    def check_apart(self, directories: Iterable[Path]) -> None:
+        """Raise :class:`orgscan.errors.UsageError` where this lies in one of the run directories.
+
+        A run is whole only with its own files; links are followed.
+        """
+        for directory in directories:
+            run = _real(directory)
+            for folder in map(_real, self._tables):
+                if folder.is_relative_to(run) or run.is_relative_to(folder):
+                    message = (
+                        f"history {self.text!r}: must be apart from the run {str(directory)!r}, "
+                        "which would not be whole with it; choose another directory"
+                    )
+                    raise UsageError(message)
 
     def filesystem(self, credentials: Credentials | None) -> Any:
         """The pyarrow filesystem that ``path`` is on; on S3 as whom ``credentials`` say.
@@ -174,6 +221,37 @@ class Destination:
             )
 
 
+def _obstacle(folder: Path) -> str:
+    """Why nothing can be written to the folder or, where it is still to be made, above it."""
+    for path in (folder, *folder.parents):
+        try:
+            path.lstat()
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            continue
+        except OSError as error:
+            return f"{str(path)!r} cannot be ({error.strerror})"
+        if not _is_directory(path):
+            return f"{str(path)!r} is in the way, which is not a directory"
+        return "" if _may_write(path) else f"{str(path)!r} may not be written to"
+    return ""
+
+
+def _is_directory(path: Path) -> bool:
+    with suppress(OSError):
+        return path.is_dir()
+    return False
+
+
+def _real(path: Path) -> Path:
+    """The path without links; unlike ``Path.resolve`` also of one that leads in a circle."""
+    return Path(os.path.realpath(path))
+
+
+def _may_write(folder: Path) -> bool:
+    effective = os.access in os.supports_effective_ids
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=effective)
+
+
 def _is_loopback(endpoint: str) -> bool:
     host = urlsplit(f"//{endpoint}").hostname or ""
     try:
@@ -199,12 +277,13 @@ def publish(
 
     Each file appears whole or not at all, ``accounts`` last: a run that is in it is in the others.
 
-    Raises :class:`orgscan.errors.RunError`; what was published before stays as it was.
+    Raises :class:`orgscan.errors.RunError`, with the tables that were put there before it failed;
+    what was published of other runs stays as it was.
     """
     order = sorted(snapshot.files, key=lambda name: name == "accounts")
+    paths: list[str] = []
     try:
         put = _Directory() if destination.is_local else _Bucket(destination, credentials)
-        paths = []
         for name in order:
             folder = f"{destination.path}/{name}/{PARTITION}={snapshot.day}"
             path = f"{folder}/{snapshot.run_id}.parquet"
@@ -213,10 +292,17 @@ def publish(
     except (OSError, pa.ArrowException) as error:
         message = (
             f"{destination.text}: cannot be published to ({_told(error)}); the run itself is "
-            "finished and whole"
+            f"finished and whole{_begun(order, len(paths))}"
         )
         raise RunError(message) from None
     return paths
+
+
+def _begun(order: list[str], done: int) -> str:
+    if not done:
+        return ""
+    there, missing = ", ".join(order[:done]), ", ".join(order[done:])
+    return f"; put into the history were {there}, not {missing}: publish it again"
 
 
 def _told(error: Exception) -> str:
@@ -308,6 +394,9 @@ class History:
     def __repr__(self) -> str:
         return f"History({self._destination.text!r})"
 
+    def __str__(self) -> str:
+        return self._destination.text
+
     def table(
         self, name: str, *, since: date | None = None, until: date | None = None
     ) -> ds.Dataset:
@@ -326,12 +415,10 @@ class History:
             raise UsageError(message)
         try:
             dataset = self._open(f"{self._destination.path}/{name}")
-        except FileNotFoundError:
-            dataset = None
         except (OSError, pa.ArrowException) as error:
             raise self._unreadable(error) from None
         if dataset is None:
-            message = f"{self._destination.text}: holds no published run"
+            message = f"{self}: holds no published run"
             raise UsageError(message)
         if since is not None:
             dataset = dataset.filter(ds.field(PARTITION) >= since)
@@ -348,7 +435,8 @@ class History:
         unit below it. Columns: snapshot_date, organization_id, run_id, as_of, control_id, ou
         (if asked for), FAIL, WAIVED, UNKNOWN, PASS (results), accounts_read (read in full) and
         gaps (accounts with evidence missing), of the run or of the ``ou``. Fewer FAIL beside
-        more gaps or UNKNOWN is no improvement. Rows are counted as they are read.
+        more gaps or UNKNOWN is no improvement. Rows are counted as they are read. A snapshot is
+        told by snapshot_date and run_id; one that is not among the accounts is left out.
 
         Raises as :meth:`table` does.
         """
@@ -370,6 +458,8 @@ class History:
         coverage = coverage.assign(
             accounts_read=coverage[Coverage.COMPLETE.value], gaps=coverage[gaps].sum(axis=1)
         )[[*runs, "accounts_read", "gaps"]]
+        # Published last: a run that is not among the accounts is not in the history as a whole.
+        table = table.merge(coverage[_RUN].drop_duplicates(), on=_RUN)
         whole = table.merge(coverage, on=runs, how="left")
         counts = ["accounts_read", "gaps"]
         whole[counts] = whole[counts].fillna(0).astype("int64")
@@ -378,16 +468,49 @@ class History:
         return whole[names].sort_values(order, ignore_index=True)
 
     def _open(self, path: str) -> ds.Dataset | None:
-        found = ds.dataset(
-            path, filesystem=self._filesystem, format="parquet", partitioning=_PARTITIONING
-        )
-        if not found.files:
+        files = self._files(path)
+        if not files:
             return None
-        newest = pq.read_schema(max(found.files), filesystem=self._filesystem)
-        return found.replace_schema(newest.append(found.schema.field(PARTITION)))
+        newest = max(files)
+        try:
+            schema = pq.read_schema(newest, filesystem=self._filesystem)
+        except pa.ArrowException as error:
+            message = f"{newest}: {_told(error)}"
+            raise pa.ArrowException(message) from None
+        return ds.dataset(
+            files,
+            schema=schema.append(_DAY),
+            filesystem=self._filesystem,
+            format="parquet",
+            partitioning=_PARTITIONING,
+            partition_base_dir=path,
+        )
+
+    def _files(self, path: str) -> list[str]:
+        """The published files of a table; whatever else lies there is passed over."""
+        listed = self._filesystem.get_file_info(
+            fs.FileSelector(path, recursive=True, allow_not_found=True)
+        )
+        return sorted(
+            info.path
+            for info in listed
+            if info.type == fs.FileType.File and _is_published(info.path.removeprefix(f"{path}/"))
+        )
 
     def _unreadable(self, error: Exception) -> RunError:
-        return RunError(f"{self._destination.text}: cannot be read ({_told(error)})")
+        return RunError(f"{self}: cannot be read ({_told(error)})")
+
+
+def _is_published(name: str) -> bool:
+    """Whether a path in a table's folder is one that :func:`publish` writes."""
+    found = re.fullmatch(_FILE, name)
+    if found is None:
+        return False
+    try:
+        date.fromisoformat(found[1])
+    except ValueError:
+        return False
+    return True
 
 
 def _counted(
@@ -404,10 +527,10 @@ def _counted(
             if len(parts) >= _PARTS:
                 parts = [_summed(parts, by)]
     except (OSError, pa.ArrowException) as error:
-        message = f"{history!r}: cannot be read ({_told(error)})"
+        message = f"{history}: cannot be read ({_told(error)})"
         raise RunError(message) from None
     if not parts:
-        message = f"{history!r}: holds no published run in that time"
+        message = f"{history}: holds no published run in that time"
         raise UsageError(message)
     frame: pd.DataFrame = _summed(parts, by).to_pandas()
     frame["ou"] = frame.pop("ou_path").fillna("").str.replace(_BELOW, r"\1", regex=True)

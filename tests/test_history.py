@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import stat
+import tempfile
+import uuid
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -20,7 +24,7 @@ from moto.server import ThreadedMotoServer
 import orgscan
 from orgscan import history, pipeline
 from orgscan.cli import main
-from orgscan.errors import ExitCode, RunError, UsageError
+from orgscan.errors import ExitCode, IntegrityError, RunError, UsageError
 from orgscan.history import Destination, History, Snapshot, publish
 from orgscan.models import Clock, Credentials, Observer
 from orgscan.schema import TABLES
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 
 AS_OF = datetime(2026, 9, 30, 23, 30, tzinfo=UTC)
 KEYS = Credentials("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "")
+ONE, TWO, NEW = (str(uuid.UUID(int=number, version=4)) for number in (1, 2, 3))
 NAMES = [table.name for table in TABLES]
 
 
@@ -46,7 +51,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def snapshot(finished: Path) -> Snapshot:
     return Snapshot(
-        run_id="run-one",
+        run_id=ONE,
         organization_id="o-one",
         as_of=AS_OF,
         files={name: finished / f"{name}.parquet" for name in NAMES},
@@ -56,6 +61,17 @@ def snapshot(finished: Path) -> Snapshot:
 @pytest.fixture
 def dest(tmp_path: Path) -> Destination:
     return Destination.parse(str(tmp_path / "history"))
+
+
+def judged(snapshot: Snapshot, as_of: datetime, **changes: Any) -> Snapshot:
+    """The snapshot for another time; findings tell it in a column of their own."""
+    path = Path(tempfile.mkdtemp(dir=snapshot.files["findings"].parent.parent)) / "findings.parquet"
+    findings = pq.read_table(snapshot.files["findings"])
+    place = findings.column_names.index("as_of")
+    field = findings.schema.field(place)
+    moments = pa.array([as_of] * len(findings), field.type)
+    pq.write_table(findings.set_column(place, field, moments), path)
+    return replace(snapshot, as_of=as_of, files={**snapshot.files, "findings": path}, **changes)
 
 
 def files(dest: Destination) -> dict[str, bytes]:
@@ -68,7 +84,7 @@ def test_a_run_is_one_file_a_table_in_the_partition_of_its_day(
 ) -> None:
     publish(snapshot, dest)
     assert sorted(files(dest)) == sorted(
-        f"{name}/snapshot_date=2026-09-30/run-one.parquet" for name in NAMES
+        f"{name}/snapshot_date=2026-09-30/{ONE}.parquet" for name in NAMES
     )
 
 
@@ -83,7 +99,7 @@ def test_every_table_tells_its_run_and_keeps_its_rows(
     snapshot: Snapshot, dest: Destination, name: str
 ) -> None:
     publish(snapshot, dest)
-    path = Path(dest.path) / name / "snapshot_date=2026-09-30" / "run-one.parquet"
+    path = Path(dest.path) / name / "snapshot_date=2026-09-30" / f"{ONE}.parquet"
     with pq.ParquetFile(path) as file:
         told, schema = file.read(), file.schema_arrow
     with pq.ParquetFile(snapshot.files[name]) as file:
@@ -91,7 +107,7 @@ def test_every_table_tells_its_run_and_keeps_its_rows(
     own = ["run_id", "organization_id"] + ([] if name == "findings" else ["as_of"])
     assert told.column_names == [*own, *source.column_names]
     assert told.select(source.column_names).equals(source)
-    assert told["run_id"].unique().to_pylist() == ["run-one"]
+    assert told["run_id"].unique().to_pylist() == [ONE]
     assert told["organization_id"].unique().to_pylist() == ["o-one"]
     assert schema.field("account_id").metadata == source.schema.field("account_id").metadata
     assert schema.metadata[b"orgscan.table"].decode() == name
@@ -100,7 +116,7 @@ def test_every_table_tells_its_run_and_keeps_its_rows(
 def test_publishing_again_replaces_its_own_files_only(
     snapshot: Snapshot, dest: Destination
 ) -> None:
-    publish(replace(snapshot, run_id="run-two"), dest)
+    publish(replace(snapshot, run_id=TWO), dest)
     publish(snapshot, dest)
     first = files(dest)
     publish(snapshot, dest)
@@ -130,9 +146,8 @@ def test_nothing_torn_is_left_where_a_table_cannot_be_read(
 
 @pytest.fixture
 def two(snapshot: Snapshot, dest: Destination) -> History:
-    publish(snapshot, dest)
-    later = datetime(2026, 12, 31, tzinfo=UTC)
-    publish(replace(snapshot, run_id="run-two", as_of=later), dest)
+    publish(judged(snapshot, AS_OF), dest)
+    publish(judged(snapshot, datetime(2026, 12, 31, tzinfo=UTC), run_id=TWO), dest)
     return History(dest)
 
 
@@ -147,8 +162,8 @@ def test_history_reads_all_runs_lazily_and_by_day(two: History, snapshot: Snapsh
     frame = every.to_table(columns=["account_id", "run_id", "snapshot_date"]).to_pandas()
     assert frame["account_id"].str.fullmatch(r"\d{12}").all()
     assert set(zip(frame["run_id"], frame["snapshot_date"], strict=True)) == {
-        ("run-one", date(2026, 9, 30)),
-        ("run-two", date(2026, 12, 31)),
+        (ONE, date(2026, 9, 30)),
+        (TWO, date(2026, 12, 31)),
     }
 
 
@@ -160,13 +175,13 @@ def test_a_column_of_a_newer_version_is_null_before(
         table = file.read()
     pq.write_table(table.append_column("risk", pa.array(["low"] * len(table))), newer)
     files = {**snapshot.files, "accounts": newer}
-    publish(replace(snapshot, run_id="run-new", as_of=datetime(2027, 1, 1, tzinfo=UTC),
+    publish(replace(snapshot, run_id=NEW, as_of=datetime(2027, 1, 1, tzinfo=UTC),
                     files=files), dest)  # fmt: skip
     frame = two.table("accounts").to_table(columns=["run_id", "risk"]).to_pandas()
     assert frame.groupby("run_id")["risk"].count().to_dict() == {
-        "run-new": len(table),
-        "run-one": 0,
-        "run-two": 0,
+        NEW: len(table),
+        ONE: 0,
+        TWO: 0,
     }
 
 
@@ -189,8 +204,8 @@ def test_duckdb_reads_it(dest: Destination) -> None:
         rows = fails.aggregate("snapshot_date, run_id, count(*)").order("all").fetchall()
         (kind,) = findings.project("typeof(account_id)").distinct().fetchall()[0]
     assert [(str(day), run) for day, run, _count in rows] == [
-        ("2026-09-30", "run-one"),
-        ("2026-12-31", "run-two"),
+        ("2026-09-30", ONE),
+        ("2026-12-31", TWO),
     ]
     assert rows[0][2] == rows[1][2] > 0
     assert kind == "VARCHAR"
@@ -220,7 +235,13 @@ def test_history_says_what_is_not_there(tmp_path: Path, two: History) -> None:
         ("s3://bucket/x?scheme=http", "loopback"),
         ("s3://bucket/x?scheme=http&endpoint_override=minio.example:9000", "loopback"),
         ("s3://bucket/x?scheme=ftp", "loopback"),
-        (__file__, "is a file"),
+        (__file__, "is not a directory"),
+        ("s3:/bucket/x", "give a directory"),
+        ("s3:bucket", r"write '\./s3:bucket'"),
+        ("S3://bucket/x", "give a directory"),
+        (" s3://bucket/x", "give a directory"),
+        ("C:history", "give a directory"),
+        ("arn:aws:s3:::bucket", "give a directory"),
     ],
 )
 def test_an_address_that_cannot_be_is_told_before_anything_is_read(text: str, told: str) -> None:
@@ -230,13 +251,188 @@ def test_an_address_that_cannot_be_is_told_before_anything_is_read(text: str, to
     assert "secret" not in str(caught.value)
 
 
-def test_a_directory_that_cannot_be_written_is_one_line(snapshot: Snapshot, tmp_path: Path) -> None:
-    (tmp_path / "accounts").touch()
+def test_a_word_with_a_colon_is_a_directory_when_it_is_written_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Destination.parse("./s3:bucket").path == str(tmp_path / "s3:bucket")
+    assert Destination.parse("quarters 2026: all").is_local
+
+
+def test_a_directory_that_cannot_be_written_is_one_line(
+    snapshot: Snapshot, dest: Destination
+) -> None:
+    Path(dest.path).mkdir()
     for name in NAMES:
-        (tmp_path / name).touch()
+        Path(dest.path, name).touch()
     with pytest.raises(RunError, match=r"cannot be published to \(.+\); the run") as caught:
-        publish(snapshot, Destination.parse(str(tmp_path)))
+        publish(snapshot, dest)
     assert "\n" not in str(caught.value)
+    assert "put into" not in str(caught.value)
+
+
+def blocked_at(dest: Destination, name: str) -> None:
+    """Let the partition of one table be a file."""
+    Path(dest.path, name).mkdir(parents=True)
+    Path(dest.path, name, "snapshot_date=2026-09-30").touch()
+
+
+def test_what_was_put_before_it_failed_is_told(snapshot: Snapshot, dest: Destination) -> None:
+    blocked_at(dest, "accounts")
+    others = ", ".join(name for name in snapshot.files if name != "accounts")
+    told = f"put into the history were {others}, not accounts: publish it again$"
+    with pytest.raises(RunError, match=told):
+        publish(snapshot, dest)
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["alone", "beside another"])
+def test_a_run_that_is_not_among_the_accounts_is_not_counted(
+    snapshot: Snapshot, dest: Destination, *, before: bool
+) -> None:
+    if before:
+        publish(judged(snapshot, AS_OF.replace(month=6), run_id=TWO), dest)
+    files = {name: snapshot.files[name] for name in ("findings", "credentials", "accounts")}
+    torn = replace(snapshot, files={**files, "credentials": Path(os.devnull)})
+    with pytest.raises(RunError, match="were findings, not credentials, accounts"):
+        publish(torn, dest)
+    if before:
+        assert set(History(dest).trend()["run_id"]) == {TWO}
+    else:
+        with pytest.raises(UsageError, match="holds no published run"):
+            History(dest).trend()
+
+
+@pytest.mark.parametrize(
+    "run_id",
+    [
+        "../../../escaped",
+        "",
+        "run-one",
+        f"{ONE}/x",
+        ONE.replace("0", "A", 1),
+        f"{ONE}\n",
+        "a\x1b[2J",
+    ],
+)
+def test_a_run_id_that_is_no_uuid_names_no_file(snapshot: Snapshot, run_id: str) -> None:
+    with pytest.raises(IntegrityError, match="is no UUID") as caught:
+        replace(snapshot, run_id=run_id)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("place", ["", "history", "deeper/history"])
+def test_a_history_lies_apart_from_the_runs(tmp_path: Path, place: str) -> None:
+    run, link = tmp_path / "run", tmp_path / "link"
+    run.mkdir()
+    link.symlink_to(run)
+    for first in (run, link, tmp_path / "other" / ".." / "run"):
+        with pytest.raises(UsageError, match="must be apart from the run"):
+            pipeline.check_destination(str(first / place), apart_from=[None, run])
+        with pytest.raises(UsageError, match="must be apart from the run"):
+            pipeline.check_destination(str(run / place), apart_from=[link])
+    pipeline.check_destination(str(tmp_path), apart_from=[run])
+    pipeline.check_destination("s3://bucket/run", apart_from=[run])
+
+
+def test_no_run_lies_where_a_history_has_its_tables(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="must be apart from the run"):
+        pipeline.check_destination(str(tmp_path), apart_from=[tmp_path / "findings"])
+    inside = tmp_path / "findings" / "snapshot_date=2026-09-30"
+    with pytest.raises(UsageError, match="must be apart from the run"):
+        pipeline.check_destination(str(tmp_path), apart_from=[inside])
+
+
+def test_publishing_into_a_run_leaves_it_whole(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    with pytest.raises(RunError, match=r"not published: .* must be apart from the run"):
+        pipeline.publish(run, str(run / "history"), observer=Observer())
+    assert sorted(path.name for path in run.iterdir()) == sorted(
+        path.name for path in finished.iterdir()
+    )
+
+
+@pytest.mark.parametrize("option", ["run", "output", "previous"])
+@pytest.mark.parametrize("command", ["scan", "report"])
+def test_the_command_line_refuses_a_history_in_a_run(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, command: str
+) -> None:
+    again, before = tmp_path / "again", sorted(finished.rglob("*"))
+    where = again if option == "output" else finished
+    arguments = {"scan": ["--role-name", "Audit"], "report": [str(finished)]}[command]
+    if option == "run" and command == "scan":
+        arguments += ["--resume", str(finished)]
+    else:
+        arguments += ["--output", str(again)]
+    if option == "previous":
+        arguments += ["--previous", str(finished)]
+        if command == "report":
+            arguments[0] = str(tmp_path / "another")
+    with pytest.raises(SystemExit) as ended:
+        main([command, *arguments, "--publish", str(where / "history")])
+    assert ended.value.code == ExitCode.USAGE
+    told = capsys.readouterr().err
+    assert "must be apart from the run" in told
+    assert told.count("\n") == 1
+    assert not again.exists()
+    assert sorted(finished.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("below", "blocking"),
+    [("file/history", "file"), ("file/a/b", "file"), ("history", "history/findings")],
+)
+def test_a_file_in_the_way_is_named_first(tmp_path: Path, below: str, blocking: str) -> None:
+    (tmp_path / blocking).parent.mkdir(exist_ok=True)
+    (tmp_path / blocking).touch()
+    with pytest.raises(UsageError, match=f"{tmp_path / blocking}' is in the way"):
+        pipeline.check_destination(str(tmp_path / below))
+
+
+def test_a_name_too_long_is_told_first(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"cannot be \(File name too long\); choose another"):
+        pipeline.check_destination(str(tmp_path / ("x" * 300) / "history"))
+
+
+@pytest.mark.parametrize("name", ["history", "history/findings"])
+def test_a_link_to_nowhere_is_in_the_way(tmp_path: Path, name: str) -> None:
+    link = tmp_path / name
+    link.parent.mkdir(exist_ok=True)
+    for target in ("nowhere", link.name):
+        link.symlink_to(target)
+        with pytest.raises(UsageError, match=r"is in the way|is not a directory"):
+            pipeline.check_destination(str(tmp_path / "history"), apart_from=[tmp_path / "run"])
+        link.unlink()
+
+
+@pytest.fixture
+def kept() -> Iterator[Path]:
+    """A directory with one that may not be written to and one that may not be entered.
+
+    Looked at as somebody else where the tests run as root, who may do either.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        kept = Path(name)
+        for folder, mode in (("closed", 0o000), ("findings", 0o555)):
+            (kept / folder).mkdir(mode)
+        kept.chmod(0o755)
+        user = os.geteuid()
+        os.seteuid(user or 65534)
+        yield kept
+        os.seteuid(user)
+        for folder in ("closed", "findings"):
+            (kept / folder).chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("below", "blocking"),
+    [("findings/history", "findings"), ("closed/a/b", "closed")],
+)
+def test_a_directory_nobody_may_write_to_is_named_first(
+    kept: Path, below: str, blocking: str
+) -> None:
+    with pytest.raises(UsageError, match=f"{kept / blocking}' may not be written to"):
+        pipeline.check_destination(str(kept / below))
 
 
 @pytest.fixture(scope="module")
@@ -356,11 +552,175 @@ def test_a_run_that_cannot_be_published_is_whole(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     again, blocked = tmp_path / "again", tmp_path / "blocked"
+    day = orgscan.open_run(finished).manifest["as_of"][:10]
     for name in NAMES:
-        blocked.mkdir(exist_ok=True)
-        (blocked / name).touch()
+        (blocked / name).mkdir(parents=True)
+        (blocked / name / f"snapshot_date={day}").touch()
     with pytest.raises(SystemExit) as ended:
         main(["report", str(finished), "--output", str(again), "--publish", str(blocked)])
     assert ended.value.code == ExitCode.RUN_FAILED
     assert "the run itself is finished and whole" in capsys.readouterr().err
     assert len(orgscan.open_run(again).accounts) == 12
+
+
+def test_the_command_line_says_first_which_file_is_in_the_way(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again, file = tmp_path / "again", tmp_path / "file"
+    file.touch()
+    with pytest.raises(SystemExit) as ended:
+        main(["report", str(finished), "--output", str(again), "--publish", f"{file}/history"])
+    assert ended.value.code == ExitCode.USAGE
+    assert not again.exists()
+    assert f"'{file}' is in the way" in capsys.readouterr().err
+
+
+def test_what_is_not_ours_is_passed_over(two: History, dest: Destination) -> None:
+    whole = two.trend()
+    rows = two.table("findings").count_rows()
+    findings = Path(dest.path, "findings")
+    written = findings / "snapshot_date=2026-09-30" / f"{ONE}.parquet"
+    (findings / "README.txt").write_text("ours")
+    (findings / "snapshot_date=notadate").mkdir()
+    (findings / "snapshot_date=2026-13-45").mkdir()
+    for stray in (
+        "stray.parquet",
+        "snapshot_date=notadate/x.parquet",
+        "snapshot_date=2026-13-45/x.parquet",
+        "snapshot_date=2026-09-30/.x.parquet",
+        "snapshot_date=2026-09-30/_x.parquet",
+        "snapshot_date=2026-09-30/x.parquet.bak",
+    ):
+        shutil.copy(written, findings / stray)
+    (findings / "snapshot_date=2026-09-30" / "folder.parquet").mkdir()
+    (findings / "snapshot_date=2026-09-30" / "_SUCCESS").touch()
+    assert two.table("findings").count_rows() == rows
+    pd.testing.assert_frame_equal(two.trend(), whole)
+
+
+def test_what_is_not_ours_alone_is_no_history(dest: Destination) -> None:
+    findings = Path(dest.path, "findings")
+    findings.mkdir(parents=True)
+    (findings / "README.txt").write_text("ours")
+    with pytest.raises(UsageError, match="holds no published run"):
+        History(dest).table("findings")
+
+
+def test_what_is_not_ours_is_passed_over_on_s3(moto: Any, snapshot: Snapshot) -> None:
+    target = Destination.parse(moto(prefix="strays"))
+    for key in ("README.txt", "snapshot_date=notadate/x.parquet", "x.parquet"):
+        moto.client.put_object(Bucket="audits", Key=f"strays/findings/{key}", Body=b"ours")
+    with pytest.raises(UsageError, match="holds no published run"):
+        History(target, KEYS).table("findings")
+    publish(snapshot, target, KEYS)
+    rows = pq.read_metadata(snapshot.files["findings"]).num_rows
+    assert History(target, KEYS).table("findings").count_rows() == rows
+
+
+@pytest.mark.parametrize("day", ["2026-09-30", "2026-12-31"])
+def test_a_damaged_file_is_named(two: History, dest: Destination, day: str) -> None:
+    (damaged,) = Path(dest.path, "findings", f"snapshot_date={day}").iterdir()
+    damaged.write_bytes(b"PAR1 and no more")
+    with pytest.raises(RunError, match=str(damaged)) as caught:
+        two.trend()
+    assert str(caught.value).startswith(f"{dest.path}: cannot be read (")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_history_is_found_by_any_way_to_it(
+    two: History, dest: Destination, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "link").symlink_to(dest.path)
+    for way in (tmp_path / "other" / ".." / "history", tmp_path / "link", f"{dest.path}//"):
+        found = orgscan.open_history(str(way)).table("findings")
+        assert found.count_rows() == two.table("findings").count_rows()
+
+
+def shown(capsys: pytest.CaptureFixture[str], dest: Destination, *options: str) -> list[list[str]]:
+    """The rows of ``orgscan trend``, its heads first."""
+    with pytest.raises(SystemExit) as ended:
+        main(["trend", dest.path, *options])
+    assert ended.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    return [re.split(r"  +", line.strip()) for line in lines[1 : lines.index("")]]
+
+
+@pytest.mark.parametrize("options", [[], ["--by", "ou"]])
+def test_one_run_of_two_days_is_shown_as_two(
+    snapshot: Snapshot,
+    dest: Destination,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+) -> None:
+    publish(judged(snapshot, AS_OF), dest)
+    heads, *alone = shown(capsys, dest, *options)
+    publish(judged(snapshot, datetime(2027, 1, 2, tzinfo=UTC)), dest)
+    both_heads, *both = shown(capsys, dest, *options)
+    assert [head.rstrip("*") for head in both_heads] == ["2026-09-30", "2027-01-02"]
+    assert both_heads[:1] == heads
+    assert both == [[*row, row[-1]] for row in alone]
+    read = pq.read_table(snapshot.files["accounts"], columns=["coverage"])["coverage"].to_pylist()
+    assert alone[0] == ["accounts read", str(read.count("COMPLETE"))]
+
+
+def test_two_days_of_one_run_keep_their_own_figures(
+    snapshot: Snapshot,
+    dest: Destination,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    publish(judged(snapshot, AS_OF), dest)
+    later = judged(snapshot, datetime(2027, 1, 2, tzinfo=UTC))
+    findings = pq.read_table(later.files["findings"])
+    place = findings.column_names.index("status")
+    field = findings.schema.field(place)
+    passed = findings.set_column(place, field, pa.array(["PASS"] * len(findings), field.type))
+    pq.write_table(passed, later.files["findings"])
+    publish(later, dest)
+    controls = shown(capsys, dest)[3:]
+    assert {cells[2] for cells in controls} == {"0"}
+    assert {cells[1] for cells in controls} != {"0"}
+
+
+def test_two_runs_of_one_day_have_heads_that_differ(
+    snapshot: Snapshot, dest: Destination, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(judged(snapshot, AS_OF), dest)
+    publish(judged(snapshot, AS_OF.replace(hour=7, minute=5), run_id=TWO), dest)
+    publish(judged(snapshot, AS_OF.replace(month=12, day=1), run_id=NEW), dest)
+    assert heads(capsys, dest) == ["2026-09-30 07:05", "2026-09-30 23:30", "2026-12-01"]
+    third = "c" + ONE[1:]
+    publish(judged(snapshot, AS_OF, run_id=third), dest)
+    assert heads(capsys, dest) == [
+        "2026-09-30 07:05",
+        "2026-09-30 23:30 00000000",
+        "2026-09-30 23:30 c0000000",
+        "2026-12-01",
+    ]
+
+
+def heads(capsys: pytest.CaptureFixture[str], dest: Destination) -> list[str]:
+    """The heads of the columns, each of which stands over the end of its cells."""
+    with pytest.raises(SystemExit):
+        main(["trend", dest.path])
+    head, read = capsys.readouterr().out.splitlines()[1:3]
+    ends = [found.end() for found in re.finditer(r"\d+$|\d+(?= )", read)]
+    starts = [found.start() for found in re.finditer(r"\d{4}-\d\d-\d\d", head)]
+    stops = [*starts[1:], len(head)]
+    found = [head[start:stop].rstrip() for start, stop in zip(starts, stops, strict=True)]
+    assert ends == [start + len(text) for start, text in zip(starts, found, strict=True)]
+    return [text.rstrip("*") for text in found]
+
+
+def test_trend_of_a_file_is_told_without_an_option_it_does_not_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a\x1bfile"
+    file.touch()
+    with pytest.raises(SystemExit) as ended:
+        main(["trend", str(file)])
+    assert ended.value.code == ExitCode.USAGE
+    told = capsys.readouterr().err
+    assert "--publish" not in told
+    assert "is not a directory" in told
+    assert told.strip().isprintable()

@@ -54,7 +54,7 @@ def report(
     from orgscan.cli import running
     from orgscan.models import Clock
 
-    check_end_options(previous, sign_with_kms, publish, formats)
+    check_end_options(previous, sign_with_kms, publish, formats, directories=[run, output])
     settings = None
     if config is not None or sign_with_kms is not None or publish is not None:
         settings = settings_module.load(config, profile=profile, endpoint_url=endpoint_url)

@@ -96,7 +96,7 @@ def scan(
     if scheduler is not None and not scheduler.strip():
         message = "--scheduler is empty; give an address, as in tls://scheduler.internal:8786"
         raise typer.BadParameter(message)
-    check_end_options(previous, sign_with_kms, publish, formats)
+    check_end_options(previous, sign_with_kms, publish, formats, directories=[resume, output])
     if retry_gaps and resume is None:
         message = "--retry-gaps goes with --resume RUN"
         raise typer.BadParameter(message)
@@ -172,9 +172,14 @@ def scan(
 
 
 def check_end_options(
-    previous: Path | None, sign_with_kms: str | None, publish: str | None, formats: list[str]
+    previous: Path | None,
+    sign_with_kms: str | None,
+    publish: str | None,
+    formats: list[str],
+    *,
+    directories: list[Path | None],
 ) -> None:
-    """Say before the work begins what would spoil its end."""
+    """Say before the work begins what would spoil its end; ``directories`` are read or written."""
     if previous is None and sign_with_kms is None and publish is None and not formats:
         return
     from orgscan import pipeline
@@ -182,7 +187,7 @@ def check_end_options(
     pipeline.check_formats(formats)
     pipeline.check_previous(previous)
     pipeline.check_signing_key(sign_with_kms)
-    pipeline.check_destination(publish)
+    pipeline.check_destination(publish, apart_from=[*directories, previous])
 
 
 def check_log_format(log_format: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,14 @@ import typer
 from orgscan.cli.usage import plain
 
 if TYPE_CHECKING:
+    from datetime import date, datetime
+
     import pandas as pd
+
+
+_SNAPSHOT = ["snapshot_date", "as_of", "run_id"]
+_COUNTS = {"accounts_read": "accounts read", "gaps": "accounts with gaps"}
+_WIDTH = 16
 
 
 class By(StrEnum):
@@ -40,7 +48,7 @@ def trend(
 
 def _lines(trend: pd.DataFrame) -> Iterator[str]:
     for organization, rows in trend.groupby("organization_id", sort=True):
-        yield f"Organization {organization}"
+        yield f"Organization {plain(organization)}"
         yield from _table(rows)
         yield ""
     yield "FAIL, then +w WAIVED and +? UNKNOWN; * where accounts have gaps. There, and beside"
@@ -48,36 +56,55 @@ def _lines(trend: pd.DataFrame) -> Iterator[str]:
 
 
 def _table(rows: pd.DataFrame) -> Iterator[str]:
-    runs = rows.drop_duplicates("run_id").sort_values(["snapshot_date", "as_of", "run_id"])
-    totals = rows.drop_duplicates(["run_id", "ou"] if "ou" in rows else ["run_id"])
-    sums = {
-        column: totals.groupby("run_id")[column].sum().to_dict()
-        for column in ("accounts_read", "gaps")
-    }
     names = [name for name in ("control_id", "ou") if name in rows]
-    labels = rows[names].drop_duplicates().sort_values(names)
-    width = max(len(_label(row)) for row in [("accounts with gaps",), *labels.to_numpy()])
-    ids = runs["run_id"].tolist()
-    days = zip(map(str, runs["snapshot_date"]), ids, strict=True)
-    heads = [day + ("*" if sums["gaps"][run] else "") for day, run in days]
-    yield _line("", heads, width)
-    for title, column in (("accounts read", "accounts_read"), ("accounts with gaps", "gaps")):
-        yield _line(title, [str(sums[column][run]) for run in ids], width)
-    cells = {
-        (row.run_id, *(getattr(row, name) for name in names)): _cell(row)
-        for row in rows.itertuples()
-    }
-    for label in labels.itertuples(index=False):
-        found = [cells.get((run, *label), "-") for run in ids]
-        yield _line(_label(label), found, width)
+    snapshots = _tuples(rows[_SNAPSHOT].drop_duplicates().sort_values(_SNAPSHOT))
+    totals = rows.drop_duplicates([*_SNAPSHOT, *names[1:]]).groupby(_SNAPSHOT)
+    sums = {column: totals[column].sum().to_dict() for column in _COUNTS}
+    gaps = sums["gaps"]
+    marks = ["*" if gaps[snapshot] else "" for snapshot in snapshots]
+    heads = [head + mark for head, mark in zip(_heads(snapshots), marks, strict=True)]
+    table = [("", heads)]
+    for column, title in _COUNTS.items():
+        table.append((title, [str(sums[column][snapshot]) for snapshot in snapshots]))
+    keys = _tuples(rows[[*_SNAPSHOT, *names]])
+    cells = {key: _cell(row) for key, row in zip(keys, rows.itertuples(), strict=True)}
+    for label in _tuples(rows[names].drop_duplicates().sort_values(names)):
+        found = [cells.get((*snapshot, *label), "-") for snapshot in snapshots]
+        table.append((_label(label), found))
+    return _laid_out(table)
+
+
+def _tuples(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
+    return list(frame.itertuples(index=False, name=None))
+
+
+def _heads(snapshots: list[tuple[Any, ...]]) -> list[str]:
+    """The days; several of one day with the time, and of one time with the run's id."""
+    forms = [_forms(*snapshot) for snapshot in snapshots]
+    told = [Counter(column) for column in zip(*forms, strict=True)]
+    return [
+        next((head for head, seen in zip(form, told, strict=True) if seen[head] == 1), form[-1])
+        for form in forms
+    ]
+
+
+def _forms(day: date, as_of: datetime, run: str) -> tuple[str, ...]:
+    """What a snapshot may be called, the shortest first."""
+    moment, name = f"{day} {as_of:%H:%M}", plain(run)
+    return (f"{day}", moment, f"{moment} {name[:8]}", f"{moment} {name}")
+
+
+def _laid_out(table: list[tuple[str, list[str]]]) -> Iterator[str]:
+    width = max(len(label) for label, _cells in table)
+    columns = list(zip(*(cells for _label, cells in table), strict=True))
+    widths = [max(_WIDTH, *map(len, column)) for column in columns]
+    for label, cells in table:
+        found = (f"{cell:>{wide}}" for cell, wide in zip(cells, widths, strict=True))
+        yield f"  {label:<{width}} " + " ".join(found).rstrip()
 
 
 def _label(parts: Iterable[Any]) -> str:
     return "  ".join(map(plain, parts))
-
-
-def _line(label: str, cells: list[str], width: int) -> str:
-    return f"  {label:<{width}} " + " ".join(f"{cell:>16}" for cell in cells).rstrip()
 
 
 def _cell(row: Any) -> str:

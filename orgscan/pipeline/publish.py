@@ -11,15 +11,23 @@ from orgscan.pipeline.run import Run
 from orgscan.schema import TABLES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from orgscan.models import Credentials, Observer
 
 
-def check_destination(text: str | None) -> None:
-    """Raise :class:`orgscan.errors.UsageError` for what cannot hold a history."""
-    if text is not None:
-        history.Destination.parse(text)
+def check_destination(text: str | None, *, apart_from: Iterable[Path | None] = ()) -> None:
+    """Raise :class:`orgscan.errors.UsageError` for what cannot hold a history.
+
+    That is what is no address, a directory that cannot be written, and one in a run directory:
+    ``apart_from`` are those the command has to do with.
+    """
+    if text is None:
+        return
+    target = history.Destination.parse(text)
+    target.check_apart(filter(None, apart_from))
+    target.check_writable()
 
 
 def publish(run: Path, destination: str, *, observer: Observer, profile: str | None = None) -> None:
@@ -31,6 +39,7 @@ def publish(run: Path, destination: str, *, observer: Observer, profile: str | N
     target = history.Destination.parse(destination)
     observer.phase("Publishing")
     try:
+        target.check_apart([run])
         credentials = _credentials(target, profile)
     except UsageError as error:
         message = f"{run}: is finished and whole, but not published: {error}"
