@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections import deque
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -36,6 +37,8 @@ ACTIONS = (
 _NAMED_IN_NOTE = 10
 _GLANCED = 10
 """Pages, of 20 accounts each: what AWS grants in a second or two."""
+_GLANCED_LISTS = 50
+"""Pages of the OU tree's lists: what AWS grants in ten seconds."""
 
 
 async def describe(organizations: Calls) -> Organization:
@@ -95,37 +98,97 @@ class Enumeration:
             message = f"the account list could not be read to its end: {error}"
             raise RunError(message) from error
 
-    async def glance(self, enough: Callable[[Account], bool]) -> tuple[list[Account], bool]:
-        """Pages of the account list until one account is ``enough``; whether those were all.
+    async def glance(self, enough: Callable[[list[Account]], bool]) -> tuple[list[Account], bool]:
+        """Pages of the account list until they are ``enough``; whether those were all.
 
         Of a long list at most :data:`_GLANCED` pages. Raises :class:`orgscan.errors.CallError`.
         """
         found: list[Account] = []
         left = _GLANCED
         async for page in self.organizations.pages("ListAccounts", "Accounts"):
-            some = list(map(self._account, page))
-            found += some
+            found += map(self._account, page)
             left -= 1
-            if any(map(enough, some)) or not left:
+            if enough(found) or not left:
                 return found, False
         return found, True
 
     async def glance_at_tree(self) -> list[Account]:
         """A page of each list the tree is read by; the accounts seen, directly below a root.
 
-        Raises :class:`orgscan.errors.CallError`.
+        Fills :attr:`ou_paths` with the roots. Raises :class:`orgscan.errors.CallError`.
         """
-        roots = await _first(self.organizations.pages("ListRoots", "Roots"))
         members: list[Account] = []
-        for root in map(_id, roots):
+        for root, path in (await self.roots()).items():
             await _first(
                 self.organizations.pages(
                     "ListOrganizationalUnitsForParent", "OrganizationalUnits", ParentId=root
                 )
             )
             pages = self.organizations.pages("ListAccountsForParent", "Accounts", ParentId=root)
-            members += map(self._account, await _first(pages))
+            members += [
+                replace(self._account(item), ou_id=root, ou_path=path)
+                for item in await _first(pages)
+            ]
         return members
+
+    async def glance_at_units(self, enough: Callable[[dict[str, str]], bool]) -> bool:
+        """Read units from the roots down until :attr:`ou_paths` is ``enough``; whether it is whole.
+
+        Of a large tree the units of at most :data:`_GLANCED_LISTS` are listed. Raises
+        :class:`orgscan.errors.CallError`.
+        """
+        left = _GLANCED_LISTS
+        async with aclosing(self._below(await self.roots())) as units:
+            async for _unit in units:
+                if enough(self.ou_paths) or not left:
+                    return False
+                left -= 1
+        return True
+
+    async def glance_below(
+        self, units: dict[str, str], enough: Callable[[list[Account]], bool]
+    ) -> tuple[list[Account], bool]:
+        """Accounts in ``units``, path by id, and below them until they are ``enough``; whether all.
+
+        At most :data:`_GLANCED_LISTS` pages of accounts. Raises
+        :class:`orgscan.errors.CallError`.
+        """
+        found: list[Account] = []
+        left = _GLANCED_LISTS
+        async with aclosing(self._below(units)) as below:
+            async for parent, path in below:
+                pages = self.organizations.pages(
+                    "ListAccountsForParent", "Accounts", ParentId=parent
+                )
+                async for page in pages:
+                    found += [
+                        replace(self._account(item), ou_id=parent, ou_path=path) for item in page
+                    ]
+                    left -= 1
+                    if enough(found) or not left:
+                        return found, False
+        return found, True
+
+    async def roots(self) -> dict[str, str]:
+        """Path by id of each root of the first page; there has only ever been one.
+
+        Raises :class:`orgscan.errors.CallError`.
+        """
+        roots = await _first(self.organizations.pages("ListRoots", "Roots"))
+        found = {_id(root): _text(root.get("Name")) or "Root" for root in roots}
+        self.ou_paths |= found
+        return found
+
+    async def _below(self, units: dict[str, str]) -> AsyncGenerator[tuple[str, str]]:
+        """The units and those below them, breadth first; each is listed after it was yielded."""
+        waiting, known = deque(units.items()), set(units)
+        while waiting:
+            ou_id, path = waiting.popleft()
+            yield ou_id, path
+            deeper = [unit for unit in await self._units(ou_id, path) if unit[0] not in known]
+            self.ou_paths |= dict(deeper)
+            known |= dict(deeper).keys()
+            waiting += deeper
 
     async def glance_at_tags(self, account_id: str) -> None:
         """A page of the tags of one account.
@@ -335,15 +398,26 @@ class Scope:
         """What the scope names that the organization does not have, as one sentence."""
         if self.include_ous and not enumeration.tree_readable:
             return "--include-ou needs the OU tree, which the caller may not read"
-        known = {account.account_id for account in accounts}
-        for account_id in (*self.accounts, *self.exclude_accounts):
-            if account_id not in known:
-                return f"account {account_id} is not in the organization; check the number"
-        for ou in self.include_ous:
-            if not _paths_of(ou, enumeration.ou_paths):
-                known_paths = json.dumps(sorted(enumeration.ou_paths.values())[:20])
-                return f"there is no OU {ou!r}; give an id or a path, as in {known_paths}"
+        for account_id in self.unseen_accounts(accounts):
+            return f"account {account_id} is not in the organization; check the number"
+        for ou in self.unseen_ous(enumeration.ou_paths):
+            known_paths = json.dumps(sorted(enumeration.ou_paths.values())[:20])
+            return f"there is no OU {ou!r}; give an id or a path, as in {known_paths}"
         return None
+
+    def unseen_accounts(self, accounts: list[Account]) -> list[str]:
+        """The account ids of the scope that are none of ``accounts``."""
+        known = {account.account_id for account in accounts}
+        return [one for one in (*self.accounts, *self.exclude_accounts) if one not in known]
+
+    def unseen_ous(self, ou_paths: dict[str, str]) -> list[str]:
+        """The organizational units of the scope that are not in ``ou_paths``."""
+        return [ou for ou in self.include_ous if not _paths_of(ou, ou_paths)]
+
+    def included(self, ou_paths: dict[str, str]) -> dict[str, str]:
+        """Those of ``ou_paths``, path by id, that the scope names."""
+        paths = {path for ou in self.include_ous for path in _paths_of(ou, ou_paths)}
+        return {ou_id: path for ou_id, path in ou_paths.items() if path in paths}
 
     def exclusion(self, account: Account, ou_paths: dict[str, str]) -> str:
         """Why the account is out of scope; empty where it is in scope."""

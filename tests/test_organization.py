@@ -92,7 +92,7 @@ class TestGlance:
     async def test_pages_are_read_until_one_account_is_enough(self) -> None:
         tree = Tree()
         enumeration = Enumeration(tree, ORGANIZATION)
-        found, whole = await enumeration.glance(lambda account: account.account_id == ALL[1])
+        found, whole = await enumeration.glance(lambda found: found[-1].account_id == ALL[1])
 
         assert ([account.account_id for account in found], whole) == (ALL[:2], False)
         assert found[0].is_management
@@ -102,8 +102,30 @@ class TestGlance:
         short, long = Tree(), Tree()
         long.listed = [f"{number:012d}" for number in range(1, 30)]
         for tree, expected in ((short, (4, True)), (long, (10, False))):
-            found, whole = await Enumeration(tree, ORGANIZATION).glance(lambda _account: False)
+            found, whole = await Enumeration(tree, ORGANIZATION).glance(lambda _found: False)
             assert (len(found), whole) == expected
+
+    async def test_units_are_read_until_they_are_enough(self) -> None:
+        for wanted, listed in (("Root/Work", 1), ("Root/Work/Prod", 2)):
+            tree = Tree()
+            enumeration = Enumeration(tree, ORGANIZATION)
+            whole = await enumeration.glance_at_units(
+                lambda paths, wanted=wanted: wanted in paths.values()
+            )
+            assert not whole
+            assert sum(what.startswith("ListOrg") for what in tree.reads) == listed
+        assert await enumeration.glance_at_units(lambda _paths: False)
+        assert set(enumeration.ou_paths) == set(TREE)
+
+    async def test_accounts_are_read_unit_by_unit_until_they_are_enough(self) -> None:
+        enumeration = Enumeration(Tree(), ORGANIZATION)
+        below = {"ou-a": "Root/Work"}
+        found, whole = await enumeration.glance_below(below, lambda _found: False)
+        assert paths(found) == {one: path for one, path in WHOLE.items() if one in ALL[1:]}
+        assert whole
+
+        found, whole = await enumeration.glance_below(below, lambda found: len(found) > 1)
+        assert ([account.account_id for account in found], whole) == (ALL[1:3], False)
 
     async def test_the_tree_costs_a_page_of_each_of_its_lists(self) -> None:
         tree = Tree()

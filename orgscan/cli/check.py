@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from orgscan.cli.scan import LogFormat, check_log_format
+from orgscan.cli.scan import EXCLUDE_ACCOUNT, INCLUDE_OU, LogFormat, check_log_format
 from orgscan.cli.usage import plain
 from orgscan.errors import ExitCode
 
@@ -21,7 +21,7 @@ _VERDICTS = {
     ExitCode.OK: "Ready: nothing that was tried failed.",
     ExitCode.RUN_FAILED: "Not ready: a scan would fail; {failed}.",
     ExitCode.USAGE: "Not ready: settings or credentials must be put right first; {failed}.",
-    ExitCode.COVERAGE_GAPS: "Not ready: a scan would have gaps; {failed}.",
+    ExitCode.COVERAGE_GAPS: "Not ready: something would be missing from a scan; {failed}.",
     ExitCode.INTEGRITY: "Not ready: an answer belongs to another account; {failed}.",
 }
 
@@ -34,6 +34,8 @@ def check(
     account: str | None = typer.Option(
         None, help="Member account to try the role in.  [default: one that a scan would read]"
     ),
+    include_ou: list[str] = INCLUDE_OU,
+    exclude_account: list[str] = EXCLUDE_ACCOUNT,
     endpoint_url: str | None = typer.Option(
         None, help="Another endpoint than AWS's own, for all services."
     ),
@@ -49,6 +51,8 @@ def check(
         role_name=role_name,
         external_id=external_id,
         profile=profile,
+        include_ous=tuple(include_ou),
+        exclude_accounts=tuple(exclude_account),
         endpoint_url=endpoint_url,
     )
     if account is not None:

@@ -47,16 +47,28 @@ def policy(
     caller: bool = typer.Option(
         False, "--caller", help="The policy of whoever runs orgscan instead."
     ),
-    role_name: str = typer.Option(_DEFAULT, metavar="NAME", help="With --caller, the role's name."),
-    role_path: str = typer.Option("/", metavar="PATH", help="With --caller, the role's path."),
-    partition: Partition = typer.Option(Partition.AWS, help="With --caller, where the role is."),
+    role_name: str | None = typer.Option(
+        None, metavar="NAME", help=f"With --caller, the role's name.  [default: {_DEFAULT}]"
+    ),
+    role_path: str | None = typer.Option(
+        None, metavar="PATH", help="With --caller, the role's path.  [default: /]"
+    ),
+    partition: Partition | None = typer.Option(
+        None, help="With --caller, where the role is.  [default: aws]"
+    ),
 ) -> None:
     """Print the audit role's policy as JSON; with --caller, the caller's."""
+    given = {"--role-name": role_name, "--role-path": role_path, "--partition": partition}
+    if not caller and (alone := [name for name, value in given.items() if value is not None]):
+        message = f"{alone[0]} goes with --caller: the audit role's own policy names no role"
+        raise typer.BadParameter(message)
     from orgscan import pipeline
 
-    role = _role(role_name, role_path)
+    role = _role(
+        _DEFAULT if role_name is None else role_name, "/" if role_path is None else role_path
+    )
     shown = (
-        pipeline.caller_policy(role.name, role_path=role.path, partition=partition)
+        pipeline.caller_policy(role.name, role_path=role.path, partition=partition or Partition.AWS)
         if caller
         else pipeline.audit_role_policy()
     )

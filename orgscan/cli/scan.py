@@ -11,6 +11,8 @@ import typer
 
 from orgscan.models import Severity
 
+INCLUDE_OU = typer.Option([], help="Only accounts below this OU (id or path); may be repeated.")
+EXCLUDE_ACCOUNT = typer.Option([], help="Not this account; may be repeated.")
 FRAMEWORK = typer.Option(
     [], metavar="KEY", help="Framework to audit against; may be repeated.  [default: cis-7.0]"
 )
@@ -50,11 +52,9 @@ def scan(
     output: Path | None = typer.Option(
         None, help="Run directory, new or empty.  [default: orgscan-runs/<UTC time>]"
     ),
-    include_ou: list[str] = typer.Option(
-        [], help="Only accounts below this OU (id or path); may be repeated."
-    ),
+    include_ou: list[str] = INCLUDE_OU,
     account: list[str] = typer.Option([], help="Only this account; may be repeated."),
-    exclude_account: list[str] = typer.Option([], help="Not this account; may be repeated."),
+    exclude_account: list[str] = EXCLUDE_ACCOUNT,
     concurrency: int | None = typer.Option(None, help="Accounts read at the same time."),
     workers: int | None = typer.Option(
         None, min=1, max=256, help="Read with so many processes of this machine (needs Dask)."

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -25,6 +24,7 @@ from orgscan.errors import (
 from orgscan.models import Account, Caller, Organization
 from orgscan.pipeline import preflight
 from orgscan.pipeline.account import AccountReader, unread, why_denied
+from orgscan.pipeline.criteria import Criteria
 from orgscan.pipeline.policy import declared_actions
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ STEPS = (
     "organization",
     "account list",
     "OU tree",
+    "scope",
     "account tags",
     "audit role",
     "member account",
@@ -121,10 +122,11 @@ async def check(
     read. A step that fails hides none that can still be tried. ``credentials`` are as in
     :func:`orgscan.pipeline.scan.collect`.
 
-    Raises :class:`orgscan.errors.UsageError` where the settings name no audit role; all else
-    that goes wrong is a step.
+    Raises :class:`orgscan.errors.UsageError` where the settings name no audit role, or a
+    framework that cannot be used; all else that goes wrong is a step.
     """
     preflight.require_role(settings)
+    Criteria.of_settings(settings)
     steps = _Steps(settings, observer)
     try:
         async with Aws(settings, clock, credentials) as aws:
@@ -141,6 +143,7 @@ async def check(
 
 
 _NO_CALLER = "the caller can ask AWS nothing"
+_ALLOW_TO_ROLE = "allow it to the audit role (`orgscan role policy`)"
 
 
 class _NotCheckedError(Exception):
@@ -148,7 +151,7 @@ class _NotCheckedError(Exception):
 
 
 class _GapError(OrgscanError):
-    """A scan would run, and something would be missing from it."""
+    """A scan would run, and something would be missing from it: evidence, OU paths or tags."""
 
     exit_code = ExitCode.COVERAGE_GAPS
 
@@ -226,9 +229,16 @@ class _Checking:
     account: str | None
     """Where to try the role; None: wherever a scan would."""
     listed: list[Account] = field(default_factory=list)
-    below_root: list[Account] = field(default_factory=list)
+    """Accounts of the account list, or of the OU tree where the list may not be read."""
     whole: bool = False
-    """Whether ``listed`` is the whole account list."""
+    """Whether ``listed`` are all."""
+    below_root: list[Account] = field(default_factory=list)
+    included: list[Account] = field(default_factory=list)
+    """Accounts in the OUs that the settings name."""
+    included_whole: bool = False
+    """Whether ``included`` are all."""
+    ou_paths: dict[str, str] = field(default_factory=dict)
+    """Path by id of the OUs seen."""
     # Lists may be readable where the organization cannot be described.
     described: Organization = field(default_factory=lambda: Organization("", ""))
 
@@ -243,13 +253,14 @@ class _Checking:
         """Take the steps in the order of :data:`STEPS`."""
         ask = self.steps.ask
         self.described = await ask("organization", self.describe) or self.described
-        listed = await ask("account list", self.list_accounts)
-        await ask("OU tree", partial(self.look_at_tree, listed=bool(listed)))
+        listed = bool(await ask("account list", self.list_accounts))
+        tree = bool(await ask("OU tree", partial(self.look_at_tree, listed=listed)))
+        await ask("scope", partial(self.look_at_scope, listed=listed, tree=tree))
         await ask("account tags", self.look_at_tags)
         entered = await ask("audit role", self.try_role)
         await ask("member account", partial(self.read_member, entered))
         await ask("own account", self.read_own)
-        await ask("management account", self.enter_management)
+        await ask("management account", self.read_management)
 
     def enumeration(self) -> organization.Enumeration:
         """The organization's lists, to be read from their beginning."""
@@ -261,22 +272,40 @@ class _Checking:
         return f"{found.id}, management account {found.management_account_id}", found
 
     async def list_accounts(self) -> tuple[str, bool]:
-        """The account list, until it names an account to try the role in."""
+        """The account list, until it answers what the other steps ask of it."""
         try:
-            self.listed, self.whole = await self.enumeration().glance(self._will_do)
+            self.listed, self.whole = await self.enumeration().glance(self._suffice)
         except Denied as error:
             message = f"the account list cannot be read: {_caller_lacks(error)}"
             raise _GapError(message) from None
-        count = "1 account" if len(self.listed) == 1 else f"{len(self.listed)} accounts"
+        if not self.listed:
+            message = "the account list names nobody, not even the caller's account; try again"
+            raise RunError(message)
+        count = _accounts(len(self.listed))
         return count if self.whole else f"at least {count}", True
 
-    async def look_at_tree(self, *, listed: bool) -> tuple[str, None]:
+    def _suffice(self, found: list[Account]) -> bool:
+        """Whether every account that is named was found, and one to try the role in.
+
+        Where the settings name accounts there is no other; where they name OUs the tree tells.
+        """
+        named = replace(self.scope, accounts=(*self.scope.accounts, *self._trial))
+        if named.unseen_accounts(found):
+            return False
+        scope = self.scope
+        return bool(scope.include_ous or scope.accounts) or any(map(self._will_do, found))
+
+    @property
+    def _trial(self) -> tuple[str, ...]:
+        return () if self.account is None else (self.account,)
+
+    async def look_at_tree(self, *, listed: bool) -> tuple[str, bool]:
         """A page of each list the OU tree is read by."""
         try:
             self.below_root = await self.enumeration().glance_at_tree()
         except Denied as error:
             raise self._without_tree(error, listed=listed) from None
-        return "can be read", None
+        return "can be read", True
 
     def _without_tree(self, error: Denied, *, listed: bool) -> OrgscanError:
         told = f"the OU tree cannot be read: {_caller_lacks(error)}"
@@ -285,6 +314,63 @@ class _Checking:
         if self.settings.include_ous:
             return UsageError(f"{told}; --include-ou needs it")
         return _GapError(told)
+
+    async def look_at_scope(self, *, listed: bool, tree: bool) -> tuple[str, None]:
+        """What the settings name, and whether it leaves a scan anything to read."""
+        if not (tree or (listed and not self.scope.include_ous)):
+            message = "the list that it is looked up in cannot be read"
+            raise _NotCheckedError(message)
+        enumeration = self.enumeration()
+        if not listed:
+            roots = await enumeration.roots()
+            self.listed, self.whole = await enumeration.glance_below(roots, self._suffice)
+        units_whole = await self._look_into_units(enumeration)
+        self._must_be_there(enumeration, units_whole=units_whole)
+        found, whole = self._candidates()
+        if any(self._in_scope(account) for account in found):
+            told = "all that the settings name is there" if self.scope else "the whole organization"
+            return told, None
+        if whole:
+            message = "no account in scope: nothing would be audited; check the settings' scope"
+            raise RunError(message)
+        message = f"a scan would read none of the first {_accounts(len(found))}; others may follow"
+        raise _NotCheckedError(message)
+
+    async def _look_into_units(self, enumeration: organization.Enumeration) -> bool:
+        """Find the OUs of the settings and an account in them; whether the whole tree was read."""
+        scope = self.scope
+        if not scope.include_ous:
+            return False
+        whole = await enumeration.glance_at_units(lambda paths: not scope.unseen_ous(paths))
+        self.ou_paths = enumeration.ou_paths
+        self.included, self.included_whole = await enumeration.glance_below(
+            scope.included(self.ou_paths), lambda found: any(map(self._will_do, found))
+        )
+        self.included_whole &= whole or not scope.unseen_ous(self.ou_paths)
+        return whole
+
+    def _must_be_there(self, enumeration: organization.Enumeration, *, units_whole: bool) -> None:
+        """Refuse, as a scan does, what the organization surely does not have."""
+        named, units = (
+            replace(self.scope, include_ous=()),
+            organization.Scope(self.scope.include_ous),
+        )
+        problem = named.unknown(enumeration, self.listed) if self.whole else None
+        if units_whole:
+            problem = problem or units.unknown(enumeration, [])
+        if problem:
+            raise UsageError(problem)
+        unseen = [*named.unseen_accounts(self.listed), *units.unseen_ous(enumeration.ou_paths)]
+        if unseen:
+            message = f"{unseen[0]} is not in the part that was looked at; a scan looks at all"
+            raise _NotCheckedError(message)
+
+    def _candidates(self) -> tuple[list[Account], bool]:
+        """The accounts that a scan may read, as far as they were seen; whether they are all."""
+        if self.scope.include_ous:
+            return self.included, self.included_whole
+        named = organization.Scope(accounts=self.scope.accounts)
+        return self.listed, self.whole or bool(named and not named.unseen_accounts(self.listed))
 
     async def look_at_tags(self) -> tuple[str, None]:
         """The tags of one account; the caller's own is sure to exist."""
@@ -302,7 +388,7 @@ class _Checking:
 
     async def try_role(self) -> tuple[str, tuple[str, Calls]]:
         """The audit role of one member account: its number, and what was entered."""
-        account_id = await self._trial_account()
+        account_id = self._trial_account()
         calls = await self._enter(account_id)
         return f"{self.settings.role_name} assumed in {account_id}", (account_id, calls)
 
@@ -318,28 +404,32 @@ class _Checking:
             message = f"{account_id}: {_to_try_again(error)}"
             raise _GapError(message) from None
 
-    async def _trial_account(self) -> str:
+    def _trial_account(self) -> str:
         """Where to try the role."""
         if self.account is not None:
             return self._named(self.account)
-        if self.settings.include_ous:
-            return await self._inside()
-        for account in (*self.listed, *self.below_root):
+        found, whole = self._candidates()
+        for account in found:
             if self._will_do(account):
                 return account.account_id
-        named = organization.Scope((), self.scope.accounts, self.scope.exclude_accounts)
-        if self.whole and (problem := named.unknown(self.enumeration(), self.listed)):
-            raise UsageError(problem)
-        if self.listed and not self.whole:
-            message = (
-                f"a scan would read none of the first {len(self.listed)} accounts through it; name "
-                "one to try it in with --account"
-            )
-            raise UsageError(message)
-        message = "a scan would read no member account through it"
-        if not self.listed:
-            message = "no account to try it in is known; name one with --account"
+        if whole:
+            message = "a scan would read no member account through it"
+            raise _NotCheckedError(message)
+        if unseen := self._named_and_unseen():
+            return unseen[0]
+        told = "no account to try it in is known"
+        if found:
+            told = f"a scan would read none of the first {_accounts(len(found))} through it"
+        message = f"{told}; name one with --account"
         raise _NotCheckedError(message)
+
+    def _named_and_unseen(self) -> list[str]:
+        """Accounts that the settings name and nothing speaks against, though none was seen."""
+        if self.whole or self.scope.include_ous:
+            return []
+        passed_over = {*self._with_steps_of_their_own, *self.scope.exclude_accounts}
+        unseen = organization.Scope(accounts=self.scope.accounts).unseen_accounts(self.listed)
+        return [account_id for account_id in unseen if account_id not in passed_over]
 
     def _named(self, account_id: str) -> str:
         """The account of ``--account``, unless the role is surely not to be tried there."""
@@ -351,33 +441,24 @@ class _Checking:
             raise UsageError(message)
         only = organization.Scope(accounts=(account_id,))
         problem = only.unknown(self.enumeration(), self.listed) if self.whole else None
-        for account in (*self.listed, *self.below_root):
+        for account in (*self.listed, *self.included):
             if account.account_id == account_id and (outcome := unread(account, "")):
                 problem = f"{account_id}: {outcome.reason}; name another with --account"
         if problem:
             raise UsageError(problem)
         return account_id
 
-    async def _inside(self) -> str:
-        """The first account in the OUs of the settings: the tree alone knows which that is."""
-        enumeration = self.enumeration()
-        async with aclosing(aiter(enumeration)) as accounts:
-            async for account in accounts:
-                if account.ou_path and self._will_do(account, enumeration.ou_paths):
-                    return account.account_id
-        units = organization.Scope(include_ous=self.settings.include_ous)
-        if problem := units.unknown(enumeration, []):
-            raise UsageError(problem)
-        message = "there is no member account in the organizational units of the settings"
-        raise _NotCheckedError(message)
+    @property
+    def _with_steps_of_their_own(self) -> set[str]:
+        return {self.caller.account_id, self.described.management_account_id}
 
-    def _will_do(self, account: Account, ou_paths: dict[str, str] | None = None) -> bool:
-        """Whether the account is the named one, or else a member account a scan would read."""
-        if self.account is not None:
-            return account.account_id == self.account
-        if account.account_id in {self.caller.account_id, self.described.management_account_id}:
-            return False  # they have steps of their own
-        return unread(account, self.scope.exclusion(account, ou_paths or {})) is None
+    def _in_scope(self, account: Account) -> bool:
+        """Whether a scan would read the account."""
+        return unread(account, self.scope.exclusion(account, self.ou_paths)) is None
+
+    def _will_do(self, account: Account) -> bool:
+        """Whether the role can be tried in the account: a member account a scan would read."""
+        return account.account_id not in self._with_steps_of_their_own and self._in_scope(account)
 
     async def read_member(self, entered: tuple[str, Calls] | None) -> tuple[str, None]:
         """Every declared action in the account that was entered."""
@@ -385,8 +466,7 @@ class _Checking:
             message = "no audit role was assumed"
             raise _NotCheckedError(message)
         account_id, calls = entered
-        remedy = "allow it to the audit role (`orgscan role policy`)"
-        return await self._try_out(account_id, calls, remedy), None
+        return await self._try_out(account_id, calls, _ALLOW_TO_ROLE), None
 
     async def read_own(self) -> tuple[str, None]:
         """Every declared action in the caller's own account, with the caller's credentials."""
@@ -396,8 +476,8 @@ class _Checking:
         calls = await self.reader.enter(account_id)
         return await self._try_out(account_id, calls, remedy), None
 
-    async def enter_management(self) -> tuple[str, None]:
-        """The management account's audit role, which a StackSet never brings."""
+    async def read_management(self) -> tuple[str, None]:
+        """Every declared action in the management account, whose role no StackSet brings."""
         account_id = self.described.management_account_id
         if not account_id:
             message = "the organization could not be described"
@@ -406,11 +486,14 @@ class _Checking:
             message = "it is the caller's own"
             raise _NotCheckedError(message)
         self._must_be_in_scope(account_id)
-        await self._enter(account_id)
-        return f"{self.settings.role_name} assumed in {account_id}", None
+        calls = await self._enter(account_id)
+        return await self._try_out(account_id, calls, _ALLOW_TO_ROLE), None
 
     def _must_be_in_scope(self, account_id: str) -> None:
-        if reason := self.scope.exclusion(Account(account_id=account_id), {}):
+        # Only from the tree is it known which OU the account is in.
+        seen = (*self.included, *self.below_root, Account(account_id=account_id))
+        account = next(one for one in seen if one.account_id == account_id)
+        if reason := self.scope.exclusion(account, self.ou_paths):
             raise _NotCheckedError(reason)
 
     async def _try_out(self, account_id: str, calls: Calls, remedy: str) -> str:
@@ -425,6 +508,10 @@ class _Checking:
             )
             raise _GapError(message)
         return f"{account_id}: all {len(collectors.ACTIONS)} actions can be called"
+
+
+def _accounts(count: int) -> str:
+    return "1 account" if count == 1 else f"{count} accounts"
 
 
 def _with_remedy(error: OrgscanError) -> str:

@@ -22,6 +22,8 @@ _TRUSTED = "^([0-9]{12}|arn:aws[a-z-]*:iam::[0-9]{12}:(root|(role|user)/[0-9A-Za
 _ROLE_NAME = "^[0-9A-Za-z_+=,.@-]{1,64}$"
 _EXTERNAL_ID = "[0-9A-Za-z_+=,.@:/-]{2,}"
 # Fit for Python, CloudFormation (Java) and Terraform (RE2, which counts no further than 1,000).
+_SPECIAL_IN_ARNS = "*?${"
+"""IAM allows them in a path; in an ARN of a policy they are wildcards, or begin a variable."""
 
 _plain = re.compile(r"[A-Za-z][\w:]*", re.ASCII).fullmatch
 _place = re.compile(r"<<(\w+)>>\n?")
@@ -48,9 +50,11 @@ class AuditRole:
     ) -> Self:
         """The role with these choices.
 
-        Raises :class:`orgscan.errors.UsageError` for what AWS would not accept.
+        Raises :class:`orgscan.errors.UsageError` for what AWS would not accept, and for a path
+        that a policy's ARN would not take for itself.
         """
         settings.load(environment={}, role_name=name, role_path=path)
+        _check_path(path)
         if trusted is not None:
             _check_trusted(trusted)
         return cls(name, path, trusted, external_id_required)
@@ -60,7 +64,7 @@ class AuditRole:
         required = self.external_id_required
         return _filled(
             _CLOUDFORMATION,
-            parameters="" if self.trusted else _CLOUDFORMATION_CALL,
+            parameters=self._call_parameters(),
             trusted=_default("    Default: ", self.trusted),
             trusted_pattern=_quoted(_TRUSTED),
             name=_quoted(self.name),
@@ -79,6 +83,7 @@ class AuditRole:
         required = self.external_id_required
         return _filled(
             _TERRAFORM,
+            arguments=self._module_arguments(),
             trusted=_default("  default     = ", self.trusted, _hcl_text),
             trusted_pattern=_hcl_text(_TRUSTED),
             name=_hcl_text(self.name),
@@ -90,6 +95,41 @@ class AuditRole:
             condition=_TERRAFORM_REQUIRED if required else _TERRAFORM_OPTIONAL,
             policy="\n  ".join(_hcl(audit_role_policy())),
         )
+
+    def _asked_for(self, trusted: tuple[str, str], external_id: tuple[str, str]) -> dict[str, str]:
+        """Those of the two, each a name with an example, that have no default."""
+        asked = {} if self.trusted else dict([trusted])
+        return asked | (dict([external_id]) if self.external_id_required else {})
+
+    def _call_parameters(self) -> str:
+        """Lines of ``create-stack-set`` for what has no default; none where all has one."""
+        asked = self._asked_for(("TrustedCaller", "ARN"), ("ExternalId", "EXTERNAL_ID"))
+        said = [f"ParameterKey={key},ParameterValue={text}" for key, text in asked.items()]
+        option = "--parameters"
+        heads = (option, " " * len(option))
+        return "".join(f"#     {head} {one} \\\n" for head, one in zip(heads, said, strict=False))
+
+    def _module_arguments(self) -> str:
+        """Lines of the module's example, aligned as `terraform fmt` has them."""
+        arguments = {
+            "source": '"./orgscan-audit-role"',
+            "providers": "{ aws = aws.payments }",
+            **self._asked_for(
+                ("trusted_caller", '"arn:aws:iam::123456789012:role/Auditor"'),
+                ("external_id", '"EXTERNAL_ID"'),
+            ),
+        }
+        width = max(map(len, arguments))
+        return "".join(f"#     {name:<{width}} = {text}\n" for name, text in arguments.items())
+
+
+def _check_path(path: str) -> None:
+    if special := next((sign for sign in path if sign in _SPECIAL_IN_ARNS), None):
+        message = (
+            f"--role-path: {path!r} holds {special!r}, which stands for something else in a "
+            "policy's ARN; choose a path without it"
+        )
+        raise UsageError(message)
 
 
 def _check_trusted(text: str) -> None:
@@ -249,10 +289,6 @@ Outputs:
         - Arn
 """
 
-_CLOUDFORMATION_CALL = """\
-#     --parameters ParameterKey=TrustedCaller,ParameterValue=ARN \\
-"""
-
 _CLOUDFORMATION_CONDITIONS = """\
 Conditions:
   HasExternalId:
@@ -285,9 +321,7 @@ _TERRAFORM = """\
 # a module for each account, with the provider of that account:
 #
 #   module "orgscan_payments" {
-#     source         = "./orgscan-audit-role"
-#     providers      = { aws = aws.payments }
-#     trusted_caller = "arn:aws:iam::123456789012:role/Auditor"
+<<arguments>>
 #   }
 #
 # Accounts that join later need a module of their own. A StackSet reaches them by itself: hand the

@@ -45,7 +45,23 @@ def test_gaps_leave_with_four_and_other_people_s_words_are_shown_harmless(
     assert finished.returncode == ExitCode.COVERAGE_GAPS, finished.stderr
     assert "FAILED       OU tree: the OU tree cannot be read" in finished.stdout
     assert "No?[31m, not you" in finished.stdout
-    assert finished.stdout.splitlines()[-1] == "Not ready: a scan would have gaps; 1 step failed."
+    verdict = "Not ready: something would be missing from a scan; 1 step failed."
+    assert finished.stdout.splitlines()[-1] == verdict
+
+
+def test_the_scope_is_chosen_as_for_a_scan(orgscan: Command) -> None:
+    world = WORLDS["small"]()
+    with serve_in_thread(world) as simulator:
+        inside = orgscan(
+            *arguments(simulator, "--include-ou", "Workloads", "--exclude-account",
+                       world.accounts[2].id), simulator=simulator,
+        )  # fmt: skip
+        nowhere = orgscan(*arguments(simulator, "--include-ou", "Nope"), simulator=simulator)
+
+    assert inside.returncode == ExitCode.OK, inside.stdout
+    assert f"audit role: {AUDIT_ROLE} assumed in {world.accounts[3].id}" in inside.stdout
+    assert nowhere.returncode == ExitCode.USAGE
+    assert "FAILED       scope: there is no OU 'Nope'" in nowhere.stdout
 
 
 def test_without_credentials_every_step_has_its_line(orgscan: Command) -> None:
@@ -63,6 +79,7 @@ def test_without_credentials_every_step_has_its_line(orgscan: Command) -> None:
         ((), "no audit role; give --role-name NAME"),
         (("--role-name", "a b"), "is not a role name"),
         (("--role-name", "x", "--account", "12"), "--account: '12' is not an account id"),
+        (("--role-name", "x", "--exclude-account", "12"), "'12' is not an account id"),
         (("--role-name", "x", "--config", "nowhere.toml"), "nowhere.toml"),
         (("--role-name", "x", "--log-format", "xml"), "--log-format is text or json"),
         (("--role-name", "x", "--endpoint-url", "http://example.com"), "unencrypted"),

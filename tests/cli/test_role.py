@@ -53,7 +53,12 @@ def test_the_caller_s_policy_names_the_role_that_is_chosen(orgscan: Command) -> 
         (("terraform", "--trusted", "x\x1b[31m"), "--trusted: 'x\\x1b[31m' is nobody"),
         (("terraform", "--role-name", "a b"), "is not a role name"),
         (("policy", "--caller", "--role-path", "audit"), "is not a role path"),
+        (("policy", "--caller", "--role-path", "/*/"), "--role-path: '/*/' holds '*'"),
+        (("cloudformation", "--role-path", "/${a}/"), "--role-path: '/${a}/' holds '$'"),
         (("policy", "--caller", "--partition", "mars"), "mars"),
+        (("policy", "--role-name", "Auditee"), "--role-name goes with --caller"),
+        (("policy", "--role-path", "/"), "--role-path goes with --caller"),
+        (("policy", "--partition", "aws-cn"), "--partition goes with --caller"),
     ],
 )
 def test_what_cannot_be_is_one_line(

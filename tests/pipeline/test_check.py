@@ -13,7 +13,7 @@ from orgscan.errors import ExitCode, UsageError
 from orgscan.models import AccountState, Credentials, Observer
 from orgscan.pipeline.check import STEPS
 from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator, faults
-from orgscan.simulator.world import CallerKey
+from orgscan.simulator.world import CallerKey, Role
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -231,16 +231,14 @@ async def test_an_unreadable_tree_is_a_gap_unless_the_scope_needs_it(check: Chec
 
 
 async def test_an_unreadable_list_leaves_the_tree_to_find_an_account(check: Check) -> None:
-    world = WORLDS["small"]()
-    moved = (*world.accounts[:3], replace(world.accounts[3], ou="Root"))
-    found, _ = await check(
-        replace(world, accounts=moved),
-        strike=(Fault(effect=_NO_PERMISSION, action="ListAccounts"),),
+    found, simulator = await check(
+        WORLDS["small"](), strike=(Fault(effect=_NO_PERMISSION, action="ListAccounts"),)
     )
 
     assert found.exit_code == ExitCode.COVERAGE_GAPS
     assert set(failing(found)) == {"account list"}
-    assert moved[3].id in detail(found, "member account")
+    # Directly below the root there is the caller's own account only.
+    assert simulator.world.accounts[1].id in detail(found, "member account")
 
 
 async def test_tags_that_cannot_be_read_are_a_gap_where_they_are_asked_for(check: Check) -> None:
@@ -293,9 +291,23 @@ async def test_a_delegated_administrator_needs_the_role_in_the_management_accoun
     lacking, _ = await check(replace(world, accounts=without))
 
     assert found.exit_code == ExitCode.OK
-    assert states(found)["management account"] == "OK"
+    own = world.management_account_id
+    assert detail(found, "management account") == f"{own}: all 7 actions can be called"
     assert lacking.exit_code == ExitCode.COVERAGE_GAPS
     assert set(failing(lacking)) == {"management account"}
+
+
+@pytest.mark.parametrize("action", collectors.ACTIONS)
+async def test_an_action_denied_to_the_role_of_the_management_account_is_named(
+    check: Check, action: str
+) -> None:
+    world = WORLDS["delegated"]()
+    management = replace(world.accounts[0], roles=(Role(denied_actions=frozenset({action})),))
+    found, _ = await check(replace(world, accounts=(management, *world.accounts[1:])))
+
+    assert found.exit_code == ExitCode.COVERAGE_GAPS
+    assert set(failing(found)) == {"management account"}
+    assert f"cannot call {action}: " in failing(found)["management account"]
 
 
 async def test_the_account_to_try_can_be_named(check: Check) -> None:
@@ -362,15 +374,114 @@ async def test_without_a_role_name_nothing_is_asked(check: Check) -> None:
         await check(WORLDS["small"](), role_name=None)
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"frameworks": ("nope",)}, "unknown framework 'nope'"),
+        ({"framework_files": ("nope.toml",)}, "nope.toml: cannot be read"),
+    ],
+)
+async def test_what_cannot_be_judged_by_is_refused_before_anything_is_asked(
+    check: Check, options: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(UsageError, match=told):
+        await check(WORLDS["small"](), **options)
+
+
+NOBODY = "000000000000"
+_INSIDE = "Root/Workloads"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"accounts": (NOBODY,)}, f"account {NOBODY} is not in the organization"),
+        ({"exclude_accounts": (NOBODY,)}, f"account {NOBODY} is not in the organization"),
+        ({"include_ous": ("Root/Nope",)}, "there is no OU 'Root/Nope'"),
+        ({"include_ous": (_INSIDE, "Root/Nope")}, "there is no OU 'Root/Nope'"),
+        ({"include_ous": (_INSIDE,), "exclude_accounts": (NOBODY,)}, f"account {NOBODY} is not"),
+    ],
+)
+@pytest.mark.parametrize("denied", ["", "ListAccounts"])
 async def test_a_scope_that_names_what_is_not_there_is_refused_as_a_scan_does(
+    check: Check, options: dict[str, Any], told: str, denied: str
+) -> None:
+    strike = (Fault(effect=_NO_PERMISSION, action="ListAccounts"),) if denied else ()
+    found, _ = await check(WORLDS["small"](), strike=strike, **options)
+
+    assert found.exit_code == ExitCode.USAGE
+    assert set(failing(found)) == {"scope"} | ({"account list"} if denied else set())
+    assert told in failing(found)["scope"]
+
+
+async def test_the_known_one_of_two_named_accounts_is_tried_all_the_same(check: Check) -> None:
+    world = WORLDS["small"]()
+    found, _ = await check(world, accounts=(NOBODY, world.accounts[3].id))
+
+    assert found.exit_code == ExitCode.USAGE
+    assert world.accounts[3].id in detail(found, "member account")
+
+
+async def test_a_scope_that_leaves_nothing_fails_as_a_scan_does(check: Check) -> None:
+    world = WORLDS["small"]()
+    ids = tuple(account.id for account in world.accounts)
+    closed = replace(world.accounts[2], state=AccountState.SUSPENDED)
+    world = replace(world, accounts=(*world.accounts[:2], closed, world.accounts[3]))
+    for options in (
+        {"exclude_accounts": ids},
+        {"accounts": (closed.id,)},
+        {"include_ous": (closed.ou,)},
+        {"include_ous": (_INSIDE,), "accounts": (ids[1],)},
+    ):
+        found, simulator = await check(world, **options)
+        assert found.exit_code == ExitCode.RUN_FAILED, options
+        assert set(failing(found)) == {"scope"}
+        assert failing(found)["scope"].startswith("no account in scope")
+        assert simulator.count(action="AssumeRole") == 0
+
+
+async def test_an_account_outside_the_units_of_the_settings_is_not_asked(check: Check) -> None:
+    found, simulator = await check(WORLDS["small"](), include_ous=(_INSIDE,))
+
+    assert found.exit_code == ExitCode.OK
+    assert detail(found, "scope") == "all that the settings name is there"
+    assert detail(found, "own account") == "outside the organizational units named in the settings"
+    own = simulator.world.management_account_id
+    assert own not in {call.account for call in simulator.calls if call.service == "iam"}
+
+
+async def test_an_account_at_the_end_of_a_long_list_is_tried_where_it_is_named(
     check: Check,
 ) -> None:
-    nobody, _ = await check(WORLDS["small"](), accounts=("000000000000",))
-    nowhere, _ = await check(WORLDS["small"](), include_ous=("Root/Nowhere",))
+    world = WORLDS["uniform"](accounts=250, users=1)
+    last = world.accounts[-1].id
+    found, simulator = await check(world, accounts=(last,))
+    nobody, _ = await check(world, accounts=(NOBODY,))
+    excluded, _ = await check(world, accounts=(last,), exclude_accounts=(last,))
 
-    for found, told in ((nobody, "is not in the organization"), (nowhere, "there is no OU")):
-        assert found.exit_code == ExitCode.USAGE
-        assert told in failing(found)["audit role"]
+    assert found.exit_code == ExitCode.OK
+    assert states(found)["scope"] == "NOT CHECKED"
+    assert f"{last} is not in the part that was looked at" in detail(found, "scope")
+    assert last in detail(found, "member account")
+    assert simulator.count(action="ListAccounts") == 10
+    assert nobody.exit_code == ExitCode.COVERAGE_GAPS
+    assert set(failing(nobody)) == {"audit role"}
+    assert "name one with --account" in detail(excluded, "audit role")
+
+
+async def test_a_suspended_account_alone_leaves_nothing_however_long_the_list(
+    check: Check,
+) -> None:
+    world = WORLDS["uniform"](accounts=250, users=1)
+    first, second, *rest = world.accounts
+    closed = replace(second, state=AccountState.CLOSED)
+    found, simulator = await check(
+        replace(world, accounts=(first, closed, *rest)), accounts=(closed.id,)
+    )
+
+    assert found.exit_code == ExitCode.RUN_FAILED
+    assert set(failing(found)) == {"scope"}
+    assert simulator.count(action="ListAccounts") == 1
 
 
 async def test_a_long_list_is_not_searched_to_its_end(check: Check) -> None:
@@ -378,9 +489,51 @@ async def test_a_long_list_is_not_searched_to_its_end(check: Check) -> None:
     closed = [replace(account, state=AccountState.CLOSED) for account in world.accounts[1:]]
     found, simulator = await check(replace(world, accounts=(world.accounts[0], *closed)))
 
-    assert found.exit_code == ExitCode.USAGE
-    assert "none of the first 200 accounts" in failing(found)["audit role"]
+    assert found.exit_code == ExitCode.OK
+    assert states(found)["audit role"] == "NOT CHECKED"
+    assert "none of the first 200 accounts" in detail(found, "audit role")
+    assert "name one with --account" in detail(found, "audit role")
     assert simulator.count(action="ListAccounts") == 10
+
+
+async def test_a_large_tree_is_not_searched_to_its_end(check: Check) -> None:
+    world = WORLDS["small"]()
+    crowd = tuple(f"Root/Teams/T{number:03d}/Prod" for number in range(100))
+    world = replace(world, empty_ous=crowd)
+    deep, simulator = await check(world, include_ous=("Root/Teams/T099/Prod",))
+    near, _ = await check(world, include_ous=("Root/Workloads/Prod",))
+
+    assert deep.exit_code == ExitCode.OK
+    assert "T099/Prod is not in the part that was looked at" in detail(deep, "scope")
+    assert "name one with --account" in detail(deep, "audit role")
+    assert simulator.count(action="ListOrganizationalUnitsForParent") < 60
+    assert near.exit_code == ExitCode.OK
+    assert world.accounts[2].id in detail(near, "member account")
+
+
+@pytest.mark.parametrize("page", ["empty-for-ever", "same-marker"])
+async def test_a_list_without_an_end_is_no_list(check: Check, page: str) -> None:
+    found, simulator = await check(
+        WORLDS["small"](),
+        strike=(Fault(effect=faults.PAGE_EDITS[page], action="ListAccounts"),),
+        exclude_accounts=(NOBODY,),
+    )
+
+    assert found.exit_code in {ExitCode.RUN_FAILED, ExitCode.USAGE}
+    told = "names nobody" if page == "empty-for-ever" else "the same page marker came twice"
+    assert told in failing(found)["account list"]
+    assert simulator.count(action="ListAccounts") <= 10
+    # The tree knows an account, too.
+    assert states(found)["member account"] == "OK"
+
+
+async def test_a_list_of_nobody_fails_as_a_scan_does(check: Check) -> None:
+    found, _ = await check(
+        WORLDS["small"](),
+        strike=(Fault(effect=faults.PAGE_EDITS["empty-for-ever"], action="ListAccounts"),),
+    )
+    assert found.exit_code == ExitCode.RUN_FAILED
+    assert set(failing(found)) == {"account list"}
 
 
 async def test_an_answer_that_is_not_aws_s_leaves_nothing_to_ask(check: Check) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,6 @@ def test_the_template_asks_for_what_was_not_chosen(chosen: dict[str, Any]) -> No
 
     assert policy["PolicyDocument"] == pipeline.audit_role_policy()
     assert parameters["TrustedCaller"].get("Default") == chosen["trusted"]
-    assert ("ParameterKey=TrustedCaller" in text) == (chosen["trusted"] is None)
     assert ("Default" in parameters["ExternalId"]) != chosen["external_id_required"]
     assert ("Conditions" in template) != chosen["external_id_required"]
     empty = re.fullmatch(parameters["ExternalId"]["AllowedPattern"], "")
@@ -147,6 +147,54 @@ def test_the_module_asks_for_what_was_not_chosen(chosen: dict[str, Any]) -> None
     assert ("compact([var.external_id])" in role) != chosen["external_id_required"]
 
 
+def usage(text: str) -> str:
+    """The comment at the head of a text, without its signs."""
+    return re.sub(r"^#\s?", "", text.partition("\n\n")[0], flags=re.MULTILINE)
+
+
+def undefaulted(chosen: dict[str, Any], trusted: str, external_id: str) -> set[str]:
+    asked = set() if chosen["trusted"] else {trusted}
+    return asked | ({external_id} if chosen["external_id_required"] else set())
+
+
+@pytest.mark.parametrize("chosen", CHOICES)
+def test_the_call_that_is_shown_gives_each_parameter_without_a_default(
+    chosen: dict[str, Any],
+) -> None:
+    text = AuditRole.of("Auditee", **chosen).cloudformation()
+    calls = usage(text).replace("\\\n", " ").splitlines()
+    words = shlex.split(next(line for line in calls if "create-stack-set" in line))
+    parameters = yaml.safe_load(text)["Parameters"]
+    needed = {name for name, parameter in parameters.items() if "Default" not in parameter}
+    assert needed == undefaulted(chosen, "TrustedCaller", "ExternalId")
+
+    given = words[words.index("--parameters") + 1 :][: len(needed)] if needed else []
+    keys = [word.split(",")[0] for word in given]
+    assert sorted(keys) == [f"ParameterKey={name}" for name in sorted(needed)]
+    assert all(re.search(r",ParameterValue=\w+$", word) for word in given)
+    assert ("--parameters" in words) == bool(needed)
+
+
+@pytest.mark.parametrize("chosen", CHOICES)
+def test_the_module_that_is_shown_gives_each_variable_without_a_default(
+    chosen: dict[str, Any],
+) -> None:
+    text = AuditRole.of("Auditee", **chosen).terraform()
+    example = usage(text).partition('module "orgscan_payments" {\n')[2].partition("}\n\n")[0]
+    given = re.findall(r"^    (\w+) += ", example, re.MULTILINE)
+
+    needed = undefaulted(chosen, "trusted_caller", "external_id")
+    assert set(given) == {"source", "providers"} | needed
+    assert len({line.index("=") for line in example.splitlines() if " = " in line}) == 1
+
+
+@pytest.mark.parametrize("path", ["/a*/", "/a?/", "/$a/", "/{a/"])
+def test_a_path_that_means_something_else_in_a_policy_is_refused(path: str) -> None:
+    with pytest.raises(UsageError, match="stands for something else") as caught:
+        AuditRole.of("Auditee", path=path)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("chosen", CHOICES)
 def test_brackets_and_lines_are_whole(chosen: dict[str, Any]) -> None:
     role = AuditRole.of("Auditee", **chosen)
@@ -168,7 +216,7 @@ def test_regular_expressions_are_within_what_terraform_can_count() -> None:
 
 def test_a_strange_path_stays_text() -> None:
     path = '/${x}%{y}"\\<<policy>>/'
-    role = AuditRole.of("true", path=path)
+    role = AuditRole("true", path, trusted=None, external_id_required=False)
 
     parameters = yaml.safe_load(role.cloudformation())["Parameters"]
     assert parameters["RolePath"]["Default"] == path
