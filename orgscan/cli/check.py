@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +42,8 @@ def check(
     log_format: str = LogFormat,
 ) -> None:
     """Try what a scan needs, from credentials to one account's role; writes nothing."""
+    import asyncio
+
     from orgscan import settings as settings_module
 
     check_log_format(log_format)
