@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 _PATIENCE = 1_800
+NONE_LOST = "none lost"
+"""The target that holds at any size."""
 
 
 @dataclass(frozen=True, slots=True)

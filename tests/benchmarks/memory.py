@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orgscan.simulator import AUDIT_ROLE, WORLDS, SimulatorProcess
-from tests.benchmarks.measure import Figure, Stopwatch, alone, now_mb, peak_mb
+from tests.benchmarks.measure import NONE_LOST, Figure, Stopwatch, alone, now_mb, peak_mb
 
 _USERS = 10
 _CEILING_MB = 512
@@ -70,7 +70,7 @@ def _figures(
             f"flat (< {_GROWTH_MB} MB)",
             growth < _GROWTH_MB,
         ),
-        Figure(f"{name}: rows", rows, "none lost", whole),
+        Figure(f"{name}: rows", rows, NONE_LOST, whole),
     ]
 
 
