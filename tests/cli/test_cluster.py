@@ -71,7 +71,7 @@ def test_an_interrupted_scan_on_workers_is_drained_and_goes_on(
     [
         (["--workers", "2", "--scheduler", "tcp://there:8786"], "exclude each other"),
         (["--workers", "0"], "--workers"),
-        (["--scheduler", ""], "give one of the two"),
+        (["--scheduler", ""], "--scheduler is empty; give an address"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(orgscan: Command, options: list[str], says: str) -> None:
