@@ -77,6 +77,9 @@ class Enumeration:
     ou_paths: dict[str, str] = field(default_factory=dict)
     """Path by id of every root and organizational unit seen."""
     tree_readable: bool = True
+    proven: bool = True
+    """Whether the account list vouches for the tree: an account that moves while the tree is
+    read is missed there."""
     total: int = 0
     """Accounts found."""
     repeated: int = 0
@@ -232,6 +235,7 @@ class Enumeration:
         except Denied as error:
             if not self.tree_readable:
                 raise
+            self.proven = False
             self.notes.append(
                 f"The account list could not be read ({error}), so the {len(walked)} accounts of "
                 "the OU tree could not be checked against it."
@@ -293,7 +297,8 @@ class Enumeration:
 
     async def _units(self, parent: str, path: str) -> list[tuple[str, str]]:
         units = [
-            (_id(unit), f"{path}/{_text(unit.get('Name')) or unit['Id']}")
+            # A / of its own would put the unit below another one, under that one's limits.
+            (_id(unit), f"{path}/{(_text(unit.get('Name')) or unit['Id']).replace('/', '%2F')}")
             async for page in self.organizations.pages(
                 "ListOrganizationalUnitsForParent", "OrganizationalUnits", ParentId=parent
             )

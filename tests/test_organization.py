@@ -204,6 +204,12 @@ class TestTree:
         assert paths(accounts) == WHOLE
         assert tree.reads["ListAccountsForParent ou-a"] == 1
 
+    async def test_a_unit_s_name_puts_it_below_no_other(self, monkeypatch: Any) -> None:
+        monkeypatch.setitem(NAMES, "ou-c", "Empty/Prod")
+        enumeration, accounts = await read(Tree())
+        assert enumeration.ou_paths["ou-c"] == "Root/Work/Empty%2FProd"
+        assert {one.ou_path for one in accounts} == {"Root", "Root/Work", "Root/Work/Empty%2FProd"}
+
     @pytest.mark.parametrize("action", ["ListRoots", "ListOrganizationalUnitsForParent"])
     async def test_a_unit_or_root_without_an_id_is_malformed(self, action: str) -> None:
         tree = Tree()

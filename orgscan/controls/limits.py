@@ -234,6 +234,12 @@ class Places:
         return found
 
 
+def limits_unread(overrides: Sequence[ThresholdOverride], accounts: pd.DataFrame) -> int:
+    """How many of the accounts have limits nobody can tell: their OU or tags were not read."""
+    places = Places(accounts)
+    return len({row for item in overrides for row in places.untold(item).tolist()})
+
+
 def override_notes(overrides: Sequence[ThresholdOverride], accounts: pd.DataFrame) -> Iterator[str]:
     """Sentences on overrides that do nothing, or that contradict each other.
 

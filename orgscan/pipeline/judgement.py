@@ -14,7 +14,7 @@ from orgscan.models import Coverage
 from orgscan.pipeline import decisions as decided
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -38,6 +38,8 @@ class Judgement:
     criteria: Criteria
     assessments: tuple[Assessment, ...]
     accounts_enumerated: int
+    limits_unread: int
+    """Accounts in scope whose limits nobody can tell, because OU or tags were not read."""
     evidence: rundir.FileRecord
     previous: dict[str, Any] | None
     frames: dict[str, pd.DataFrame]
@@ -103,6 +105,7 @@ def judge(run: Path, evidence: rundir.FileRecord, terms: Terms, *, clock: Clock)
             scope=_scope(built.accounts),
         ),
         accounts_enumerated=accounts_enumerated,
+        limits_unread=controls.limits_unread(criteria.overrides, _in_scope(built.accounts)),
         evidence=evidence,
         previous=previous,
         frames={
@@ -117,6 +120,7 @@ def judge(run: Path, evidence: rundir.FileRecord, terms: Terms, *, clock: Clock)
         due_days=due_days.model_dump(),
         notes=(
             *info.notes,
+            *_judged_for_earlier(info),
             *_stale_reports(built.accounts),
             *controls.override_notes(criteria.overrides, built.accounts),
             *decisions.notes,
@@ -128,6 +132,20 @@ def judge(run: Path, evidence: rundir.FileRecord, terms: Terms, *, clock: Clock)
         changes=comparison.changes if comparison else None,
         coverage=comparison.coverage if comparison else None,
     )
+
+
+def _in_scope(accounts: pd.DataFrame) -> pd.DataFrame:
+    values = [value.value for value in Coverage if value.in_scope]
+    return accounts[accounts["coverage"].isin(values)].reset_index(drop=True)
+
+
+def _judged_for_earlier(info: RunInfo) -> Iterator[str]:
+    if info.as_of < info.started_at:
+        yield (
+            f"Judged for {info.as_of.isoformat()}, before the evidence was collected "
+            f"({info.started_at.isoformat()}): ages are those of that time, but credentials, last "
+            "use and settings are those that were collected. It is no proof of what was so then."
+        )
 
 
 def _as_asked(info: RunInfo, terms: Terms) -> RunInfo:

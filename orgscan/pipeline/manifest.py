@@ -53,6 +53,7 @@ def manifest(judgement: Judgement, files: Mapping[str, rundir.FileRecord]) -> di
         "rendered_at": judgement.judged_at.isoformat(),
         "enumerated": info.enumerated,
         "accounts": judgement.accounts_enumerated,
+        "limits_unread": judgement.limits_unread,
         "coverage": {value.value: int(coverage.get(value.value, 0)) for value in Coverage},
         "integrity_failures": sorted(
             accounts.loc[accounts["error_code"] == INTEGRITY_FAILURE, "account_id"]

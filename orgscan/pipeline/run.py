@@ -85,14 +85,14 @@ class Run:
         """What a process should tell its caller about this run.
 
         Integrity outranks gaps, gaps outrank findings of ``fail_on`` severity or worse. An
-        account list that was not read to its end is a gap whatever the accounts say.
+        account list that was not read to its end is a gap whatever the accounts say; so are OUs
+        and tags that limits are set for and nobody could read.
         """
         manifest = self.manifest
         if manifest["integrity_failures"]:
             return ExitCode.INTEGRITY
-        if not manifest["enumerated"] or any(
-            manifest["coverage"][coverage.value] for coverage in Coverage if coverage.is_gap
-        ):
+        gaps = any(manifest["coverage"][coverage.value] for coverage in Coverage if coverage.is_gap)
+        if gaps or not manifest["enumerated"] or manifest.get("limits_unread"):
             return ExitCode.COVERAGE_GAPS
         if fail_on is not None and any(
             counts[Status.FAIL.value]

@@ -456,8 +456,11 @@ class _Collection:
                 raise UsageError(problem)
             for account in held:
                 queue.put_nowait(account)
-            await self._settle_departed()
-            self.info = replace(self.info, enumerated=True, notes=tuple(enumeration.notes))
+            if enumeration.proven:
+                await self._settle_departed()
+            self.info = replace(
+                self.info, enumerated=enumeration.proven, notes=tuple(enumeration.notes)
+            )
             await self._write(self.store.update, self.info)
             self.observer.enumerated(enumeration.total, complete=True)
         finally:

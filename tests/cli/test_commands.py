@@ -514,3 +514,16 @@ def test_progress_is_told_even_while_nothing_happens(
             told += capsys.readouterr().err
     assert told.count("\n") >= 3
     assert "Reading accounts" in told
+
+
+def test_a_report_for_a_time_before_the_scan_says_what_it_is_not(
+    orgscan: Command, demo_run: Path
+) -> None:
+    finished = orgscan("report", demo_run, "--as-of", "2020-01-01", "--output", "then")
+    assert "before the evidence was collected" in finished.stdout
+    (note,) = [
+        one
+        for one in json.loads((orgscan.work / "then/manifest.json").read_text())["notes"]
+        if one.startswith("Judged for 2020-01-01T00:00:00+00:00, before")
+    ]
+    assert note.endswith("It is no proof of what was so then.")

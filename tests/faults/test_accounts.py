@@ -165,6 +165,7 @@ async def test_unread_tags_turn_no_failure_into_a_pass(tmp_path: Path) -> None:
     assert len(turned)
     assert set(turned) == {"UNKNOWN"}
     assert not ((after == "PASS") & (before != "PASS")).any()
+    assert (calm.exit_code(), blind.exit_code()) == (ExitCode.OK, ExitCode.COVERAGE_GAPS)
     notes = " ".join(blind.manifest["notes"])
     assert f"The tags of {len(tagged)} accounts could not be read: there, verdicts" in notes
     assert "apply to no account" not in notes

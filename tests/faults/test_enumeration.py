@@ -7,9 +7,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scanning import NOW, Judged, assert_alone, assert_same_tables, assert_sound, collect, scan
+from scanning import (
+    NOW,
+    Judged,
+    StopAfter,
+    assert_alone,
+    assert_same_tables,
+    assert_sound,
+    collect,
+    resume,
+    scan,
+)
 
-from orgscan.errors import RunError
+from orgscan.errors import RunError, RunInterrupted
 from orgscan.evidence import EvidenceStore
 from orgscan.models import AccountState, Coverage
 from orgscan.rundir import EVIDENCE
@@ -170,3 +180,37 @@ async def test_fault_21_an_inactive_account_is_told_by_either_field(
     scanned = await scan(world, tmp_path / "run")
     assert_alone(scanned, "tidy-staging", Coverage.NOT_ACTIVE)
     assert scanned.asked("AssumeRole", "tidy-staging") == 0
+
+
+async def test_without_the_account_list_nobody_vouches_for_the_tree(
+    small: World, tmp_path: Path
+) -> None:
+    """An account that moved while the tree was read was taken to have left, with exit code 0."""
+    gone = next(one.id for one in small.accounts if one.name == "tidy-staging")
+
+    def without(content: bytes) -> bytes:
+        answer = json.loads(content)
+        answer["Accounts"] = [one for one in answer["Accounts"] if one["Id"] != gone]
+        return json.dumps(answer).encode()
+
+    blind = (
+        Fault(effect=Error("AccessDeniedException", 400), action="ListAccounts"),
+        Fault(effect=faults.Edit(without), action="ListAccountsForParent"),
+    )
+    # A plain scan cannot know of it, and must not claim to have read the whole list.
+    scanned = await scan(small, tmp_path / "plain", *blind)
+    assert scanned.run.exit_code() == 4
+    # One that goes on knows, and must not say that it left.
+    observer = StopAfter(1)
+    with pytest.raises(RunInterrupted):
+        async with Simulator(small) as simulator:
+            await collect(
+                simulator, tmp_path / "run", observer=observer, stop=observer.stop, concurrency=1
+            )
+    assert gone not in observer.seen
+    async with Simulator(small, faults=blind) as simulator:
+        await resume(simulator, tmp_path / "run", concurrency=1)
+    run = Judged(tmp_path / "run")
+    row = run.accounts[run.accounts["account_id"] == gone].iloc[0]
+    assert row["coverage"] == "NOT_ATTEMPTED"
+    assert run.exit_code() == 4
