@@ -8,22 +8,36 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from orgscan.simulator.report import render
 from orgscan.simulator.world import View, digest, letters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
-    from orgscan.simulator.world import Account, CallerKey, Key, Role, User, World
+    from orgscan.simulator.world import (
+        Account,
+        CallerKey,
+        Key,
+        Role,
+        ServiceCredential,
+        SshKey,
+        User,
+        World,
+    )
+
+_Credential = TypeVar("_Credential", "Key", "ServiceCredential", "SshKey")
 
 CANARY = "orgscanCanary"
 """Begins every secret the simulator mints, so that a test can look for it in any file."""
 
 REPORT_LIFETIME = timedelta(hours=4)
 ESTATES_HELD = 512
+_PRESENT = 300.0
+"""A world whose ``now`` is no further from the clock, in seconds, is a world of the present."""
 
 
 class ServiceError(Exception):
@@ -136,9 +150,12 @@ class Estate:
     cloud: Cloud
     live: dict[str, User] = field(init=False)
     reports: dict[bool, bytes] = field(default_factory=dict)
+    _names: Counter[str] = field(init=False)
+    _owners: dict[str, tuple[User, Key]] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         """Index what exists now by name."""
+        self._names = Counter(user.first_name for user in self.users)
         self.live = {user.name: user for user in self.users if user.view is not View.REPORT_ONLY}
 
     def user(self, name: str) -> User:
@@ -149,18 +166,51 @@ class Estate:
             raise ServiceError(404, "NoSuchEntity", message)
         return user
 
-    def user_id(self, name: str) -> str:
-        """``AIDA`` and seventeen characters."""
-        return "AIDA" + letters(17, self.cloud.world.seed, self.account.id, name)
+    def user_id(self, user: User) -> str:
+        """``AIDA`` and seventeen characters; renaming does not change it, re-creating does."""
+        return "AIDA" + self.letters(17, user)
+
+    def letters(self, count: int, user: User, *parts: object) -> str:
+        """Characters of an id that belongs to the user, the same in every run."""
+        name = user.first_name
+        created = (user.created,) if self._names[name] > 1 else ()
+        return letters(count, self.cloud.world.seed, self.account.id, name, *created, *parts)
 
     def keys(self, user: User) -> list[tuple[str, Key]]:
         """The user's live keys with their ids, ordered by id: slot order is not AWS's promise."""
-        seed, account = self.cloud.world.seed, self.account.id
-        return sorted(
-            (key.id or "AKIA" + letters(16, seed, account, user.name, place), key)
-            for place, key in enumerate(user.keys)
-            if key.view is not View.REPORT_ONLY
-        )
+        return self._live_ids(user, "AKIA", user.keys)
+
+    def service_credentials(self, user: User) -> list[tuple[str, ServiceCredential]]:
+        """The user's live service-specific credentials with their ids, ordered by id."""
+        return self._live_ids(user, "ACCA", user.service_credentials, "service")
+
+    def ssh_keys(self, user: User) -> list[tuple[str, SshKey]]:
+        """The user's live SSH public keys with their ids, ordered by id."""
+        return self._live_ids(user, "APKA", user.ssh_keys, "ssh")
+
+    def _live_ids(
+        self, user: User, prefix: str, items: Iterable[_Credential], *kind: str
+    ) -> list[tuple[str, _Credential]]:
+        found = [
+            (item.id or prefix + self.letters(16, user, *kind, place), item)
+            for place, item in enumerate(items)
+            if item.view is not View.REPORT_ONLY
+        ]
+        return sorted(found, key=itemgetter(0))
+
+    def key_owner(self, access_key_id: str) -> tuple[User, Key]:
+        """Whose live key it is; NoSuchEntity otherwise."""
+        if self._owners is None:
+            self._owners = {
+                identity: (user, key)
+                for user in self.live.values()
+                for identity, key in self.keys(user)
+            }
+        owner = self._owners.get(access_key_id)
+        if owner is None:
+            message = f"The Access Key with id {access_key_id} cannot be found."
+            raise ServiceError(404, "NoSuchEntity", message)
+        return owner
 
     def report(self, *, stored: bool) -> bytes:
         """The credential report in base64, ready to be embedded."""
@@ -190,6 +240,9 @@ class Cloud:
         """Every secret access key and session token minted so far."""
         self._remember = remember
         self._started = clock()
+        ahead = world.now.timestamp() - self._started
+        # A world of the present was made a moment before it is served; its dates are the clock's.
+        self._ahead = ahead if abs(ahead) > _PRESENT else 0.0
         self._minted: Counter[str] = Counter()
         self._reports: dict[str, StoredReport] = {}
         self._estates: OrderedDict[str, Estate] = OrderedDict()
@@ -200,6 +253,11 @@ class Cloud:
         """The world's time: it moves in whole hours, so that a run of minutes is repeatable."""
         hours = (self.clock() - self._started) // 3600
         return self.world.now + timedelta(hours=hours)
+
+    @property
+    def date(self) -> float:
+        """The world's time to the second, for ``Date``: it starts at ``now`` and never jumps."""
+        return self.clock() + self._ahead
 
     @cached_property
     def issuer(self) -> str:

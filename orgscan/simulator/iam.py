@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
+from orgscan.simulator import per_user
 from orgscan.simulator.cloud import REPORT_LIFETIME, ServiceError, root_arn
+from orgscan.simulator.query import named_user, page, stamp, status
 from orgscan.simulator.world import Mfa
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from datetime import datetime
 
     from orgscan.simulator.cloud import Call, Cloud, Estate, Session, StoredReport
     from orgscan.simulator.world import Root, User
 
-_DEFAULT_PAGE, _LARGEST_PAGE = 100, 1000
 _USERS_QUOTA = 5000
-
-
-def stamp(moment: datetime) -> str:
-    """A time as IAM's XML writes it."""
-    return moment.isoformat(timespec="seconds")[:19] + "Z"
 
 
 def generate_credential_report(cloud: Cloud, session: Session, _call: Call) -> str:
@@ -79,8 +74,8 @@ def list_users(cloud: Cloud, session: Session, call: Call) -> str:
     users = list(estate.live.values())
     if prefix != "/":
         users = [user for user in users if user.path.startswith(prefix)]
-    page, paging = _page(cloud, call.parameters, users)
-    members = "".join(f"<member>{_user(estate, user)}</member>" for user in page)
+    found, paging = page(cloud, call.parameters, users)
+    members = "".join(f"<member>{_user(estate, user)}</member>" for user in found)
     return f"{paging}<Users>{members}</Users>"
 
 
@@ -91,25 +86,22 @@ def _user(estate: Estate, user: User) -> str:
     arn = f"{estate.cloud.issuer}:iam::{estate.account.id}:user{user.path}{user.name}"
     return (
         f"<Path>{escape(user.path)}</Path><UserName>{escape(user.name)}</UserName>"
-        f"<UserId>{estate.user_id(user.name)}</UserId><Arn>{escape(arn)}</Arn>"
+        f"<UserId>{estate.user_id(user)}</UserId><Arn>{escape(arn)}</Arn>"
         f"<CreateDate>{stamp(user.created)}</CreateDate>{last_used}"
     )
 
 
 def list_access_keys(cloud: Cloud, session: Session, call: Call) -> str:
     """One user's keys; never the root user's."""
-    name = call.parameters.get("UserName")
-    if not name:
-        message = "Must specify userName when calling with non-User credentials"
-        raise ServiceError(400, "ValidationError", message)
     estate = cloud.estate(session.account_id)
-    page, paging = _page(cloud, call.parameters, estate.keys(estate.user(name)))
-    owner = escape(name)
+    user = named_user(estate, call)
+    found, paging = page(cloud, call.parameters, estate.keys(user))
+    owner = escape(user.name)
     members = "".join(
         f"<member><UserName>{owner}</UserName><AccessKeyId>{identity}</AccessKeyId>"
-        f"<Status>{'Active' if key.active else 'Inactive'}</Status>"
+        f"<Status>{status(key)}</Status>"
         f"<CreateDate>{stamp(key.created)}</CreateDate></member>"
-        for identity, key in page
+        for identity, key in found
     )
     return f"{paging}<AccessKeyMetadata>{members}</AccessKeyMetadata>"
 
@@ -119,7 +111,7 @@ def get_account_summary(cloud: Cloud, session: Session, _call: Call) -> str:
     estate = cloud.estate(session.account_id)
     root, users = estate.account.root, estate.live.values()
     owners: list[Root | User] = [root, *users]
-    counts = {
+    counts: dict[str, int | None] = {
         "Users": len(estate.live),
         "UsersQuota": _USERS_QUOTA,
         "Groups": 0,
@@ -133,9 +125,12 @@ def get_account_summary(cloud: Cloud, session: Session, _call: Call) -> str:
         "AccessKeysPerUserQuota": 2,
         "SigningCertificatesPerUserQuota": 2,
         "GlobalEndpointTokenVersion": 2,
+        **estate.account.summary,
     }
     entries = "".join(
-        f"<entry><key>{key}</key><value>{value}</value></entry>" for key, value in counts.items()
+        f"<entry><key>{key}</key><value>{value}</value></entry>"
+        for key, value in counts.items()
+        if value is not None
     )
     return f"<SummaryMap>{entries}</SummaryMap>"
 
@@ -169,8 +164,8 @@ def list_virtual_mfa_devices(cloud: Cloud, session: Session, call: Call) -> str:
     devices = []
     if call.parameters.get("AssignmentStatus") != "Unassigned":
         devices = _devices(cloud, estate)
-    page, paging = _page(cloud, call.parameters, devices)
-    members = "".join(f"<member>{device}</member>" for device in page)
+    found, paging = page(cloud, call.parameters, devices)
+    members = "".join(f"<member>{device}</member>" for device in found)
     return f"{paging}<VirtualMFADevices>{members}</VirtualMFADevices>"
 
 
@@ -199,41 +194,6 @@ def _device(serial: str, owner: str, enabled: datetime) -> str:
     )
 
 
-def _page(
-    cloud: Cloud, parameters: dict[str, Any], items: Sequence[Any]
-) -> tuple[Sequence[Any], str]:
-    """The page a Marker points at, and the elements that say whether more follow."""
-    start = _start(parameters.get("Marker"))
-    size = min(_size(parameters.get("MaxItems")), cloud.world.iam_page_size)
-    end = start + size
-    if end < len(items):
-        marker = b64encode(f"after/{end}".encode()).decode("ascii")
-        paging = f"<IsTruncated>true</IsTruncated><Marker>{marker}</Marker>"
-    else:
-        paging = "<IsTruncated>false</IsTruncated>"
-    return items[start:end], paging
-
-
-def _start(marker: str | None) -> int:
-    if marker is None:
-        return 0
-    try:
-        return int(b64decode(marker, validate=True).decode("ascii").removeprefix("after/"))
-    except ValueError:
-        raise ServiceError(400, "ValidationError", "Invalid Marker.") from None
-
-
-def _size(text: str | None) -> int:
-    try:
-        size = int(text) if text is not None else _DEFAULT_PAGE
-    except ValueError:
-        size = 0
-    if not 1 <= size <= _LARGEST_PAGE:
-        message = f"Value '{text}' at 'maxItems' failed to satisfy constraint"
-        raise ServiceError(400, "ValidationError", message)
-    return size
-
-
 ACTIONS: dict[str, Callable[[Cloud, Session, Call], str]] = {
     "GenerateCredentialReport": generate_credential_report,
     "GetCredentialReport": get_credential_report,
@@ -242,4 +202,5 @@ ACTIONS: dict[str, Callable[[Cloud, Session, Call], str]] = {
     "GetAccountSummary": get_account_summary,
     "GetAccountPasswordPolicy": get_account_password_policy,
     "ListVirtualMFADevices": list_virtual_mfa_devices,
+    **per_user.ACTIONS,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ NEVER = "no_information"
 UNSUPPORTED = "not_supported"
 SLOTS = 2
 ALL_COLUMNS = 23
+_SPECIAL = frozenset(',"\n\r')
 
 HEADER = (
     "user",
@@ -67,10 +69,21 @@ def render(account: Account, users: Iterable[User], *, partition: str, stored: b
     arn = f"arn:{partition}:iam::{account.id}:"
     policy = account.password_policy
     max_age = policy.maximum_age_days if policy else None
-    lines = [",".join(HEADER[: style.columns]), writer.root(account.root, arn, account.joined)]
-    hidden = View.LIVE_ONLY if stored else View.REPORT_ONLY
-    lines += [writer.user(user, arn, max_age) for user in users if user.view is not hidden]
+    lines = [",".join(HEADER[: style.columns])]
+    if style.root_row:
+        lines.append(writer.root(account.root, arn, account.joined))
+    lines += [writer.user(user, arn, max_age) for user in _shown(users, stored=stored)]
     return "\n".join(lines).encode()
+
+
+def _shown(users: Iterable[User], *, stored: bool) -> list[User]:
+    """The users of one view, under the names and in the order they had then."""
+    hidden = View.LIVE_ONLY if stored else View.REPORT_ONLY
+    shown = [user for user in users if user.view is not hidden]
+    if stored and any(user.name_in_report for user in shown):
+        shown = [replace(user, name=user.first_name) for user in shown]
+        shown.sort(key=lambda user: (user.name.lower(), user.name))
+    return shown
 
 
 class _Row:
@@ -80,6 +93,7 @@ class _Row:
         self._booleans = ("FALSE", "TRUE") if style.upper_case else ("false", "true")
         self._suffix = "+00:00" if style.offset else "Z"
         self._columns = style.columns
+        self._additional = style.additional
         self._stored = stored
         self._hidden = View.LIVE_ONLY if stored else View.REPORT_ONLY
 
@@ -116,7 +130,7 @@ class _Row:
             certificates = owner.certificates
             cells += self._certificate(certificates[slot] if slot < len(certificates) else None)
         if self._columns >= ALL_COLUMNS:
-            cells.append(ABSENT)
+            cells.append(_quoted(owner.additional or self._additional))
         return ",".join(cells)
 
     def _password(self, password: Password | None) -> list[str]:
@@ -151,5 +165,7 @@ class _Row:
 
 
 def _quoted(text: str) -> str:
-    """CSV quoting where IAM's own alphabet makes it necessary: names may hold commas."""
-    return f'"{text}"' if "," in text else text
+    """CSV quoting where it is necessary: names may hold commas."""
+    if not _SPECIAL.intersection(text):
+        return text
+    return '"' + text.replace('"', '""') + '"'

@@ -58,9 +58,11 @@ class Simulator:
 
     ``record=False`` keeps only a count per action, for load. ``latency`` is added to every
     answer; ``limits`` are rates such as :data:`orgscan.simulator.limits.PUBLISHED`. ``skew`` puts
-    the service's clock ahead of the client's. ``clock`` gives seconds since the epoch: sessions
-    end and ``Date`` is written by it, so that a test can let hours pass. Ages in the world's data
-    do not depend on it.
+    the service's clock ahead of the client's. ``clock`` gives seconds since the epoch and lets a
+    test make hours pass. Sessions end and signatures are checked by it, because the client
+    compares those with its own clock. ``Date`` begins at the world's ``now`` and advances with
+    ``clock``, so that a report generated now is as old as its GeneratedTime says, whatever the
+    calendar of this machine.
     """
 
     def __init__(
@@ -182,7 +184,7 @@ class Simulator:
         return Connection(self.handle, self._peers)
 
     def _common(self, call: Call) -> bytes:
-        second = int(self.cloud.clock() + self._skew)
+        second = int(self.cloud.date + self._skew)
         if second != self._date[0]:
             self._date = (second, f"Date: {formatdate(second, usegmt=True)}\r\n\r\n".encode())
         return f"x-amzn-RequestId: {call.request_id}\r\n".encode() + self._date[1]

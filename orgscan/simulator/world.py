@@ -85,6 +85,8 @@ class Key:
     view: View = View.BOTH
     id: str = ""
     """Empty: derived from the seed, the account, the user and the place."""
+    status: str = ""
+    """The word ListAccessKeys gives, such as ``Expired``; empty: as ``active`` says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +105,50 @@ class Certificate:
     active: bool = True
 
 
+BEDROCK = "bedrock.amazonaws.com"
+CLOUDWATCH_LOGS = "logs.amazonaws.com"
+CODECOMMIT = "codecommit.amazonaws.com"
+KEYSPACES = "cassandra.amazonaws.com"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceCredential:
+    """A service-specific credential. The credential report never shows one."""
+
+    service: str
+    """The name IAM gives the service, such as :data:`BEDROCK`."""
+    created: datetime
+    active: bool = True
+    status: str = ""
+    """The word the list gives, such as ``Expired``; empty: as ``active`` says."""
+    expires: datetime | None = None
+    """None: it never expires."""
+    view: View = View.BOTH
+    id: str = ""
+    """Empty: ``ACCA`` and characters derived from the seed, the account, the user and the place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SshKey:
+    """An SSH public key. The credential report never shows one."""
+
+    created: datetime
+    active: bool = True
+    status: str = ""
+    """The word the list gives; empty: as ``active`` says."""
+    view: View = View.BOTH
+    id: str = ""
+    """Empty: ``APKA`` and characters derived from the seed, the account, the user and the place."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """An IAM user."""
+    """An IAM user.
+
+    A user that was deleted and created again since the stored report is two users of one name:
+    the older with :attr:`View.REPORT_ONLY`, the newer with :attr:`View.LIVE_ONLY`. They have
+    different ids, as in AWS.
+    """
 
     name: str
     created: datetime
@@ -115,6 +158,17 @@ class User:
     keys: tuple[Key, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     view: View = View.BOTH
+    service_credentials: tuple[ServiceCredential, ...] = ()
+    ssh_keys: tuple[SshKey, ...] = ()
+    name_in_report: str = ""
+    """The name before the user was renamed; the stored report shows it. Empty: never renamed."""
+    additional: str = ""
+    """``additional_credentials_info`` of a report with 23 columns; empty: as the style says."""
+
+    @property
+    def first_name(self) -> str:
+        """The name the user had when the stored report was generated; its ids derive from it."""
+        return self.name_in_report or self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +181,8 @@ class Root:
     certificates: tuple[Certificate, ...] = ()
     password_word: str = ""
     """``not_supported`` as older reports and GovCloud say instead of true or false."""
+    additional: str = ""
+    """``additional_credentials_info`` of a report with 23 columns; empty: as the style says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +203,10 @@ class ReportStyle:
     """TRUE and FALSE, as the guide writes them, instead of true and false."""
     offset: bool = False
     """Times end in ``+00:00`` instead of ``Z``."""
+    additional: str = "N/A"
+    """The 23rd column, ``additional_credentials_info``, of whoever says nothing else."""
+    root_row: bool = True
+    """False: the report has no ``<root_account>`` row, as reported of China (aws-cn)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +254,10 @@ class Account:
     """Age of the report AWS has stored at ``now``; None: none is stored."""
     report_rounds: int = 1
     """INPROGRESS answers before a report is complete."""
+    summary: Mapping[str, int | None] = field(default_factory=dict)
+    """Entries of the account summary that contradict the account; None: the entry is missing."""
+    supports_service_credentials: bool = True
+    """False: ListServiceSpecificCredentials answers NotSupportedService."""
 
     def all_users(self) -> tuple[User, ...]:
         """The declared and the generated users, sorted without regard to case, as IAM does."""

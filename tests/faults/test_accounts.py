@@ -182,7 +182,7 @@ async def test_fault_18_an_account_that_denies_the_role_is_asked_once(
     assert set(scanned.of("findings", STRUCK)["status"]) == {"UNKNOWN"}
 
 
-@pytest.mark.parametrize("action", iam.ACTIONS)
+@pytest.mark.parametrize("action", [one for one in iam.ACTIONS if one in KINDS_OF])
 async def test_fault_19_a_denied_action_leaves_the_other_kinds_and_names_its_own(
     small: World, tmp_path: Path, action: str
 ) -> None:

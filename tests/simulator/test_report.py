@@ -119,3 +119,18 @@ def test_commas_in_names_are_quoted() -> None:
     text = render(account, account.all_users(), partition="aws", stored=False).decode()
     found = [row["user"] for row in csv.DictReader(io.StringIO(text))]
     assert found == ["<root_account>", *(user.name for user in account.all_users())]
+
+
+def test_additional_credentials_are_told_of_each() -> None:
+    style = ReportStyle(columns=23, additional="none")
+    told = user("b", additional='two, "quoted"')
+    root, first, second = rows(user(), told, style=style, root=Root(additional="passkey"))
+    column = "additional_credentials_info"
+    assert [row[column] for row in (root, first, second)] == ["passkey", "none", 'two, "quoted"']
+    plain = rows(user(), style=ReportStyle(columns=23))
+    assert {row[column] for row in plain} == {"N/A"}
+    assert column not in rows(told)[1]
+
+
+def test_a_report_may_lack_the_root_row() -> None:
+    assert [row["user"] for row in rows(user(), style=ReportStyle(root_row=False))] == ["a"]

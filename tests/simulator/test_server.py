@@ -4,6 +4,8 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +25,6 @@ from orgscan.simulator.limits import Limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
 
 def request(simulator: Simulator, body: str, service: str = "sts") -> bytes:
@@ -80,13 +81,41 @@ async def test_the_same_seed_answers_the_same_bytes(now: datetime) -> None:
 
 
 async def test_answers_carry_the_date_and_a_request_id() -> None:
-    async with Simulator(WORLDS["small"](), clock=lambda: 1_800_000_000.0) as simulator:
+    world = WORLDS["small"](now=datetime.fromtimestamp(1_800_000_000, UTC))
+    async with Simulator(world, clock=lambda: 1_800_000_000.0) as simulator:
         first, second = await exchange(simulator, request(simulator, WHO) * 2, answers=2)
     date = first.split(b"Date: ")[1].split(b"\r\n")[0].decode()
     assert parsedate_to_datetime(date).timestamp() == 1_800_000_000
     ids = [answer.split(b"RequestId: ")[1].split(b"\r\n")[0] for answer in (first, second)]
     assert ids[0] != ids[1]
     assert ids[0] in first.split(b"\r\n\r\n")[1]
+
+
+def date_of(answer: bytes) -> datetime:
+    return parsedate_to_datetime(answer.split(b"Date: ")[1].split(b"\r\n")[0].decode())
+
+
+async def test_the_date_is_the_worlds_and_advances_with_the_clock(now: datetime) -> None:
+    times = [1_800_000_000.0]
+    world = WORLDS["small"](now=now)
+    async with Simulator(world, clock=lambda: times[0]) as simulator:
+        (first,) = await exchange(simulator, request(simulator, WHO))
+        times[0] += 3725
+        (second,) = await exchange(simulator, request(simulator, WHO))
+    assert (date_of(first), date_of(second)) == (now, now + timedelta(seconds=3725))
+
+
+async def test_a_clock_that_counts_from_zero_still_gives_the_worlds_date(now: datetime) -> None:
+    skew = timedelta(minutes=2)
+    async with Simulator(WORLDS["small"](now=now), clock=lambda: 7.0, skew=skew) as simulator:
+        (answer,) = await exchange(simulator, b"GET / HTTP/1.1\r\n\r\n")
+    assert date_of(answer) == now + skew
+
+
+async def test_a_world_of_the_present_has_the_machines_date() -> None:
+    async with Simulator(WORLDS["small"]()) as simulator:
+        (answer,) = await exchange(simulator, request(simulator, WHO))
+    assert abs(date_of(answer).timestamp() - time.time()) < 5
 
 
 async def test_what_is_no_aws_call_is_refused() -> None:
@@ -207,6 +236,6 @@ def test_the_command_prints_its_address_and_checks_its_options() -> None:
 
 
 def test_the_declared_actions_are_few() -> None:
-    assert len(DECLARED_ACTIONS) == 15
+    assert len(DECLARED_ACTIONS) == 21
     services = {name.partition(":")[0] for name in DECLARED_ACTIONS}
     assert services == {"iam", "sts", "organizations"}
