@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from orgscan.errors import IntegrityError, RunError, UsageError
 from orgscan.models import (
+    FIRST_KINDS,
     Account,
     Caller,
     Coverage,
@@ -553,5 +554,6 @@ def _load(text: str) -> RunInfo:
         "organization": Organization(**values["organization"]),
         "caller": Caller(**values["caller"]),
         "notes": tuple(values["notes"]),
+        "evidence_kinds": tuple(map(Kind, values.get("evidence_kinds", FIRST_KINDS))),
     }
     return RunInfo(**values)

@@ -211,11 +211,18 @@ class Kind(StrEnum):
 
     * ``credential_report``: the CSV bytes exactly as AWS gave them.
     * ``users``: JSON array of ListUsers' User objects, in AWS's order.
-    * ``access_keys``: JSON object ``{"keys": [AccessKeyMetadata, ...], "deleted_users": [name]}``;
-      ``deleted_users`` vanished between ListUsers and ListAccessKeys.
+    * ``access_keys``: JSON object ``{"keys": [AccessKeyMetadata, ...], "deleted_users": [name],
+      "unlisted_users": [name]}``; ``deleted_users`` were deleted between ListUsers and
+      ListAccessKeys, the keys of ``unlisted_users`` could not be listed.
     * ``account_summary``: JSON object, GetAccountSummary's SummaryMap.
     * ``password_policy``: JSON object, or ``null`` where the account has no policy.
     * ``virtual_mfa_devices``: JSON array of assigned VirtualMFADevice objects.
+    * ``user_details``: JSON object ``{"users": {name: {"login_profile": {...} | null,
+      "mfa_devices": [...], "signing_certificates": [...]}}, "keys": {id: AccessKeyLastUsed}}`` for
+      the users and keys that the report does not describe.
+    * ``service_specific_credentials``: JSON array of ServiceSpecificCredentialMetadata objects.
+    * ``ssh_public_keys``: JSON object ``{name: [SSHPublicKeyMetadata, ...]}`` of the users that
+      have no other credential.
     """
 
     CREDENTIAL_REPORT = "credential_report"
@@ -224,6 +231,38 @@ class Kind(StrEnum):
     ACCOUNT_SUMMARY = "account_summary"
     PASSWORD_POLICY = "password_policy"  # noqa: S105 - a kind of evidence
     VIRTUAL_MFA_DEVICES = "virtual_mfa_devices"
+    USER_DETAILS = "user_details"
+    SERVICE_SPECIFIC_CREDENTIALS = "service_specific_credentials"
+    SSH_PUBLIC_KEYS = "ssh_public_keys"
+
+
+FIRST_KINDS = (
+    Kind.CREDENTIAL_REPORT,
+    Kind.USERS,
+    Kind.ACCESS_KEYS,
+    Kind.ACCOUNT_SUMMARY,
+    Kind.PASSWORD_POLICY,
+    Kind.VIRTUAL_MFA_DEVICES,
+)
+"""The kinds of a run that recorded none: orgscan 0.1.0 collected these."""
+
+_match_iam_arn = re.compile(
+    r"arn:[a-z-]+:iam::\d{12}:(?P<resource>root|user/.+)", re.ASCII | re.DOTALL
+).fullmatch
+
+
+def mfa_owner(device: Mapping[str, Any]) -> str:
+    """Whose a virtual MFA device is: :data:`ROOT_USER`, ``user``, or empty where not stated.
+
+    By the owner's ARN, or by the serial number AWS gives root's own device.
+    """
+    if str(device.get("SerialNumber", "")).endswith(":mfa/root-account-mfa-device"):
+        return ROOT_USER
+    owner = device.get("User")
+    found = _match_iam_arn(str(owner.get("Arn", "")) if isinstance(owner, dict) else "")
+    if found is None:
+        return ""
+    return ROOT_USER if found["resource"] == "root" else "user"
 
 
 @dataclass(frozen=True, slots=True)
@@ -467,6 +506,8 @@ class RunInfo:
     external_id_used: bool = False
     notes: tuple[str, ...] = ()
     """Sentences the officer must see: OU paths unreadable, listings that disagreed, ..."""
+    evidence_kinds: tuple[Kind, ...] = FIRST_KINDS
+    """The kinds of evidence the run requires of every account, recorded when it began."""
     enumerated: bool = False
     """Whether the account list was read to its end."""
     finished_at: datetime | None = None

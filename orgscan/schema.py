@@ -177,7 +177,7 @@ ACCOUNTS = Table(
 CREDENTIALS = Table(
     "credentials",
     "One row per principal: the root user and each IAM user, deleted ones included.",
-    ("account_id", "user"),
+    ("account_id", "user", "user_id"),
     (
         _ACCOUNT_ID,
         _ACCOUNT_NAME,
@@ -187,12 +187,26 @@ CREDENTIALS = Table(
         Column("user_id", _S, "Unique id of the IAM user; empty for root and deleted users."),
         Column("is_root", _B, "Whether this is the account's root user.", required=True),
         Column(
+            "exists",
+            _B,
+            "Whether the principal exists; false for users deleted since the credential report, "
+            "which are not evaluated.",
+        ),
+        Column(
             "source",
             _S,
             "Where the principal was seen: both (credential report and live listing), "
             "report_only (deleted since the report, or the listing could not be read; always so "
-            "for root) or live_only (created since the report, or no report).",
+            "for root) or live_only (created since the report, or no report). A user that was "
+            "deleted and created again under the same name is two rows.",
             required=True,
+        ),
+        Column(
+            "details_source",
+            _S,
+            "Where password, MFA and certificates were read: report, or live for users newer than "
+            "their credential report, about which AWS was asked directly; empty where neither "
+            "could be read.",
         ),
         Column("user_created_at", _T, "When the user was created; for root, the account."),
         Column("password_enabled", _B, "Whether a console password exists."),
@@ -226,8 +240,26 @@ CREDENTIALS = Table(
         Column(
             "active_access_keys",
             _I,
-            "Active access keys: from the live listing, else from the report.",
+            "Active access keys: from the live listing, else from the report; empty where the "
+            "status of a key is unknown.",
             "keys",
+        ),
+        Column(
+            "active_service_credentials",
+            _I,
+            "Active service-specific credentials; empty where they were not listed.",
+            "credentials",
+        ),
+        Column(
+            "active_ssh_public_keys",
+            _I,
+            "Active SSH public keys; listed only for users without other credentials.",
+            "keys",
+        ),
+        Column(
+            "additional_credentials_info",
+            _S,
+            "The report's text on credentials that no other column describes; usually empty.",
         ),
         _REPORT_GENERATED_AT,
     ),
@@ -242,7 +274,14 @@ ACCESS_KEYS = Table(
         _ACCOUNT_NAME,
         _OU_PATH,
         Column("user", _S, "IAM user name, or <root_account>.", required=True),
+        Column("user_id", _S, "Unique id of the IAM user; empty for root and deleted users."),
         Column("is_root", _B, "Whether the key belongs to the root user.", required=True),
+        Column(
+            "exists",
+            _B,
+            "Whether the key exists; false for keys deleted since the credential report, which "
+            "are not evaluated.",
+        ),
         Column(
             "access_key_id",
             _S,
@@ -262,9 +301,20 @@ ACCESS_KEYS = Table(
             "listed key: deleted since, root's, or keys could not be listed).",
             required=True,
         ),
-        Column("status", _S, "Active or Inactive; the live listing decides.", required=True),
+        Column(
+            "status",
+            _S,
+            "Active, Inactive or Expired, as AWS gave it; the live listing decides.",
+            required=True,
+        ),
         Column("created_at", _T, "When the key was created."),
         Column("last_used_at", _T, "Last use, to 15 minutes; empty if never used or not known."),
+        Column(
+            "last_use_known",
+            _B,
+            "Whether the last use, or that there was none, is known: from the report's slot or, "
+            "for keys newer than the report, from AWS directly.",
+        ),
         Column("last_used_region", _S, "Region of the last use."),
         Column("last_used_service", _S, "AWS service of the last use."),
         Column("age_days", _N, "Time from creation to the as-of time; 0 if later.", "days"),
@@ -276,6 +326,26 @@ ACCESS_KEYS = Table(
             "days",
         ),
         _REPORT_GENERATED_AT,
+    ),
+)
+
+SERVICE_CREDENTIALS = Table(
+    "service_credentials",
+    "One row per service-specific credential of an IAM user (API keys for Bedrock and CloudWatch, "
+    "passwords for CodeCommit and Keyspaces).",
+    ("account_id", "credential_id"),
+    (
+        _ACCOUNT_ID,
+        _ACCOUNT_NAME,
+        _OU_PATH,
+        Column("user", _S, "IAM user name.", required=True),
+        Column("arn", _S, "ARN of the user."),
+        Column("credential_id", _S, "Id of the credential.", required=True),
+        Column("service", _S, "The one service it is for, as in bedrock.amazonaws.com."),
+        Column("status", _S, "Active, Inactive or Expired, as AWS gave it.", required=True),
+        Column("created_at", _T, "When the credential was created.", required=True),
+        Column("expires_at", _T, "When it expires; empty where it never does."),
+        Column("age_days", _N, "Time from creation to the as-of time; 0 if later.", "days"),
     ),
 )
 
@@ -299,7 +369,11 @@ FINDINGS = Table(
         _OU_PATH,
         Column("user", _S, "The user judged; empty for controls on the account."),
         Column("arn", _S, "ARN of the user or root user."),
-        Column("access_key_id", _S, "The key judged, where the control is about a key."),
+        Column(
+            "access_key_id",
+            _S,
+            "The access key or service-specific credential judged, where the control is about one.",
+        ),
         Column("slot", _I, "The report's slot of that key."),
         Column("reason", _S, "The verdict in one sentence, with its figures.", required=True),
         Column(
@@ -316,7 +390,7 @@ FINDINGS = Table(
     ),
 )
 
-TABLES: tuple[Table, ...] = (ACCOUNTS, CREDENTIALS, ACCESS_KEYS, FINDINGS)
+TABLES: tuple[Table, ...] = (ACCOUNTS, CREDENTIALS, ACCESS_KEYS, SERVICE_CREDENTIALS, FINDINGS)
 
 CHANGES = Table(
     "changes",

@@ -1,10 +1,10 @@
-"""IAM's own counts for the account: a second witness for root keys."""
+"""IAM's own counts for the account: a second source for root and for the number of users."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orgscan.collectors.document import document
+from orgscan.collectors.document import document, malformed
 from orgscan.collectors.trial import Trial
 from orgscan.models import Evidence, Kind
 
@@ -14,12 +14,20 @@ if TYPE_CHECKING:
 KIND = Kind.ACCOUNT_SUMMARY
 ACTIONS = ("iam:GetAccountSummary",)
 TRIALS = (Trial(action=ACTIONS[0], result="SummaryMap"),)
+_REQUIRED = ("Users", "AccountMFAEnabled", "AccountAccessKeysPresent")
+"""Entries that every partition returns and that verdicts rest on."""
 
 
-async def collect(calls: Calls, clock: Clock) -> Evidence:
-    """The summary map.
+async def collect(calls: Calls, clock: Clock) -> tuple[Evidence, dict[str, int]]:
+    """The summary map, as evidence and as it is.
 
-    Raises :class:`orgscan.errors.CallError`.
+    Raises :class:`orgscan.errors.CallError`; an answer without an entry that verdicts rest on
+    is malformed.
     """
     answer = await calls.call("GetAccountSummary", "SummaryMap")
-    return Evidence(kind=KIND, content=document(answer["SummaryMap"]), collected_at=clock.now())
+    counts = answer["SummaryMap"]
+    for name in _REQUIRED:
+        if not isinstance(counts.get(name), int):
+            raise malformed(ACTIONS[0], f"the answer has no {name}")
+    evidence = Evidence(kind=KIND, content=document(counts), collected_at=clock.now())
+    return evidence, counts

@@ -6,13 +6,17 @@ a new one may answer COMPLETE at once. There is no waiter.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
 
 from orgscan.collectors.trial import Trial
 from orgscan.errors import CallError, Malformed, Refused, Unreachable
 from orgscan.models import Evidence, Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from orgscan.models import Calls, Clock
 
 KIND = Kind.CREDENTIAL_REPORT
@@ -27,13 +31,20 @@ TRIALS = (
 )
 _REGENERATIONS = 2
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 5.0
+_LIFETIME = timedelta(hours=4)
+"""How long AWS returns the same report; a request for a new one is answered with it."""
+_MARGIN = timedelta(minutes=5)
+"""For clocks that differ among AWS's servers."""
 
 
 async def collect(calls: Calls, clock: Clock, *, timeout: float) -> Evidence:  # noqa: ASYNC109
     """Have a report generated, wait for it and fetch it.
 
+    A report that cannot be AWS's current one, by the Date of the answer, is asked for once more.
+
     ``timeout`` is measured on ``clock``, because waiting happens there too. Raises
-    :class:`orgscan.errors.CallError`; ``Timeout`` where AWS does not finish in time.
+    :class:`orgscan.errors.CallError`; ``ReportNotReady`` where AWS does not finish in time,
+    ``ReportFromFuture`` and ``ReportTooOld`` where its age is impossible.
     """
     deadline = clock.monotonic() + timeout
     wait, left = _FIRST_WAIT, _REGENERATIONS
@@ -44,6 +55,10 @@ async def collect(calls: Calls, clock: Clock, *, timeout: float) -> Evidence:  #
                 return await _fetch(calls, clock)
             except Refused as error:
                 left = _next_attempt(error, left)
+            except _ImpossibleAge:
+                if not left:
+                    raise
+                left = 0
         if clock.monotonic() + wait > deadline:
             text = f"AWS had not finished the credential report after {timeout:.0f} seconds"
             raise Unreachable(text, code="ReportNotReady", action=ACTIONS[0])
@@ -63,7 +78,35 @@ def _next_attempt(error: CallError, left: int) -> int:
 async def _fetch(calls: Calls, clock: Clock) -> Evidence:
     answer = await calls.call("GetCredentialReport", "Content")
     content, generated_at = answer["Content"], answer.get("GeneratedTime")
-    if not isinstance(content, bytes) or generated_at is None:
+    if not isinstance(content, bytes) or not isinstance(generated_at, datetime):
         text = "iam:GetCredentialReport: the answer holds no report or no GeneratedTime"
         raise Malformed(text, code="MalformedAnswer", action=ACTIONS[1])
+    _check_age(generated_at, answer)
     return Evidence(kind=KIND, content=content, collected_at=clock.now(), generated_at=generated_at)
+
+
+def _check_age(generated_at: datetime, answer: Mapping[str, Any]) -> None:
+    """Hold GeneratedTime to the clock of AWS that sent it, which is never this machine's."""
+    text = str(answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", ""))
+    try:
+        sent_at = parsedate_to_datetime(text)
+    except ValueError:
+        problem = "the answer has no valid Date, so the age of the report cannot be checked"
+        raise _impossible("ReportAgeUnknown", problem) from None
+    sent_at = sent_at if sent_at.tzinfo else sent_at.replace(tzinfo=UTC)
+    times = (
+        f"the report is dated {generated_at:%Y-%m-%d %H:%M} UTC and was sent "
+        f"{sent_at:%Y-%m-%d %H:%M} UTC"
+    )
+    if generated_at > sent_at + _MARGIN:
+        raise _impossible("ReportFromFuture", times)
+    if sent_at - generated_at > _LIFETIME + _MARGIN:
+        raise _impossible("ReportTooOld", f"{times}; AWS keeps a report for 4 hours")
+
+
+class _ImpossibleAge(Malformed):
+    """A report that AWS would not return at this time."""
+
+
+def _impossible(code: str, problem: str) -> _ImpossibleAge:
+    return _ImpossibleAge(f"{ACTIONS[1]}: {problem}", code=code, action=ACTIONS[1])

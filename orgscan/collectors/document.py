@@ -3,51 +3,95 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from orgscan.errors import Malformed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+T = TypeVar("T")
 
 LIST_PAGE = 1_000
 """IAM's largest page."""
+
+_LISTINGS = 4
+_is_id = re.compile(r"\w{16,128}", re.ASCII).fullmatch
+
+
+def is_text(value: object) -> bool:
+    """Whether a member is text, and not empty."""
+    return isinstance(value, str) and value != ""
+
+
+def is_id(value: object) -> bool:
+    """Whether a member is an id of IAM: 16 to 128 letters, digits or ``_`` (botocore's model)."""
+    return isinstance(value, str) and _is_id(value) is not None
+
+
+def is_time(value: object) -> bool:
+    """Whether a member is a time."""
+    return isinstance(value, datetime)
 
 
 def document(answer: Any) -> bytes:
     """Canonical JSON of an answer: sorted keys, ASCII, times in ISO 8601 UTC.
 
-    Raises :class:`orgscan.errors.Malformed` for what no answer in use holds.
+    Raises :class:`orgscan.errors.Malformed` for a type that no answer in use contains.
     """
     return json.dumps(answer, sort_keys=True, separators=(",", ":"), default=_plain).encode()
 
 
 def unique(
-    pages: list[list[dict[str, Any]]], members: Mapping[str, type], action: str
+    pages: Sequence[Sequence[Any]],
+    members: Mapping[str, Callable[[object], bool]],
+    action: str,
 ) -> tuple[list[dict[str, Any]], int]:
-    """The items of all pages, each once, and how many came again.
+    """The items of all pages, each once, and the number of repetitions.
 
-    ``members`` are those every item must have, with their types; the first tells items apart. A
-    page answered twice doubles nothing.
+    ``members`` are those every item must have, with their tests; the first one identifies an
+    item. A page answered twice doubles nothing.
 
-    Raises :class:`orgscan.errors.Malformed` where an item lacks a member: judged without it, it
-    would be judged wrongly.
+    Raises :class:`orgscan.errors.Malformed` where an item lacks a member, or comes twice with
+    different members: evaluated without it, the verdict would be wrong.
     """
     key = next(iter(members))
     items: dict[str, dict[str, Any]] = {}
     for page in pages:
         for item in page:
-            for name, kind in members.items():
-                if not isinstance(item.get(name), kind):
-                    text = f"{action}: the answer holds an item without {name}"
-                    raise Malformed(text, code="MalformedAnswer", action=action)
-            items.setdefault(item[key], item)
+            for name, is_valid in members.items():
+                if not isinstance(item, dict) or not is_valid(item.get(name)):
+                    raise malformed(action, f"the answer contains an item without a valid {name}")
+            known = items.setdefault(item[key], item)
+            if known is not item and any(known[name] != item[name] for name in members):
+                raise malformed(action, f"the answer describes one {key} in two ways")
     return list(items.values()), sum(map(len, pages)) - len(items)
+
+
+def malformed(action: str, problem: str) -> Malformed:
+    """The error for an answer that parses but cannot be right."""
+    return Malformed(f"{action}: {problem}", code="MalformedAnswer", action=action)
+
+
+async def agreed(ask: Callable[[], Awaitable[T]], action: str, first: T | None = None) -> T:
+    """The answer that two consecutive listings agree on; ``first`` counts as one of them.
+
+    For listings that no other source confirms. Raises :class:`orgscan.errors.Malformed` with
+    the code ``ListingsDisagree`` where four listings bring no agreement.
+    """
+    latest = await ask() if first is None else first
+    for _ in range(_LISTINGS - 1):
+        before, latest = latest, await ask()
+        if before == latest:
+            return latest
+    text = f"{action}: {_LISTINGS} listings in a row disagree"
+    raise Malformed(text, code="ListingsDisagree", action=action)
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
-    text = f"the answer holds {type(value).__name__}, which no evidence has a place for"
-    raise Malformed(text, code="MalformedAnswer", action="iam")
+    problem = f"the answer contains {type(value).__name__}, which has no place in evidence"
+    raise malformed("iam", problem)

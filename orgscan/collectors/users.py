@@ -1,11 +1,19 @@
-"""The live list of IAM users: newer than the report, it decides who exists."""
+"""The live list of IAM users: newer than the report, it decides which users exist."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from orgscan.collectors.document import LIST_PAGE, document, unique
+from orgscan.collectors.document import (
+    LIST_PAGE,
+    document,
+    is_id,
+    is_text,
+    is_time,
+    malformed,
+    unique,
+)
 from orgscan.collectors.trial import Trial
 from orgscan.models import Evidence, Kind
 
@@ -15,17 +23,44 @@ if TYPE_CHECKING:
 KIND = Kind.USERS
 ACTIONS = ("iam:ListUsers",)
 TRIALS = (Trial(action=ACTIONS[0], result="Users", parameters={"MaxItems": 1}),)
-_MEMBERS = {"UserName": str, "CreateDate": datetime}
+_MEMBERS = {"UserName": is_text, "UserId": is_id, "Arn": is_text, "CreateDate": is_time}
 
 
-async def collect(calls: Calls, clock: Clock) -> tuple[Evidence, list[str]]:
-    """Every user, and their names for the collectors that ask per user.
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The users of one account, in AWS's order."""
+
+    users: tuple[dict[str, Any], ...]
+    repeated: int = 0
+
+    @property
+    def created(self) -> dict[str, str]:
+        """CreateDate by name, ISO 8601."""
+        return {user["UserName"]: user["CreateDate"].isoformat() for user in self.users}
+
+    def evidence(self, clock: Clock) -> Evidence:
+        """The listing as it is stored."""
+        return Evidence(
+            kind=KIND,
+            content=document(list(self.users)),
+            collected_at=clock.now(),
+            repeated=self.repeated,
+        )
+
+    def with_those_of(self, other: Listing) -> Listing:
+        """The users of both listings, ``other``'s where both have one."""
+        users = {user["UserName"]: user for user in (*self.users, *other.users)}
+        return Listing(tuple(users.values()), other.repeated)
+
+
+async def list_users(calls: Calls) -> Listing:
+    """Every user.
 
     Raises :class:`orgscan.errors.CallError`.
     """
     pages = [page async for page in calls.pages("ListUsers", "Users", MaxItems=LIST_PAGE)]
-    users, repeated = unique(pages, _MEMBERS, ACTIONS[0])
-    evidence = Evidence(
-        kind=KIND, content=document(users), collected_at=clock.now(), repeated=repeated
-    )
-    return evidence, [user["UserName"] for user in users]
+    found, repeated = unique(pages, _MEMBERS, ACTIONS[0])
+    for user in found:
+        if not user["Arn"].endswith(f"/{user['UserName']}"):
+            raise malformed(ACTIONS[0], "the answer contains a user with the ARN of another")
+    return Listing(tuple(found), repeated)

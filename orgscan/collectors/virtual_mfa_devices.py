@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from orgscan.collectors.document import LIST_PAGE, document, unique
+from orgscan.collectors.document import LIST_PAGE, agreed, document, is_text, unique
 from orgscan.collectors.trial import Trial
-from orgscan.models import Evidence, Kind
+from orgscan.models import ROOT_USER, Evidence, Kind, mfa_owner
 
 if TYPE_CHECKING:
     from orgscan.models import Calls, Clock
@@ -25,11 +25,24 @@ _KEPT = ("SerialNumber", "EnableDate", "User")
 """AWS leaves a device's seed out of lists; should an endpoint send it, it is not ours to keep."""
 
 
-async def collect(calls: Calls, clock: Clock) -> Evidence:
+async def collect(calls: Calls, clock: Clock, *, roots_matters: bool) -> Evidence:
     """The assigned virtual devices.
+
+    With ``roots_matters`` root has an MFA device: a list without a virtual one of root would make
+    it a hardware device, so such a list must be confirmed by a second one.
 
     Raises :class:`orgscan.errors.CallError`.
     """
+    devices, repeated = await _listed(calls)
+    if roots_matters and not any(mfa_owner(device) == ROOT_USER for device in devices):
+        first = (devices, repeated)
+        devices, repeated = await agreed(lambda: _listed(calls), ACTIONS[0], first)
+    return Evidence(
+        kind=KIND, content=document(devices), collected_at=clock.now(), repeated=repeated
+    )
+
+
+async def _listed(calls: Calls) -> tuple[list[dict[str, Any]], int]:
     pages = [
         page
         async for page in calls.pages(
@@ -39,8 +52,5 @@ async def collect(calls: Calls, clock: Clock) -> Evidence:
             MaxItems=LIST_PAGE,
         )
     ]
-    found, repeated = unique(pages, {"SerialNumber": str}, ACTIONS[0])
-    devices = [{name: device[name] for name in _KEPT if name in device} for device in found]
-    return Evidence(
-        kind=KIND, content=document(devices), collected_at=clock.now(), repeated=repeated
-    )
+    found, repeated = unique(pages, {"SerialNumber": is_text}, ACTIONS[0])
+    return [{name: device[name] for name in _KEPT if name in device} for device in found], repeated

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orgscan.controls.catalogue import CATALOGUE
+from orgscan.controls.catalogue import CATALOGUE, requested
 from orgscan.controls.control import Control, Unit
 from orgscan.controls.evaluate import evaluate
 from orgscan.controls.frameworks import Framework, from_definition, read_files, shipped
@@ -26,5 +26,6 @@ __all__ = [
     "limits_unread",
     "override_notes",
     "read_files",
+    "requested",
     "shipped",
 ]

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from orgscan.controls.limits import Limits
 
 _KEYS = (Kind.CREDENTIAL_REPORT, Kind.USERS, Kind.ACCESS_KEYS)
-_USE_UNKNOWN = "the key is not in the credential report, so its last use is not known"
+_USE_UNKNOWN = "the key is not in the credential report, and its last use could not be read"
 _UNDECIDED = "two keys were created in the same second and the report tells them apart no further"
+_EXPIRED = "the key has expired and cannot be used"
 _FUTURE = "the key was created after the as-of time; age counted as 0"
 
 
@@ -45,6 +46,7 @@ def _not_active(frame: pd.DataFrame) -> tuple[Case, ...]:
     status = frame["status"]
     return (
         Case(_is(status, "Inactive"), Status.NOT_APPLICABLE, "the key is inactive"),
+        Case(_is(status, "Expired"), Status.NOT_APPLICABLE, _EXPIRED),
         Case(~_is(status, "Active"), Status.UNKNOWN, "the key's status is not known"),
         Case(
             ~known(frame["created_at"]),
@@ -65,9 +67,17 @@ def _newer(frame: pd.DataFrame) -> Mask:
     return later
 
 
+def _undescribed(frame: pd.DataFrame) -> Mask:
+    """Not in the report, and AWS did not tell the last use when asked directly."""
+    silent: Mask = _is(frame["match"], "live_only") & ~np.asarray(
+        frame["use_known"], dtype=np.bool_
+    )
+    return silent
+
+
 def _unmatched(frame: pd.DataFrame) -> tuple[Case, ...]:
-    """UNKNOWN for keys that are not in the report although they are no newer than it."""
-    silent = _is(frame["match"], "live_only") & ~_newer(frame)
+    """UNKNOWN for keys that nothing describes although they are no newer than the report."""
+    silent = _undescribed(frame) & ~_newer(frame)
     return (*without_report_row(frame, silent), Case(silent, Status.UNKNOWN, _USE_UNKNOWN))
 
 
@@ -83,7 +93,7 @@ def _unused(frame: pd.DataFrame, limits: Limits, as_of: np.int64) -> Cases:
     created, newer = micros(frame["created_at"]), _newer(frame)
     sure, *uses = _use(frame)
     one, two = (elapsed(np.where(used == NULL, created, used), as_of) for used in uses)
-    age, live_only = elapsed(created, as_of), _is(frame["match"], "live_only")
+    age, live_only = elapsed(created, as_of), _undescribed(frame)
     idle = np.where(live_only, age, np.minimum(one, two))
     future = np.maximum(created, np.maximum(*uses)) > as_of
     never = sure & (uses[0] == NULL) & (uses[1] == NULL)
@@ -136,7 +146,7 @@ def _setup(frame: pd.DataFrame, limits: Limits, _as_of: np.int64) -> Cases:
         ),
         *_unmatched(frame),
         Case(later, Status.PASS, "the key was created some time after the user"),
-        Case(_is(frame["match"], "live_only"), Status.UNKNOWN, _USE_UNKNOWN),
+        Case(_undescribed(frame), Status.UNKNOWN, _USE_UNKNOWN),
         Case(~sure | ((one == NULL) != (two == NULL)), Status.UNKNOWN, _UNDECIDED),
         Case(one != NULL, Status.PASS, "the key has been used"),
         Case(~(any_time | user_known), Status.UNKNOWN, "it is not known when the user was created"),
@@ -172,7 +182,7 @@ def _never_used(frame: pd.DataFrame, limits: Limits, as_of: np.int64) -> Cases:
         *_unmatched(frame),
         Case(created > as_of, Status.PASS, _FUTURE),
         Case(age <= limit, Status.PASS, "the key is new"),
-        Case(_is(frame["match"], "live_only"), Status.UNKNOWN, _USE_UNKNOWN),
+        Case(_undescribed(frame), Status.UNKNOWN, _USE_UNKNOWN),
         Case(~sure | ((one == NULL) != (two == NULL)), Status.UNKNOWN, _UNDECIDED),
         Case(one != NULL, Status.PASS, "the key has been used"),
         Case(OTHERWISE, Status.FAIL, over(age, days, "never used in {}")),
@@ -184,6 +194,7 @@ def _inactive(frame: pd.DataFrame, _limits: Limits, as_of: np.int64) -> Cases:
     age = elapsed(created, as_of) // DAY
     return (
         Case(_is(status, "Active"), Status.NOT_APPLICABLE, "the key is active"),
+        Case(_is(status, "Expired"), Status.NOT_APPLICABLE, _EXPIRED),
         Case(~_is(status, "Inactive"), Status.UNKNOWN, "the key's status is not known"),
         Case(created == NULL, Status.FAIL, "the key is inactive but was not deleted"),
         Case(OTHERWISE, Status.FAIL, Figures(_inactive_text, age)),

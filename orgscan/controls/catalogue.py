@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orgscan.controls import access_keys, console, password_policy, root, users
+from orgscan.controls import (
+    access_keys,
+    console,
+    password_policy,
+    root,
+    service_credentials,
+    users,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from orgscan.controls.control import Control
+    from orgscan.models import Kind
 
 CATALOGUE: tuple[Control, ...] = (
     *root.CONTROLS,
@@ -23,4 +33,10 @@ CATALOGUE: tuple[Control, ...] = (
     users.USER_WITHOUT_CREDENTIALS,
     console.CONSOLE_USER,
     users.SIGNING_CERTIFICATE,
+    service_credentials.SERVICE_SPECIFIC_CREDENTIAL,
 )
+
+
+def requested(kinds: Collection[Kind]) -> tuple[Control, ...]:
+    """The controls whose evidence a run asked for; no others are evaluated."""
+    return tuple(control for control in CATALOGUE if set(control.requires) <= set(kinds))

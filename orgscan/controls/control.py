@@ -35,6 +35,7 @@ class Unit(StrEnum):
     ACCOUNT = "account"
     USER = "user"
     ACCESS_KEY = "access key"
+    SERVICE_CREDENTIAL = "service-specific credential"
 
 
 class Figures:
@@ -76,7 +77,8 @@ class Control:
 
     ``judge`` takes the unit's frame (:mod:`orgscan.controls.units`), the limits and the as-of
     time in microseconds since 1970. ``needs`` names the evidence a verdict rests on, ``limits``
-    the thresholds ``judge`` reads.
+    the thresholds ``judge`` reads. A control whose ``requires`` a run did not ask for is not
+    evaluated: it has no rows.
     """
 
     id: str
@@ -89,6 +91,7 @@ class Control:
     remediation: str
     threshold: ThresholdText | None = None
     limits: tuple[str, ...] = ()
+    requires: tuple[Kind, ...] = ()
 
 
 def limit_text(name: str, unit: str) -> ThresholdText:

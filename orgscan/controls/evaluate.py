@@ -107,6 +107,7 @@ def evaluate(
     accounts: pd.DataFrame,
     credentials: pd.DataFrame,
     access_keys: pd.DataFrame,
+    service_credentials: pd.DataFrame,
     facts: pd.DataFrame,
     *,
     organization_id: str,
@@ -118,7 +119,7 @@ def evaluate(
 ) -> pd.DataFrame:
     """Judge every control for every resource of the accounts in scope.
 
-    Takes the four frames of :class:`orgscan.tables.Tables`. Limits are ``overrides`` over what
+    Takes the five frames of :class:`orgscan.tables.Tables`. Limits are ``overrides`` over what
     ``thresholds`` sets over ``framework`` over the defaults. Returns the columns of
     :data:`orgscan.schema.FINDINGS`, sorted by control (as given), account, user and key. String
     columns are categories but for ``finding_id``; ``status`` and ``severity`` have all their
@@ -127,7 +128,7 @@ def evaluate(
     ``finding_id`` is as :mod:`orgscan.controls.identity` says: one hash per resource and one per
     control rather than one for every pair of them.
     """
-    units = prepare(accounts, credentials, access_keys, facts)
+    units = prepare(accounts, credentials, access_keys, service_credentials, facts)
     categories: dict[str, pa.Array] = {}
     resources = _resources(units, organization_id, categories)
     moment = np.datetime64(as_of.astimezone(UTC).replace(tzinfo=None), "us").astype(np.int64)
@@ -159,6 +160,7 @@ def _resources(
         Unit.ACCOUNT: units.accounts[["account_id", "report_generated_at"]],
         Unit.USER: units.users,
         Unit.ACCESS_KEY: units.access_keys,
+        Unit.SERVICE_CREDENTIAL: units.service_credentials,
     }
     own = _encode_together(list(frames.values()), categories)
     return {

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +13,7 @@ from orgscan.controls.control import (
     DAY,
     NULL,
     OTHERWISE,
+    SECOND,
     Case,
     Cases,
     Control,
@@ -31,18 +35,150 @@ if TYPE_CHECKING:
 
     from orgscan.controls.limits import Limits
 
+_BOTH = (Kind.CREDENTIAL_REPORT, Kind.ACCOUNT_SUMMARY)
 _NOT_SUPPORTED = ReportWord.NOT_SUPPORTED
 _NO_ROOT = "no readable root row in a credential report was collected"
+_NO_ROOT_USER = "credential reports of the China partition describe no root user"
+_NO_SUMMARY = "the account summary, which must confirm the report, was not collected"
 _NO_CREDENTIALS = "root has no password, no access key and no certificate"
 _CREDENTIALS_UNCLEAR = "the report does not say which credentials root has"
+_ADDITIONAL = "the report names additional credentials of root that it does not describe"
 
 
 def _said(note: pd.Series, word: str) -> Mask:
     return np.asarray(note == word, dtype=np.bool_)
 
 
-def _without_root_row(frame: pd.DataFrame) -> Case:
-    return Case(~truth(frame["has_root_row"]), Status.UNKNOWN, _NO_ROOT)
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """What both sources say about one fact of root.
+
+    The account summary is collected after the report was generated, so it is the newer source
+    (in runs of orgscan 0.1.0 it may be older by seconds; its time is compared). The newer source
+    alone can prove a FAIL. No source proves a PASS against the other.
+    """
+
+    name: str
+    reported: Mask
+    """The report says yes."""
+    denied: Mask
+    """The report says no."""
+    counted: Mask
+    """The summary says yes."""
+    uncounted: Mask
+    """The summary says no."""
+
+    @property
+    def contradicted(self) -> Mask:
+        """The two sources differ."""
+        return (self.reported & self.uncounted) | (self.denied & self.counted)
+
+    @property
+    def agreed_no(self) -> Mask:
+        """Both sources say no."""
+        return self.denied & self.uncounted
+
+
+def _statement(
+    frame: pd.DataFrame,
+    name: str,
+    column: str,
+    yes: Mask,
+    no: Mask,
+    *,
+    explained: Mask | bool = False,
+) -> _Statement:
+    """``explained`` is where the summary counts something that the report shows as unusable."""
+    flag = frame[column]
+    value = np.where(explained, 0, np.asarray(flag.fillna(0), dtype=np.int64))
+    rooted = truth(frame["has_root_row"])
+    return _Statement(name, yes & rooted, no & rooted, value > 0, known(flag) & (value == 0))
+
+
+def _mfa(frame: pd.DataFrame) -> _Statement:
+    mfa = frame["root_mfa_active"]
+    return _statement(frame, "an MFA device", "summary_root_mfa", truth(mfa), falsehood(mfa))
+
+
+def _password(frame: pd.DataFrame) -> _Statement:
+    enabled = frame["root_password_enabled"]
+    # Asked about root, older reports and GovCloud answer not_supported: root has a password.
+    yes = truth(enabled) | _said(frame["root_password_enabled_note"], _NOT_SUPPORTED)
+    return _statement(frame, "a password", "summary_root_password", yes, falsehood(enabled))
+
+
+def _keys(frame: pd.DataFrame) -> _Statement:
+    yes = _slot(frame, 1) | _slot(frame, 2)
+    return _statement(frame, "access keys", "summary_root_keys", yes, ~yes & ~_slots_unclear(frame))
+
+
+def _certificates(frame: pd.DataFrame) -> _Statement:
+    one, two = frame["root_cert_1_active"], frame["root_cert_2_active"]
+    yes, no = truth(one) | truth(two), falsehood(one) & falsehood(two)
+    dated = known(frame["root_cert_1_last_rotated_at"]) | known(frame["root_cert_2_last_rotated_at"])
+    # The summary counts inactive certificates, too.
+    return _statement(
+        frame,
+        "signing certificates",
+        "summary_root_certificates",
+        yes,
+        no,
+        explained=no & dated,
+    )
+
+
+def _credentials(frame: pd.DataFrame) -> tuple[_Statement, ...]:
+    return _password(frame), _keys(frame), _certificates(frame)
+
+
+def _contradictions(frame: pd.DataFrame, *statements: _Statement) -> tuple[Case, ...]:
+    """UNKNOWN, with both values and times, wherever the sources differ."""
+    when = _times(frame)
+    return tuple(
+        Case(
+            one.contradicted,
+            Status.UNKNOWN,
+            Figures(partial(_contradiction_text, one.name), one.reported, *when),
+        )
+        for one in statements
+    )
+
+
+def _times(frame: pd.DataFrame) -> tuple[Any, Any]:
+    return micros(frame["report_generated_at"]), micros(frame["summary_at"])
+
+
+def _contradiction_text(name: str, reported: bool, report_at: int, summary_at: int) -> str:  # noqa: FBT001
+    verbs = ("has", "does not have")
+    report, summary = verbs if reported else verbs[::-1]
+    return (
+        f"sources contradict each other: root {report} {name} according to the credential report "
+        f"of {_moment(report_at)}, and {summary} {name} according to the account summary of "
+        f"{_moment(summary_at)}"
+    )
+
+
+def _moment(micros_since_1970: int) -> str:
+    moment = datetime.fromtimestamp(micros_since_1970 / SECOND, UTC)
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def _unproven(frame: pd.DataFrame) -> tuple[Case, ...]:
+    """UNKNOWN where one of the two sources is missing, or speaks of more than it describes."""
+    rooted = truth(frame["has_root_row"])
+    return (
+        Case(~rooted & ~truth(frame["root_expected"]), Status.NOT_APPLICABLE, _NO_ROOT_USER),
+        Case(~rooted, Status.UNKNOWN, _NO_ROOT),
+        Case(
+            ~truth(frame["has_summary"]) | ~known(frame["summary_root_mfa"]),
+            Status.UNKNOWN,
+            _NO_SUMMARY,
+        ),
+    )
+
+
+def _additional(frame: pd.DataFrame) -> Mask:
+    return known(frame["root_additional_credentials_info"])
 
 
 def _slot(frame: pd.DataFrame, number: int) -> Mask:
@@ -56,43 +192,61 @@ def _slots_unclear(frame: pd.DataFrame) -> Mask:
 
 
 def _has_credentials(frame: pd.DataFrame) -> Mask:
-    return (
-        truth(frame["root_password_enabled"])
-        # Asked of root, older reports and GovCloud answer not_supported: root has a password.
-        | _said(frame["root_password_enabled_note"], _NOT_SUPPORTED)
-        | _slot(frame, 1)
-        | _slot(frame, 2)
-        | truth(frame["root_cert_1_active"])
-        | truth(frame["root_cert_2_active"])
-    )
+    """A source says that root has one."""
+    has = _additional(frame)
+    for one in _credentials(frame):
+        has = has | one.reported | one.counted
+    return has
 
 
 def _has_none(frame: pd.DataFrame) -> Mask:
-    certain = falsehood(frame["root_password_enabled"]) & ~_slots_unclear(frame)
-    certain &= falsehood(frame["root_cert_1_active"]) & falsehood(frame["root_cert_2_active"])
-    return certain & ~_has_credentials(frame)
+    """Both sources say that root has none."""
+    password, keys, certificates = (one.agreed_no for one in _credentials(frame))
+    return password & keys & certificates & ~_additional(frame)
+
+
+def _without_mfa(frame: pd.DataFrame) -> tuple[Case, ...]:
+    """FAIL where the newer source alone proves it, or one source and the other does not deny it."""
+    mfa, credentials = _mfa(frame), _credentials(frame)
+    report_at, summary_at = _times(frame)
+    newer = summary_at >= report_at
+    counted = np.logical_or.reduce([one.counted for one in credentials])
+    reported = np.logical_or.reduce([one.reported for one in credentials])
+    undenied = np.logical_or.reduce([one.reported & ~one.uncounted for one in credentials])
+    by_report = mfa.denied & ((undenied & ~mfa.counted) | (reported & ~newer))
+    return (
+        Case(by_report, Status.FAIL, "root has credentials and no MFA device"),
+        Case(
+            newer & counted & mfa.uncounted,
+            Status.FAIL,
+            "the account summary counts credentials of root and no MFA device",
+        ),
+    )
 
 
 def _root_access_key(frame: pd.DataFrame, _limits: Limits, _as_of: np.int64) -> Cases:
+    keys = _keys(frame)
     slots = _slot(frame, 1).astype(int) + _slot(frame, 2)
     active = truth(frame["root_access_key_1_active"]).astype(int)
     active = active + truth(frame["root_access_key_2_active"])
     counted = frame["summary_root_keys"]
     summed = np.asarray(counted.fillna(0), dtype=np.int64)
     return (
-        Case(slots > 0, Status.FAIL, Figures(_root_keys_text, slots, active)),
+        Case((slots > 0) & ~keys.uncounted, Status.FAIL, Figures(_root_keys_text, slots, active)),
         Case(
             summed > 0,
             Status.FAIL,
             Figures(lambda n: f"the account summary counts {count(n, 'root access key')}", summed),
         ),
-        _without_root_row(frame),
+        *_contradictions(frame, keys),
+        *_unproven(frame),
         Case(
             _slots_unclear(frame),
             Status.UNKNOWN,
             "the report does not say whether root has access keys",
         ),
-        Case(~known(counted), Status.UNKNOWN, "the account summary was not collected"),
+        Case(~known(counted), Status.UNKNOWN, _NO_SUMMARY),
+        Case(_additional(frame), Status.UNKNOWN, _ADDITIONAL),
         Case(OTHERWISE, Status.PASS, "report and account summary show no root access key"),
     )
 
@@ -105,27 +259,42 @@ def _root_keys_text(slots: int, active: int) -> str:
 
 
 def _root_mfa(frame: pd.DataFrame, _limits: Limits, _as_of: np.int64) -> Cases:
-    mfa, has = frame["root_mfa_active"], _has_credentials(frame)
+    mfa, has = _mfa(frame), _has_credentials(frame)
     return (
-        _without_root_row(frame),
-        Case(has & falsehood(mfa), Status.FAIL, "root has credentials and no MFA device"),
-        Case(has & truth(mfa), Status.PASS, "root has an MFA device"),
+        *_without_mfa(frame),
+        *_unproven(frame),
         Case(_has_none(frame), Status.NOT_APPLICABLE, _NO_CREDENTIALS),
+        *_contradictions(frame, mfa, *_credentials(frame)),
+        Case(has & mfa.reported & mfa.counted, Status.PASS, "root has an MFA device"),
         Case(has, Status.UNKNOWN, "the report does not say whether root has an MFA device"),
         Case(OTHERWISE, Status.UNKNOWN, _CREDENTIALS_UNCLEAR),
     )
 
 
 def _root_hardware_mfa(frame: pd.DataFrame, _limits: Limits, _as_of: np.int64) -> Cases:
-    mfa, virtual = frame["root_mfa_active"], frame["root_virtual_mfa"]
+    mfa, virtual, has = _mfa(frame), frame["root_virtual_mfa"], _has_credentials(frame)
     return (
-        _without_root_row(frame),
+        *_without_mfa(frame),
+        *_unproven(frame),
         Case(_has_none(frame), Status.NOT_APPLICABLE, _NO_CREDENTIALS),
-        Case(~_has_credentials(frame), Status.UNKNOWN, _CREDENTIALS_UNCLEAR),
-        Case(falsehood(mfa), Status.FAIL, "root has credentials and no MFA device"),
-        Case(truth(virtual), Status.FAIL, "root's MFA device is a virtual one"),
-        Case(~known(mfa), Status.UNKNOWN, "the report does not say whether root has an MFA device"),
-        Case(~known(virtual), Status.UNKNOWN, "the virtual MFA devices were not listed"),
+        Case(has & truth(virtual), Status.FAIL, "root's MFA device is a virtual one"),
+        *_contradictions(frame, mfa, *_credentials(frame)),
+        Case(~has, Status.UNKNOWN, _CREDENTIALS_UNCLEAR),
+        Case(
+            ~mfa.reported | ~mfa.counted,
+            Status.UNKNOWN,
+            "the report does not say whether root has an MFA device",
+        ),
+        Case(
+            ~truth(frame["has_virtual_mfa"]),
+            Status.UNKNOWN,
+            "the virtual MFA devices were not listed",
+        ),
+        Case(
+            ~known(virtual),
+            Status.UNKNOWN,
+            "a virtual MFA device is assigned, and AWS does not say to whom",
+        ),
         Case(OTHERWISE, Status.PASS, "root has an MFA device and no virtual one"),
     )
 
@@ -137,13 +306,15 @@ def _root_usage(frame: pd.DataFrame, limits: Limits, as_of: np.int64) -> Cases:
     age, used = elapsed(latest, as_of), latest != NULL
     unsaid = _said(frame["root_password_last_used_note"], _NOT_SUPPORTED)
     return (
-        _without_root_row(frame),
         Case(
             used & (latest > as_of),
             Status.FAIL,
             "root was used after the as-of time; counted as used 0 days ago",
         ),
         Case(used & (age < limit), Status.FAIL, Figures(_usage_text, age // DAY, days)),
+        *_unproven(frame),
+        # Whatever changed root's credentials since the report may have been root itself.
+        *_contradictions(frame, *_credentials(frame)),
         Case(
             unsaid,
             Status.UNKNOWN,
@@ -159,12 +330,39 @@ def _usage_text(days: int, limit: float) -> str:
     return f"root was last used {ago}, limit {limit:.12g}"
 
 
+def _root_signing_certificate(frame: pd.DataFrame, _limits: Limits, _as_of: np.int64) -> Cases:
+    certificates = _certificates(frame)
+    summary = known(frame["summary_root_certificates"])
+    return (
+        Case(
+            certificates.reported & ~certificates.uncounted,
+            Status.FAIL,
+            "root has an active X.509 signing certificate",
+        ),
+        Case(
+            certificates.counted,
+            Status.FAIL,
+            "the account summary counts a signing certificate of root",
+        ),
+        *_contradictions(frame, certificates),
+        *_unproven(frame),
+        Case(~summary, Status.UNKNOWN, _NO_SUMMARY),
+        Case(
+            ~certificates.denied,
+            Status.UNKNOWN,
+            "the report does not say whether root has signing certificates",
+        ),
+        Case(_additional(frame), Status.UNKNOWN, _ADDITIONAL),
+        Case(OTHERWISE, Status.PASS, "report and account summary show no root signing certificate"),
+    )
+
+
 ROOT_ACCESS_KEY = Control(
     id="root-access-key",
     title="Root has no access keys",
     severity=Severity.CRITICAL,
     unit=Unit.ROOT,
-    needs=(Kind.CREDENTIAL_REPORT, Kind.ACCOUNT_SUMMARY),
+    needs=_BOTH,
     judge=_root_access_key,
     description="A root access key can do anything in the account and cannot be restricted by "
     "IAM policies. An inactive one counts too: it can be switched on at any time.",
@@ -176,7 +374,7 @@ ROOT_MFA = Control(
     title="Root signs in with MFA",
     severity=Severity.CRITICAL,
     unit=Unit.ROOT,
-    needs=(Kind.CREDENTIAL_REPORT,),
+    needs=_BOTH,
     judge=_root_mfa,
     description="Where root has a credential, a second factor must protect it. An account "
     "without root credentials has nothing to protect.",
@@ -188,7 +386,7 @@ ROOT_HARDWARE_MFA = Control(
     title="Root's MFA device is a physical one",
     severity=Severity.HIGH,
     unit=Unit.ROOT,
-    needs=(Kind.CREDENTIAL_REPORT, Kind.VIRTUAL_MFA_DEVICES),
+    needs=(*_BOTH, Kind.VIRTUAL_MFA_DEVICES),
     judge=_root_hardware_mfa,
     description="A virtual device is a secret that can be copied with the phone that holds it. "
     "Root deserves a security key or a hardware token.",
@@ -200,7 +398,7 @@ ROOT_USAGE = Control(
     title="Root is not in everyday use",
     severity=Severity.HIGH,
     unit=Unit.ROOT,
-    needs=(Kind.CREDENTIAL_REPORT,),
+    needs=_BOTH,
     judge=_root_usage,
     threshold=limit_text("root_usage_days", "day"),
     limits=("root_usage_days",),
@@ -209,4 +407,17 @@ ROOT_USAGE = Control(
     remediation="Ask who used root and for what; give them a role that can do it, and keep "
     "root's credentials for emergencies.",
 )
-CONTROLS = (ROOT_ACCESS_KEY, ROOT_MFA, ROOT_HARDWARE_MFA, ROOT_USAGE)
+ROOT_SIGNING_CERTIFICATE = Control(
+    id="root-signing-certificate",
+    title="Root has no signing certificate",
+    severity=Severity.HIGH,
+    unit=Unit.ROOT,
+    needs=_BOTH,
+    judge=_root_signing_certificate,
+    description="An active X.509 signing certificate of root signs requests with root's full "
+    "rights, and MFA does not protect it.",
+    remediation="Find what uses the certificate, move it to a role, deactivate the certificate, "
+    "then delete it from root's security credentials page or by removing root credentials "
+    "centrally.",
+)
+CONTROLS = (ROOT_ACCESS_KEY, ROOT_MFA, ROOT_HARDWARE_MFA, ROOT_USAGE, ROOT_SIGNING_CERTIFICATE)

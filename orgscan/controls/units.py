@@ -5,12 +5,16 @@
 ``root_``.
 
 ``users``: the columns of credentials (less ``_NOT_ASKED``) for IAM users that exist, with
-``in_report`` (a readable report row exists) and ``account_has_report``.
+``in_report`` (a readable report row exists, or AWS was asked directly), ``account_has_report``
+and ``more_credentials_requested``.
 
 ``access_keys``: the columns of access_keys (less ``_NOT_ASKED``) for keys that exist, with the
 owner's ``user_created_at``, ``password_enabled`` and ``in_report``; ``account_generated_at``; and
 what is known of last use: ``use_known``, and ``used_one`` and ``used_two``, the last use (null:
 never) under either reading of an ambiguous match, equal for all other keys.
+
+``service_credentials``: the columns of that table, with ``report_generated_at`` (always null: no
+report describes them) and the credential's id as ``access_key_id``.
 """
 
 from __future__ import annotations
@@ -33,7 +37,6 @@ _NOT_ASKED = frozenset(
     {
         "account_name",
         "ou_path",
-        "user_id",
         "password_next_rotation_at",
         "password_next_rotation_note",
         "password_last_changed_note",
@@ -53,31 +56,37 @@ _REPEATED = ("report_generated_at", "account_name", "ou_path", "tags")
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """The three frames, each sorted by account, user and key."""
+    """The frames of the units, each sorted by account, user and key."""
 
     accounts: pd.DataFrame
     users: pd.DataFrame
     access_keys: pd.DataFrame
+    service_credentials: pd.DataFrame
 
     def of(self, unit: Unit) -> pd.DataFrame:
         """The frame the predicates of a unit are given."""
-        if unit is Unit.USER:
-            return self.users
-        return self.access_keys if unit is Unit.ACCESS_KEY else self.accounts
+        frames = {
+            Unit.USER: self.users,
+            Unit.ACCESS_KEY: self.access_keys,
+            Unit.SERVICE_CREDENTIAL: self.service_credentials,
+        }
+        return frames.get(unit, self.accounts)
 
 
 def prepare(
     accounts: pd.DataFrame,
     credentials: pd.DataFrame,
     access_keys: pd.DataFrame,
+    service_credentials: pd.DataFrame,
     facts: pd.DataFrame,
 ) -> Units:
-    """Pick the resources to judge and put beside them what the predicates ask for."""
+    """Select the resources to evaluate and add what the predicates need."""
     in_scope = _account_frame(accounts, credentials, facts)
     return Units(
         in_scope,
         _user_frame(credentials, in_scope),
         _key_frame(access_keys, credentials, in_scope),
+        _service_credential_frame(service_credentials, in_scope),
     )
 
 
@@ -99,8 +108,11 @@ def _place(values: pa.Array, among: pa.Array) -> NDArray[np.int64]:
 
 
 def _principal(frame: pd.DataFrame) -> pa.Array:
-    # The account id has a fixed length, so nothing is needed to keep the two apart.
-    return pc.binary_join_element_wise(arrow(frame["account_id"]), arrow(frame["user"]), text(""))
+    # The account id has a fixed length, so nothing is needed to keep the first two apart.
+    user_id = pc.fill_null(arrow(frame["user_id"]).cast(pa.large_string()), "")
+    separator = text("\x1f")
+    user = pc.binary_join_element_wise(arrow(frame["user"]), user_id, separator)
+    return pc.binary_join_element_wise(arrow(frame["account_id"]), user, text(""))
 
 
 def _locate(frame: pd.DataFrame, credentials: pd.DataFrame) -> NDArray[np.int64]:
@@ -149,14 +161,15 @@ def _account_frame(
 
 def _user_frame(credentials: pd.DataFrame, in_scope: pd.DataFrame) -> pd.DataFrame:
     account = _place(arrow(credentials["account_id"]), arrow(in_scope["account_id"]))
-    listed = truth(in_scope["users_listed"])
-    deleted = _says(credentials["source"], "report_only") & _at(listed, account)
-    judged = np.flatnonzero((account >= 0) & ~truth(credentials["is_root"]) & ~deleted)
+    people = ~truth(credentials["is_root"]) & truth(credentials["exists"])
+    judged = np.flatnonzero((account >= 0) & people)
     frame = _rows(credentials, judged, _NOT_ASKED)
+    account = account[judged]
     extra = {
-        "in_report": known(frame["report_generated_at"]),
-        "account": account[judged],
-        "account_has_report": truth(in_scope["has_report"])[account[judged]],
+        "in_report": known(frame["details_source"]),
+        "account": account,
+        "account_has_report": truth(in_scope["has_report"])[account],
+        "more_credentials_requested": truth(in_scope["more_credentials_requested"])[account],
     }
     return _in_order(frame.assign(**extra), ["account_id", "user"])
 
@@ -165,19 +178,16 @@ def _key_frame(
     access_keys: pd.DataFrame, credentials: pd.DataFrame, in_scope: pd.DataFrame
 ) -> pd.DataFrame:
     account = _place(arrow(access_keys["account_id"]), arrow(in_scope["account_id"]))
-    owner = _locate(access_keys, credentials)
-    listed = _at(truth(in_scope["users_listed"]), account)
-    gone = _at(_says(credentials["source"], "report_only"), owner) & listed
-    deleted = _says(access_keys["match"], "report_only") & (
-        _at(truth(in_scope["keys_listed"]), account) | gone
-    )
-    judged = np.flatnonzero((account >= 0) & ~truth(access_keys["is_root"]) & ~deleted)
+    keys = ~truth(access_keys["is_root"]) & truth(access_keys["exists"])
+    judged = np.flatnonzero((account >= 0) & keys)
     frame = _rows(access_keys, judged, _NOT_ASKED)
-    owner, account = owner[judged], account[judged]
-    names = {name: name for name in ("arn", "user_created_at", "password_enabled")}
+    account, owner = account[judged], _locate(frame, credentials)
+    names = {
+        name: name for name in ("arn", "user_created_at", "password_enabled", "details_source")
+    }
     extra = _aligned(credentials, owner, names)
     extra |= {
-        "in_report": known(frame["report_generated_at"]),
+        "in_report": known(pd.Series(extra.pop("details_source"))),
         "account": account,
         "account_has_report": truth(in_scope["has_report"])[account],
         "account_generated_at": in_scope["report_generated_at"].array.take(account),
@@ -187,15 +197,27 @@ def _key_frame(
     return _in_order(frame, ["account_id", "user", "access_key_id", "slot"])
 
 
+def _service_credential_frame(
+    service_credentials: pd.DataFrame, in_scope: pd.DataFrame
+) -> pd.DataFrame:
+    account = _place(arrow(service_credentials["account_id"]), arrow(in_scope["account_id"]))
+    judged = np.flatnonzero(account >= 0)
+    frame = _rows(service_credentials, judged, _NOT_ASKED)
+    nothing = np.full(len(frame), NULL, dtype=np.int64)
+    frame = frame.rename(columns={"credential_id": "access_key_id"}).assign(
+        account=account[judged], report_generated_at=times(nothing)
+    )
+    return _in_order(frame, ["account_id", "user", "access_key_id"])
+
+
 def _use(
     frame: pd.DataFrame, credentials: pd.DataFrame, owner: NDArray[np.int64]
 ) -> dict[str, Any]:
     """What is known of last use; for ambiguous keys from every slot that fits them."""
     used = micros(frame["last_used_at"])
     one, two = used.copy(), used.copy()
-    sure = frame["match"].isin(["matched", "report_only"]).to_numpy(dtype=bool)
-    use_known = sure & known(frame["report_generated_at"])
-    unsure = np.flatnonzero(_says(frame["match"], "ambiguous"))
+    use_known = truth(frame["last_use_known"])
+    unsure = np.flatnonzero(_says(frame["match"], "ambiguous") & ~use_known)
     if len(unsure):
         mine = credentials.iloc[owner[unsure]]
         second = micros(frame["created_at"])[unsure] // SECOND

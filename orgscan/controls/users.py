@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _KEYS = (Kind.CREDENTIAL_REPORT, Kind.USERS, Kind.ACCESS_KEYS)
 _TWO = 2
+_ADDITIONAL = "the report names additional credentials of the user that it does not describe"
 
 
 def _active_keys(frame: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -44,10 +45,20 @@ def _no_keys(frame: pd.DataFrame) -> Mask:
     return np.where(known(listed), np.asarray(listed.fillna(0)) == 0, ~slots)
 
 
+def _some(counted: pd.Series) -> Mask:
+    """Where a count is known and not zero."""
+    return np.asarray(counted.fillna(0), dtype=np.int64) > 0
+
+
 def _single_active_key(frame: pd.DataFrame, _limits: Limits, _as_of: np.int64) -> Cases:
     active = _active_keys(frame)
     return (
         Case(active >= _TWO, Status.FAIL, Figures(lambda n: f"{n} active access keys", active)),
+        Case(
+            ~known(frame["active_access_keys"]) & known(frame["access_keys_listed"]),
+            Status.UNKNOWN,
+            "the status of an access key is not known",
+        ),
         Case(
             ~known(frame["active_access_keys"]),
             Status.UNKNOWN,
@@ -68,12 +79,22 @@ def _without_credentials(frame: pd.DataFrame, _limits: Limits, _as_of: np.int64)
     certificates, unclear = _certificates(frame)
     password = frame["password_enabled"]
     unclear = unclear | ~known(password) | ~known(frame["active_access_keys"])
+    service, ssh = frame["active_service_credentials"], frame["active_ssh_public_keys"]
+    unlisted = truth(frame["more_credentials_requested"]) & ~(known(service) & known(ssh))
     return (
         Case(_active_keys(frame) > 0, Status.PASS, "the user has an active access key"),
         *without_report_row(frame),
         Case(truth(password), Status.PASS, "the user has a console password"),
         Case(certificates > 0, Status.PASS, "the user has an active signing certificate"),
+        Case(_some(service), Status.PASS, "the user has an active service-specific credential"),
+        Case(_some(ssh), Status.PASS, "the user has an active SSH public key"),
         Case(unclear, Status.UNKNOWN, "the report does not say which credentials the user has"),
+        Case(
+            unlisted,
+            Status.UNKNOWN,
+            "service-specific credentials or SSH public keys of the user could not be listed",
+        ),
+        Case(known(frame["additional_credentials_info"]), Status.UNKNOWN, _ADDITIONAL),
         Case(
             OTHERWISE,
             Status.FAIL,
@@ -92,6 +113,7 @@ def _signing_certificate(frame: pd.DataFrame, _limits: Limits, _as_of: np.int64)
             Figures(lambda n: f"{count(n, 'active signing certificate')}", active),
         ),
         Case(unclear, Status.UNKNOWN, "the report does not say whether certificates are active"),
+        Case(known(frame["additional_credentials_info"]), Status.UNKNOWN, _ADDITIONAL),
         Case(OTHERWISE, Status.NOT_APPLICABLE, "the user has no active signing certificate"),
     )
 

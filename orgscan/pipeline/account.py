@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from orgscan import collectors, sessions, tables
 from orgscan.errors import CallerBroken, CallError, Denied, IntegrityError
 from orgscan.models import INTEGRITY_FAILURE, AccountState, Coverage, Evidence, Gap, Kind, Outcome
+from orgscan.report import inspect_report, names_missing_from_report
 
 if TYPE_CHECKING:
     from orgscan.aws import Aws
@@ -24,11 +26,21 @@ class AccountReader:
     caller: Caller
     clock: Clock
     limits: collectors.Limits
+    kinds: tuple[Kind, ...] = tuple(Kind)
+    """The evidence the run requires of every account."""
 
     @classmethod
-    def of(cls, settings: Settings, aws: Aws, caller: Caller, clock: Clock) -> Self:
-        """A reader as the settings say."""
+    def of(
+        cls,
+        settings: Settings,
+        aws: Aws,
+        caller: Caller,
+        clock: Clock,
+        kinds: tuple[Kind, ...] = tuple(Kind),
+    ) -> Self:
+        """A reader as the settings say, for a run that requires ``kinds``."""
         return cls(
+            kinds=kinds,
             aws=aws,
             sessions=sessions.Sessions(
                 aws.sts,
@@ -67,17 +79,26 @@ class AccountReader:
         account_id = account.account_id
         try:
             calls = await self.enter(account_id)
-            evidence, gaps = await collectors.collect(calls, self.clock, self.limits)
+            evidence, gaps = await collectors.collect(calls, self.clock, self.limits, self.kinds)
             gaps += _report_gaps(account_id, self.caller.partition, evidence)
         except Denied as error:
-            return _ended(account_id, Coverage.DENIED, error.code, why_denied(error))
+            return self._ended(account_id, Coverage.DENIED, error.code, why_denied(error))
         except IntegrityError as error:
-            return _ended(account_id, Coverage.FAILED, INTEGRITY_FAILURE, str(error))
+            return self._ended(account_id, Coverage.FAILED, INTEGRITY_FAILURE, str(error))
         except CallerBroken:
             raise
         except CallError as error:
-            return _ended(account_id, Coverage.FAILED, error.code, str(error))
+            return self._ended(account_id, Coverage.FAILED, error.code, str(error))
         return _judge(account, evidence, gaps)
+
+    def _ended(self, account_id: str, coverage: Coverage, code: str, reason: str) -> Outcome:
+        return Outcome(
+            account_id=account_id,
+            coverage=coverage,
+            error_code=code,
+            reason=reason,
+            gaps=tuple(Gap(kind=kind, code=code, reason=reason) for kind in self.kinds),
+        )
 
     async def enter(self, account_id: str) -> Calls:
         """IAM of the account: as the caller in the caller's own, through the audit role elsewhere.
@@ -102,16 +123,6 @@ def unread(account: Account, exclusion: str) -> Outcome | None:
         reason = f"the account is {account.state}"
         return Outcome(account_id=account_id, coverage=Coverage.NOT_ACTIVE, reason=reason)
     return None
-
-
-def _ended(account_id: str, coverage: Coverage, code: str, reason: str) -> Outcome:
-    return Outcome(
-        account_id=account_id,
-        coverage=coverage,
-        error_code=code,
-        reason=reason,
-        gaps=tuple(Gap(kind=kind, code=code, reason=reason) for kind in Kind),
-    )
 
 
 def why_denied(error: Denied) -> str:
@@ -160,10 +171,11 @@ def _report_gaps(
     report, users = by_kind.get(Kind.CREDENTIAL_REPORT), by_kind.get(Kind.USERS)
     if report is None or report.generated_at is None:
         return ()
-    check = tables.inspect_report(report.content, account_id, partition)
+    check = inspect_report(report.content, account_id, partition)
     faults = list(check.faults)
     if check.usable and users is not None:
-        absent = tables.names_missing_from_report(check, users.content, report.generated_at)
+        listed = {user["UserName"]: user["CreateDate"] for user in json.loads(users.content)}
+        absent = names_missing_from_report(check, listed, report.generated_at)
         faults += [absent] if absent else []
     return tuple(
         Gap(kind=Kind.CREDENTIAL_REPORT, code=fault.code, reason=fault.reason, usable=fault.usable)

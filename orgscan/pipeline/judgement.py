@@ -112,6 +112,7 @@ def judge(run: Path, evidence: rundir.FileRecord, terms: Terms, *, clock: Clock)
             "accounts": built.accounts,
             "credentials": built.credentials,
             "access_keys": built.access_keys,
+            "service_credentials": built.service_credentials,
             "findings": findings,
         },
         counts=controls.count(findings),
@@ -174,11 +175,13 @@ def _evaluation(
         built.accounts,
         built.credentials,
         built.access_keys,
+        built.service_credentials,
         built.facts,
         organization_id=info.organization.id,
         as_of=info.as_of,
         thresholds=criteria.thresholds,
         overrides=criteria.overrides,
+        controls=controls.requested(info.evidence_kinds),
     )
 
 

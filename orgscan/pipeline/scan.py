@@ -19,7 +19,7 @@ from orgscan.errors import (
     UsageError,
 )
 from orgscan.evidence import EvidenceStore
-from orgscan.models import Coverage, Outcome, RunInfo
+from orgscan.models import Coverage, Kind, Outcome, RunInfo
 from orgscan.pipeline import preflight
 from orgscan.pipeline.account import AccountReader, unread
 from orgscan.pipeline.chain import Link
@@ -284,6 +284,7 @@ def _new_run(
         settings=settings.stored,
         frameworks=criteria.definitions,
         external_id_used=settings.external_id is not None,
+        evidence_kinds=tuple(Kind),
     )
 
 
@@ -402,10 +403,17 @@ class _Collection:
         """What reads an account: this process, or one of the cluster's."""
         caller = self.info.caller
         if self.cluster is None:
-            yield AccountReader.of(self.settings, self.aws, caller, self.clock).read
+            kinds = self.info.evidence_kinds
+            yield AccountReader.of(self.settings, self.aws, caller, self.clock, kinds).read
             return
         self.observer.phase("Waiting for the workers")
-        job = ReadingJob(self.settings, caller, self.credentials, self.info.external_id_used)
+        job = ReadingJob(
+            self.settings,
+            caller,
+            self.credentials,
+            self.info.external_id_used,
+            self.info.evidence_kinds,
+        )
         concurrency = self.settings.concurrency
         async with engine.connect(self.cluster, job, concurrency=concurrency) as work:
 

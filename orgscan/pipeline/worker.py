@@ -50,6 +50,8 @@ class ReadingJob:
     caller: Caller
     credentials: Credentials | None = field(default=None, repr=False)
     external_id_used: bool = False
+    kinds: tuple[Kind, ...] = tuple(Kind)
+    """The evidence the run requires of every account."""
 
     def bare(self) -> Self:
         """The job without credentials, external id, and the name of a profile of this machine."""
@@ -65,7 +67,7 @@ class ReadingJob:
             error_code=_WORKER_LOST,
             reason=reason,
             attempts=1,
-            gaps=tuple(Gap(kind=kind, code=_WORKER_LOST, reason=reason) for kind in Kind),
+            gaps=tuple(Gap(kind=kind, code=_WORKER_LOST, reason=reason) for kind in self.kinds),
         )
 
     @asynccontextmanager
@@ -88,7 +90,7 @@ class ReadingJob:
                     f"{self.caller.account_id}; give both credentials of the same account"
                 )
                 raise UsageError(message)
-            reader = AccountReader.of(settings, aws, self.caller, clock)
+            reader = AccountReader.of(settings, aws, self.caller, clock, self.kinds)
 
             async def read(account: Account, workers: int) -> Outcome | Broken:
                 aws.share(workers)

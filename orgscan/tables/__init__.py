@@ -8,22 +8,12 @@ from __future__ import annotations
 from orgscan.tables.accounts import recorded
 from orgscan.tables.build import Tables, build
 from orgscan.tables.listings import refuse_foreign
-from orgscan.tables.report import (
-    ReportCheck,
-    ReportFault,
-    inspect_report,
-    names_missing_from_report,
-)
 from orgscan.tables.typed import empty
 
 __all__ = [
-    "ReportCheck",
-    "ReportFault",
     "Tables",
     "build",
     "empty",
-    "inspect_report",
-    "names_missing_from_report",
     "recorded",
     "refuse_foreign",
 ]

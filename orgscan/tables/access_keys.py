@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from orgscan.tables import words
 from orgscan.tables.merge import MATCHES, Join, Match, Side, join
-from orgscan.tables.typed import flags, label, micros, present, strings, take
+from orgscan.tables.typed import flags, label, micros, overlay, present, strings, take
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,6 +27,15 @@ _SECOND = 1_000_000
 _DAY = 86_400 * _SECOND
 _USE = ("last_used_at", "last_used_region", "last_used_service")
 _STATUSES = ("Active", "Inactive")
+_OF_PRINCIPAL = (
+    "account_id",
+    "account_name",
+    "ou_path",
+    "user",
+    "user_id",
+    "is_root",
+    "report_generated_at",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +57,8 @@ class _Keys:
     key_id: pa.Array
     status: pa.Array
     created: pa.Array
+    use: list[dict[str, str] | None]
+    """The direct answers on the last use; None where the key was not asked about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +94,33 @@ def key_rows(batch: Batch, accounts: AccountColumns, folk: People, as_of: dateti
     use_from = np.concatenate([_use_from(slots, joined), free])
     for name, values in zip(_USE, slots.use, strict=True):
         columns[name] = take(values, use_from)
+    use_known = _with_direct_uses(columns, keys, use_from >= 0)
     generated = take(accounts.generated_at, folk.account[principal])
-    columns |= _ages(columns, use_from >= 0, generated, as_of)
-    for name in ("account_id", "account_name", "ou_path", "user", "is_root", "report_generated_at"):
+    columns |= _ages(columns, use_known, generated, as_of)
+    for name in _OF_PRINCIPAL:
         columns[name] = take(folk.columns[name], principal)
     exists = np.ones(len(principal), dtype=np.bool_)
-    exists[listed:] = (folk.exists & ~accounts.keys_listed[folk.account])[principal[listed:]]
+    exists[listed:] = (folk.exists & ~folk.keys_listed)[principal[listed:]]
+    columns["last_use_known"] = pa.array(use_known)
+    columns["exists"] = pa.array(exists | folk.is_root[principal])
     return _sorted(columns, principal, folk.account[principal], exists)
+
+
+def _with_direct_uses(
+    columns: dict[str, pa.Array], keys: _Keys, known: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Put direct answers in the place of the report's; returns where the last use is known."""
+    asked = [row for row, use in enumerate(keys.use) if use is not None]
+    if not asked:
+        return known
+    uses = [use for use in keys.use if use is not None]
+    used = words.read_times(strings(use.get("LastUsedDate") for use in uses)).values
+    columns["last_used_at"] = overlay(columns["last_used_at"], asked, used.to_pylist())
+    for name, member in (("last_used_region", "Region"), ("last_used_service", "ServiceName")):
+        texts = words.read_texts(strings(use.get(member) for use in uses)).values
+        columns[name] = overlay(columns[name], asked, texts.to_pylist())
+    known[asked] = True
+    return known
 
 
 def _slots(folk: People) -> _Slots:
@@ -118,6 +149,7 @@ def _listed(batch: Batch) -> _Keys:
         key_id=strings(batch.keys.key_id),
         status=strings(batch.keys.status),
         created=words.read_times(strings(batch.keys.created)).values,
+        use=batch.keys.use,
     )
 
 

@@ -28,10 +28,20 @@ FACTS: tuple[Column, ...] = (
     Column("account_id", Type.STRING, "An account in scope.", required=True),
     Column("has_report", Type.BOOLEAN, "A credential report that can be judged exists."),
     Column("has_root_row", Type.BOOLEAN, "It has a readable row for root."),
-    Column("users_listed", Type.BOOLEAN, "ListUsers was read."),
+    Column("root_expected", Type.BOOLEAN, "Reports of the partition have a row for root."),
+    Column("users_listed", Type.BOOLEAN, "ListUsers was read in full."),
     Column("keys_listed", Type.BOOLEAN, "ListUsers and ListAccessKeys were read."),
     Column("has_summary", Type.BOOLEAN, "GetAccountSummary was read."),
+    Column("summary_at", Type.TIMESTAMP, "When it was read."),
     Column("summary_root_keys", Type.INTEGER, "AccountAccessKeysPresent.", "keys"),
+    Column("summary_root_mfa", Type.INTEGER, "AccountMFAEnabled."),
+    Column("summary_root_password", Type.INTEGER, "AccountPasswordPresent."),
+    Column("summary_root_certificates", Type.INTEGER, "AccountSigningCertificatesPresent."),
+    Column(
+        "more_credentials_requested",
+        Type.BOOLEAN,
+        "The run required service-specific credentials and SSH keys.",
+    ),
     Column("has_policy_answer", Type.BOOLEAN, "GetAccountPasswordPolicy was answered."),
     Column("policy_exists", Type.BOOLEAN, "The account has a password policy."),
     Column("policy_minimum_length", Type.INTEGER, "MinimumPasswordLength.", "characters"),
@@ -41,6 +51,14 @@ FACTS: tuple[Column, ...] = (
     Column("evidence_sha256", Type.STRING, "As in accounts."),
 )
 """The internal facts frame: one row per account that is in scope, sorted by account_id."""
+
+
+_SUMMARY = (
+    "summary_root_keys",
+    "summary_root_mfa",
+    "summary_root_password",
+    "summary_root_certificates",
+)
 
 
 def account_rows(
@@ -123,7 +141,14 @@ def fact_rows(batch: Batch, accounts: AccountColumns, folk: People) -> dict[str,
         "users_listed": pa.array(accounts.users_listed),
         "keys_listed": pa.array(accounts.keys_listed),
         "has_summary": pa.array([fact.has_summary for fact in facts], pa.bool_()),
-        "summary_root_keys": pa.array([fact.summary_root_keys for fact in facts], pa.int64()),
+        "summary_at": pa.array([fact.summary_at for fact in facts], pa.timestamp("us", "UTC")),
+        "root_expected": pa.array([fact.root_expected for fact in facts], pa.bool_()),
+        "more_credentials_requested": pa.array(
+            [fact.more_credentials_requested for fact in facts], pa.bool_()
+        ),
+        **{
+            name: pa.array([getattr(fact, name) for fact in facts], pa.int64()) for name in _SUMMARY
+        },
         "has_policy_answer": pa.array([fact.has_policy_answer for fact in facts], pa.bool_()),
         "policy_exists": pa.array([fact.policy_exists for fact in facts], pa.bool_()),
         "policy_minimum_length": pa.array(

@@ -13,6 +13,7 @@ from orgscan.tables.access_keys import key_rows
 from orgscan.tables.accounts import FACTS, account_rows, fact_rows
 from orgscan.tables.batch import Batch
 from orgscan.tables.credentials import account_columns, key_counts, people
+from orgscan.tables.service_credentials import service_credential_rows
 from orgscan.tables.typed import arrow_table, to_frame
 
 if TYPE_CHECKING:
@@ -30,15 +31,16 @@ BATCH_SIZE = 4_000
 class Tables:
     """What a run knows, as DataFrames.
 
-    ``accounts``, ``credentials`` and ``access_keys`` have exactly the columns of
-    :mod:`orgscan.schema`, sorted by key (absent key ids last). ``facts`` is internal: one row
-    per account in scope, with what controls need beside the three
+    ``accounts``, ``credentials``, ``access_keys`` and ``service_credentials`` have exactly the
+    columns of :mod:`orgscan.schema`, sorted by key (absent ids last). ``facts`` is internal: one
+    row per account in scope, with what controls need beside them
     (:data:`orgscan.tables.accounts.FACTS`).
     """
 
     accounts: pd.DataFrame
     credentials: pd.DataFrame
     access_keys: pd.DataFrame
+    service_credentials: pd.DataFrame
     facts: pd.DataFrame
 
 
@@ -76,6 +78,9 @@ def build(readings: Readings, *, as_of: datetime, batch_size: int = BATCH_SIZE) 
         "accounts": _Parts(schema.ACCOUNTS.columns, schema.ACCOUNTS.key),
         "credentials": _Parts(schema.CREDENTIALS.columns, schema.CREDENTIALS.key),
         "access_keys": _Parts(schema.ACCESS_KEYS.columns, schema.ACCESS_KEYS.key),
+        "service_credentials": _Parts(
+            schema.SERVICE_CREDENTIALS.columns, schema.SERVICE_CREDENTIALS.key
+        ),
         "facts": _Parts(FACTS, ("account_id",)),
     }
     batch, latest, in_order = Batch(), "", True
@@ -97,7 +102,8 @@ def _finish(batch: Batch, tables: dict[str, _Parts], as_of: datetime) -> None:
     accounts = account_columns(batch)
     folk = people(batch, accounts)
     keys = key_rows(batch, accounts, folk, as_of)
-    tables["credentials"].add(folk.columns | key_counts(batch, accounts, folk))
+    tables["credentials"].add(folk.columns | key_counts(batch, folk))
     tables["access_keys"].add(keys.columns)
+    tables["service_credentials"].add(service_credential_rows(batch, accounts, as_of))
     tables["accounts"].add(account_rows(batch, accounts, folk, keys))
     tables["facts"].add(fact_rows(batch, accounts, folk))

@@ -1,24 +1,31 @@
-"""The credentials table of one batch: report rows and live users, joined by name."""
+"""The credentials table of one batch: report rows and live users, joined by name and creation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orgscan.models import ROOT_USER
+from orgscan.models import ROOT_USER, ReportWord
 from orgscan.tables import words
 from orgscan.tables.report import ReportCells, read_cells
-from orgscan.tables.typed import flags, label, present, strings, take
+from orgscan.tables.typed import flags, label, overlay, present, strings, take
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
-    from orgscan.tables.batch import Batch
+    from orgscan.tables.batch import Batch, MoreCredentials
 
+STATUSES = ("Active", "Inactive", "Expired")
+"""The statuses of IAM's model; a key of any other is not known to be unusable."""
+_SEVERAL = 2
+_CERTIFICATES = 2
+_NO_CERTIFICATES: tuple[dict[str, Any], ...] = ({}, {})
 _SOURCES = ("both", "report_only", "live_only")
 # Report column -> table column; a note column follows where the schema has one.
 _RENAMED = {
@@ -76,6 +83,8 @@ class People:
     """Has a readable report row."""
     exists: NDArray[np.bool_]
     """IAM users that exist, as far as the newest source says; root is never one."""
+    keys_listed: NDArray[np.bool_]
+    """All of its keys are known: one that is not listed does not exist."""
     columns: dict[str, pa.Array]
 
 
@@ -109,7 +118,10 @@ def people(batch: Batch, accounts: AccountColumns) -> People:
     live = live_row >= 0
     # A user known by its keys alone exists as surely as a listed one.
     keyed = np.bincount(np.array(batch.keys.principal, dtype=np.int64), minlength=len(name)) > 0
-    exists = ~is_root & (live | keyed | ~accounts.users_listed[account])
+    superseded = np.array(source.superseded, dtype=np.bool_)
+    exists = ~is_root & ~superseded & (live | keyed | ~accounts.users_listed[account])
+    unlisted = np.array(source.keys_unlisted, dtype=np.bool_)
+    keys_listed = superseded | (accounts.keys_listed[account] & ~unlisted)
     readable = np.append(~report.unreadable, [False])  # -1 picks this last one
     row = np.where(readable[report_row], report_row, -1)
     columns = {
@@ -117,13 +129,74 @@ def people(batch: Batch, accounts: AccountColumns) -> People:
         "account_name": take(accounts.account_name, account),
         "ou_path": take(accounts.ou_path, account),
         "user": name,
+        "user_id": strings(source.user_id),
         "is_root": pa.array(is_root),
+        "exists": pa.array(exists | is_root),
         "source": label(np.select([reported & live, reported], [0, 1], 2), _SOURCES),
         "report_generated_at": take(accounts.generated_at, np.where(row >= 0, account, -1)),
+        "details_source": label(np.where(row >= 0, 0, 1), ("report", None)),
         **_report_columns(report, row),
         **_live_columns(batch, report, row, live_row),
+        "additional_credentials_info": _additional(batch, row),
     }
-    return People(account, is_root, live | keyed, row >= 0, exists, columns)
+    if batch.details.principal:
+        columns |= _direct_columns(batch, columns, live_row)
+    return People(account, is_root, live | keyed, row >= 0, exists, keys_listed, columns)
+
+
+def _additional(batch: Batch, row: NDArray[np.int64]) -> pa.Array:
+    if not batch.additional:
+        return pa.nulls(len(row), pa.large_string())
+    texts = [batch.additional.get(place) for place in range(len(batch.report_rows))]
+    return take(strings(texts), row)
+
+
+def _direct_columns(
+    batch: Batch, columns: dict[str, pa.Array], live_row: NDArray[np.int64]
+) -> dict[str, pa.Array]:
+    """The columns in which direct answers take the report's place."""
+    details, rows = batch.details, batch.details.principal
+    enabled = [text is not None for text in details.password_set]
+    used = [batch.users.password_last_used[live_row[place]] for place in rows]
+    certificates = [[*ones[:_CERTIFICATES], *_NO_CERTIFICATES] for ones in details.certificates]
+    # A password that is not there has no use; one without a recorded use was never used.
+    never = [
+        None if text else ReportWord.NO_INFORMATION if has else ReportWord.NOT_APPLICABLE
+        for text, has in zip(used, enabled, strict=True)
+    ]
+    values: dict[str, Any] = {
+        "details_source": ["live"] * len(rows),
+        "password_enabled": enabled,
+        "password_enabled_note": [None] * len(rows),
+        "password_last_used_at": _times(
+            text if has else None for text, has in zip(used, enabled, strict=True)
+        ),
+        "password_last_used_note": [
+            word if has else ReportWord.NOT_APPLICABLE
+            for word, has in zip(never, enabled, strict=True)
+        ],
+        "password_last_changed_at": _times(details.password_set),
+        "password_last_changed_note": [None] * len(rows),
+        "password_next_rotation_at": [None] * len(rows),
+        "password_next_rotation_note": [None] * len(rows),
+        "mfa_active": details.mfa,
+    }
+    for number in range(_CERTIFICATES):
+        ones = [pair[number] for pair in certificates]
+        values[f"cert_{number + 1}_active"] = [_is_active(one.get("Status")) for one in ones]
+        values[f"cert_{number + 1}_last_rotated_at"] = _times(one.get("UploadDate") for one in ones)
+    return {name: overlay(columns[name], rows, column) for name, column in values.items()}
+
+
+def _is_active(status: str | None) -> bool | None:
+    """Whether a certificate of this status can be used; None for a status that is not known."""
+    known = {"Active": True, "Inactive": False, "Expired": False, None: False}
+    return known.get(status)
+
+
+def _times(texts: Iterable[str | None]) -> list[Any]:
+    times: list[Any] = words.read_times(strings(texts)).values.to_pylist()
+    return times
 
 
 def _report_columns(report: ReportCells, row: NDArray[np.int64]) -> dict[str, pa.Array]:
@@ -139,7 +212,6 @@ def _live_columns(
     created = words.read_times(strings(batch.users.created)).values
     reported = report.cells["user_creation_time"].values
     return {
-        "user_id": take(strings(batch.users.user_id), live_row),
         "arn": pc.coalesce(
             take(strings(batch.users.arn), live_row), take(report.cells["arn"].values, row)
         ),
@@ -147,24 +219,34 @@ def _live_columns(
     }
 
 
-def key_counts(batch: Batch, accounts: AccountColumns, folk: People) -> dict[str, pa.Array]:
-    """``access_keys_listed`` and ``active_access_keys`` per principal.
+def key_counts(batch: Batch, folk: People) -> dict[str, pa.Array]:
+    """Numbers of credentials per principal.
 
-    The live listing counts where it covers the principal, else the report's active flags, and
-    only if it gives both.
+    For access keys the live listing counts where it covers the principal, else the report's
+    active flags, and only if it gives both.
     """
     size = len(folk.account)
     owner = np.array(batch.keys.principal, dtype=np.int64)
     active = np.array([status == "Active" for status in batch.keys.status], dtype=np.bool_)
+    strange = np.array([status not in STATUSES for status in batch.keys.status], dtype=np.bool_)
     listed = np.bincount(owner, minlength=size)
     listed_active = np.bincount(owner[active], minlength=size)
-    covered = folk.live & (accounts.keys_listed[folk.account] | (listed > 0))
+    covered = folk.live & (folk.keys_listed | (listed > 0))
     one, two = folk.columns["access_key_1_active"], folk.columns["access_key_2_active"]
     reported = flags(one).astype(np.int64) + flags(two)
-    known = covered | (present(one) & present(two))
+    # A key of an unknown status may be active: the count stands only where it decides nothing.
+    unclear = (np.bincount(owner[strange], minlength=size) > 0) & (listed_active < _SEVERAL)
+    known = (covered & ~unclear) | (~covered & present(one) & present(two))
     return {
         "access_keys_listed": pa.array(listed, pa.int64(), mask=~covered),
         "active_access_keys": pa.array(
             np.where(covered, listed_active, reported), pa.int64(), mask=~known
         ),
+        "active_service_credentials": _counted(batch.service_counts, size),
+        "active_ssh_public_keys": _counted(batch.ssh_counts, size),
     }
+
+
+def _counted(counts: MoreCredentials, size: int) -> pa.Array:
+    """Active credentials per principal; null where they were not listed."""
+    return overlay(pa.nulls(size, pa.int64()), counts.principal, counts.active)

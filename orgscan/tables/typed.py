@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from orgscan.schema import Type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from numpy.typing import NDArray
 
@@ -114,6 +116,14 @@ def flags(array: pa.Array) -> NDArray[np.bool_]:
     )
 
 
+def overlay(array: pa.Array, rows: Sequence[int], values: Iterable[Any]) -> pa.Array:
+    """``array`` with ``values`` at ``rows``, nulls included."""
+    place = np.full(len(array), -1, dtype=np.int64)
+    place[list(rows)] = np.arange(len(rows))
+    new = pa.array(list(values), array.type)
+    return pc.if_else(pa.array(place >= 0), take(new, place), array)
+
+
 def present(array: pa.Array) -> NDArray[np.bool_]:
     """Where an Arrow array holds a value."""
     return np.asarray(array.is_valid().to_numpy(zero_copy_only=False), dtype=np.bool_)
@@ -124,3 +134,14 @@ def micros(times: pa.Array) -> NDArray[np.int64]:
     return np.asarray(
         times.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False), dtype=np.int64
     )
+
+
+DAY = 86_400 * 1_000_000
+"""Microseconds."""
+
+
+def days_between(since: pa.Array, until: datetime) -> pa.Array:
+    """Days from each time to ``until``, 0 where it is later, null where it is null."""
+    end = int(micros(pa.array([until], pa.timestamp("us", "UTC")))[0])
+    elapsed = np.maximum(end - micros(since), 0) / DAY
+    return pa.array(elapsed, pa.float64(), mask=~present(since))

@@ -1,38 +1,27 @@
-"""The one reader of the credential report's cells, and the only owner of its words.
+"""The credential report's cells as Arrow columns, many reports at once.
 
-``N/A`` (there is nothing to say), ``no_information`` (no use known) and ``not_supported`` (asked
-of root, not answered) stand where a value would. They are kept apart: the value is null and the
-word stays beside it as a note. Anything that is neither a value nor a word is unreadable.
-
-Columns are read with Arrow, many reports at once. One small report is only looked at, cell by
-cell and twenty times as fast: a :class:`Form` holds the two sides, which agree on every cell.
+A word in place of a value (:class:`orgscan.models.ReportWord`) leaves the value null and is kept
+beside it as a note. Anything that is neither a value nor a word is unreadable.
+:mod:`orgscan.report` tests single cells by the same rules; a property test holds the two together.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orgscan.models import ReportWord
+from orgscan.report import TIME, WORDS, is_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
-_WORDS = frozenset(word.value for word in ReportWord)
-_WORD_ARRAY = pa.array(sorted(_WORDS), pa.large_string())
+_WORD_ARRAY = pa.array(sorted(WORDS), pa.large_string())
 _TRUE, _FALSE = "true", "false"
 
-# UTC only, and said so: a time without a zone could be anybody's local time.
-_TIME = r"^[12]\d{3}-\d\d-\d\dT([01]\d|2[0-3])(:[0-5]\d){2}(\.\d{1,6})?(Z|\+00:00)$"
-_is_time_shaped = re.compile(_TIME, re.ASCII).fullmatch
 _TIMESTAMP = pa.timestamp("us", "UTC")
 
 
@@ -47,11 +36,11 @@ class Cells:
 
 def read_times(cells: pa.Array) -> Cells:
     """Times as AWS writes them: ISO 8601 ending in ``Z`` or ``+00:00``, fractions allowed."""
-    shaped = pc.if_else(pc.match_substring_regex(cells, _TIME), cells, None)
+    shaped = pc.if_else(pc.match_substring_regex(cells, TIME), cells, None)
     try:
         values = pc.cast(shaped, _TIMESTAMP)
     except pa.ArrowInvalid:  # right shape, no such day: 30 February
-        possible = [text if text and _exists(text) else None for text in shaped.to_pylist()]
+        possible = [text if text and is_time(text) else None for text in shaped.to_pylist()]
         values = pc.cast(pa.array(possible, pa.large_string()), _TIMESTAMP)
     return _with_words(cells, values)
 
@@ -77,35 +66,3 @@ def _with_words(cells: pa.Array, values: pa.Array, *, all_readable: bool = False
     if all_readable:
         unreadable[:] = False
     return Cells(values, notes, unreadable)
-
-
-def _exists(text: str) -> bool:
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
-
-
-class Form(NamedTuple):
-    """How the cells of a column are read, and whether a single cell can be."""
-
-    read: Callable[[pa.Array], Cells]
-    accepts: Callable[[str], bool]
-
-
-def _accepts_time(cell: str) -> bool:
-    return cell in _WORDS or (_is_time_shaped(cell) is not None and _exists(cell))
-
-
-def _accepts_boolean(cell: str) -> bool:
-    return cell in _WORDS or cell.lower() in {_TRUE, _FALSE}
-
-
-def _accepts_text(_cell: str) -> bool:
-    return True
-
-
-TIMES = Form(read_times, _accepts_time)
-BOOLEANS = Form(read_booleans, _accepts_boolean)
-TEXTS = Form(read_texts, _accepts_text)

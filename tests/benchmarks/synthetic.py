@@ -18,7 +18,7 @@ from orgscan.models import (
     Outcome,
     RunInfo,
 )
-from orgscan.tables.report import COLUMNS
+from orgscan.report import COLUMNS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -35,6 +35,7 @@ def findings(
         tables.accounts,
         tables.credentials,
         tables.access_keys,
+        tables.service_credentials,
         tables.facts,
         organization_id=ORGANIZATION,
         as_of=AS_OF,

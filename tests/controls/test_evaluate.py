@@ -94,7 +94,7 @@ def test_neither_the_order_of_readings_nor_of_rows_changes_the_findings() -> Non
     random.Random(3).shuffle(shuffled)
     pd.testing.assert_frame_equal(findings(shuffled), expected)
     tables = build(organization(), as_of=AS_OF)
-    frames = [tables.accounts, tables.credentials, tables.access_keys, tables.facts]
+    frames = [tables.accounts, tables.credentials, tables.access_keys, tables.service_credentials, tables.facts]
     mixed = [frame.sample(frac=1, random_state=5, ignore_index=True) for frame in frames]
     got = evaluate(*mixed, organization_id=ORGANIZATION, as_of=AS_OF, thresholds=Thresholds())
     plain = [
@@ -155,6 +155,7 @@ def test_fewer_controls_can_be_asked_for() -> None:
         tables.accounts,
         tables.credentials,
         tables.access_keys,
+        tables.service_credentials,
         tables.facts,
         organization_id=ORGANIZATION,
         as_of=AS_OF,
@@ -177,7 +178,7 @@ def test_predicates_take_thresholds_per_row(control: Control) -> None:
     from orgscan.controls.units import prepare  # noqa: PLC0415 - inner machinery
 
     tables = build(organization(), as_of=AS_OF)
-    units = prepare(tables.accounts, tables.credentials, tables.access_keys, tables.facts)
+    units = prepare(tables.accounts, tables.credentials, tables.access_keys, tables.service_credentials, tables.facts)
     frame = units.of(control.unit)
     moment = np.int64(AS_OF.timestamp() * 1_000_000)
     outcomes = []

@@ -220,6 +220,7 @@ class Judged(pipeline.Run):
             built.accounts,
             built.credentials,
             built.access_keys,
+            built.service_credentials,
             built.facts,
             organization_id=info.organization.id,
             as_of=info.as_of,

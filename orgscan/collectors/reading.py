@@ -1,0 +1,362 @@
+"""Collecting one account: what waits for what, and which sources are asked again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from orgscan.collectors import (
+    access_keys,
+    account_summary,
+    credential_report,
+    password_policy,
+    service_credentials,
+    ssh_public_keys,
+    user_details,
+    users,
+    virtual_mfa_devices,
+)
+from orgscan.collectors.access_keys import KeyListing
+from orgscan.errors import CallerBroken, CallError, IntegrityError
+from orgscan.models import ROOT_USER, Gap, Kind
+from orgscan.report import (
+    SETTLING,
+    Report,
+    denies_credentials,
+    match,
+    parse,
+    slot_times,
+    states_mfa,
+    to_second,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Collection
+    from datetime import datetime
+
+    from orgscan.collectors import Limits
+    from orgscan.collectors.service_credentials import Credentials
+    from orgscan.collectors.users import Listing
+    from orgscan.models import Calls, Clock, Evidence
+    from orgscan.report import Matching
+
+_PER_USER_SLACK = 3.0
+"""How much longer than the pace alone asking about one user may take."""
+_ACTIVE = "Active"
+
+
+class AccountReading:
+    """The evidence and gaps of one account, filled by :meth:`collect`."""
+
+    def __init__(self, calls: Calls, clock: Clock, limits: Limits, kinds: Collection[Kind]) -> None:
+        """Collect ``kinds`` alone: those the run requires."""
+        self._calls = calls
+        self._clock = clock
+        self._limits = limits
+        self._kinds = kinds
+        self.evidence: dict[Kind, Evidence] = {}
+        self.gaps: list[Gap] = []
+        self.broken: CallerBroken | IntegrityError | None = None
+        self._report_settled = asyncio.Event()
+        self._service_credentials_settled = asyncio.Event()
+        self._report = Report()
+        self._generated_at: datetime | None = None
+        self._service_credentials: Credentials | None = None
+        self._rows: dict[str, list[str]] = {}
+        """The report's rows by user."""
+        self._counts: dict[str, int] | None = None
+        """The account summary as read last; None where that failed."""
+
+    async def collect(self) -> None:
+        """Ask for everything; what fails becomes a gap with its reason.
+
+        Users and keys are listed once the report is there: the tables take the listing for the
+        newer of the two, and a user created in between must not look deleted. The summary
+        follows the listing, which it confirms.
+        """
+        async with asyncio.TaskGroup() as group:
+            for work in (
+                self._credential_report(),
+                self._principals(),
+                self._list_service_credentials(),
+                self._kind(Kind.PASSWORD_POLICY, password_policy.collect(self._calls, self._clock)),
+            ):
+                group.create_task(work)
+
+    async def _credential_report(self) -> None:
+        work = credential_report.collect(
+            self._calls, self._clock, timeout=self._limits.report_seconds
+        )
+        # The collector keeps its own deadline; this one is for calls that hang.
+        seconds = self._limits.report_seconds + self._limits.account_seconds
+        try:
+            await self._kind(Kind.CREDENTIAL_REPORT, work, seconds)
+        finally:
+            if (report := self.evidence.get(Kind.CREDENTIAL_REPORT)) is not None:
+                self._report = parse(report.content)
+                self._rows = {row[0]: row for row in self._report.rows}
+                self._generated_at = report.generated_at
+            self._report_settled.set()
+
+    async def _principals(self) -> None:
+        await self._report_settled.wait()
+        listing = await self._listed_users()
+        await self._kind(
+            Kind.VIRTUAL_MFA_DEVICES,
+            virtual_mfa_devices.collect(
+                self._calls, self._clock, roots_matters=self._root_may_have_mfa()
+            ),
+        )
+        if listing is None:
+            reason = "keys are listed user by user, and the users could not be listed"
+            self._gap(Kind.ACCESS_KEYS, "UsersNotListed", reason)
+            listing = users.Listing(())
+        matched = match(self._report, listing.created)
+        keys = await self._listed_keys(listing, matched) if listing.users else KeyListing()
+        gone = set() if keys is None else set(keys.deleted)
+        details = await self._details(listing, matched, keys, gone)
+        people = [name for name in listing.created if name not in gone]
+        await self._ssh_keys(people, matched, keys, details)
+
+    async def _listed_users(self) -> Listing | None:
+        """The users, confirmed by the account summary and by the report.
+
+        Where they disagree both are asked again, once. What disagrees even then is a gap, and
+        the users of both listings are kept.
+        """
+        listing: Listing | None = None
+
+        async def ask() -> Evidence:
+            nonlocal listing
+            listing = first = await users.list_users(self._calls)
+            await self._summary()
+            if not self._unlisted(first) and (self._counts is None or self._confirmed(first)):
+                return first.evidence(self._clock)
+            try:
+                again = await users.list_users(self._calls)
+            except CallerBroken:
+                raise
+            except CallError as error:
+                reason = f"the second listing of users failed: {error}"
+                self._gap(Kind.USERS, error.code, reason, usable=True)
+                return first.evidence(self._clock)
+            await self._summary()
+            listing = again
+            if not self._confirmed(again) and (self._counts is not None or self._unlisted(again)):
+                listing = first.with_those_of(again)
+                reason = self._disagreement(listing)
+                self._gap(Kind.USERS, "UsersNotConfirmed", reason, usable=True)
+            return listing.evidence(self._clock)
+
+        # The summary has a deadline of its own, twice.
+        await self._kind(Kind.USERS, ask(), 4 * self._limits.account_seconds)
+        if listing is None:
+            await self._summary()
+        return listing if Kind.USERS in self.evidence else None
+
+    def _confirmed(self, listing: Listing) -> bool:
+        """Whether the account summary counts as many users as are listed."""
+        return self._counts is not None and self._counts["Users"] == len(listing.users)
+
+    def _unlisted(self, listing: Listing) -> list[str]:
+        """The users of the report that are not listed."""
+        return sorted(match(self._report, listing.created).unlisted)
+
+    def _disagreement(self, listing: Listing) -> str:
+        counted = (
+            "the account summary is not available to confirm it"
+            if self._counts is None
+            else f"the account summary counts {self._counts['Users']}"
+        )
+        unlisted = self._unlisted(listing)
+        named = f"; not listed: {unlisted[0]!r}" if unlisted else ""
+        if len(unlisted) > 1:
+            named += f" and {len(unlisted) - 1} more users of the credential report"
+        return f"ListUsers returned {len(listing.users)} users in two listings, {counted}{named}"
+
+    async def _summary(self) -> None:
+        self._counts = None
+
+        async def ask() -> Evidence:
+            evidence, self._counts = await account_summary.collect(self._calls, self._clock)
+            return evidence
+
+        await self._kind(Kind.ACCOUNT_SUMMARY, ask())
+
+    def _root_may_have_mfa(self) -> bool:
+        """Whether root may have an MFA device: only both sources together rule it out."""
+        stated = self._rows.get(ROOT_USER)
+        denied = stated is not None and states_mfa(stated) is False
+        return not (denied and self._counts is not None and not self._counts["AccountMFAEnabled"])
+
+    async def _list_service_credentials(self) -> None:
+        async def ask() -> Evidence:
+            evidence, self._service_credentials = await service_credentials.collect(
+                self._calls, self._clock
+            )
+            return evidence
+
+        if Kind.SERVICE_SPECIFIC_CREDENTIALS in self._kinds:
+            await self._kind(Kind.SERVICE_SPECIFIC_CREDENTIALS, ask())
+        self._service_credentials_settled.set()
+
+    async def _listed_keys(self, listing: Listing, matched: Matching) -> KeyListing | None:
+        # Without a report nothing confirms a key, and asking twice would help no verdict.
+        unknown: list[str] | None = None if self._rows else []
+        expected = {
+            name: slot_times(self._rows[matched.reported_as[name]])
+            if name in matched.reported_as
+            else unknown
+            for name in listing.created
+        }
+        found: list[KeyListing] = []
+
+        async def ask() -> Evidence:
+            found.append(
+                await access_keys.list_keys(
+                    self._calls, self._clock, expected, self._really_deleted
+                )
+            )
+            return found[0].evidence(self._clock)
+
+        # An account of 5,000 users needs minutes at AWS's pace and is no reason to give up.
+        patience = len(expected) * _PER_USER_SLACK / self._limits.calls_per_second
+        await self._kind(Kind.ACCESS_KEYS, ask(), self._limits.account_seconds + patience)
+        if not found:
+            return None
+        if (gap := found[0].gap) is not None:
+            self.gaps.append(gap)
+        return found[0]
+
+    async def _really_deleted(self, names: Collection[str]) -> set[str]:
+        """Those of ``names`` that a further listing lacks, if the account summary confirms it."""
+        again = await users.list_users(self._calls)
+        await self._summary()
+        return set(names) - again.created.keys() if self._confirmed(again) else set()
+
+    async def _details(
+        self, listing: Listing, matched: Matching, keys: KeyListing | None, gone: Collection[str]
+    ) -> dict[str, Any]:
+        """Ask directly about the users and keys that the report is too old to describe."""
+        if Kind.USER_DETAILS not in self._kinds:
+            return {}
+        names, key_ids = [], []
+        if self._rows and self._generated_at is not None:
+            names = [name for name in self._undescribed(listing, matched) if name not in gone]
+            key_ids = self._undescribed_keys(matched, keys, names)
+        found: list[dict[str, Any]] = []
+
+        async def ask() -> Evidence:
+            evidence, details, gap = await user_details.collect(
+                self._calls, self._clock, names, key_ids
+            )
+            found.append(details)
+            if gap is not None:
+                self.gaps.append(gap)
+            return evidence
+
+        patience = len(names) * _PER_USER_SLACK + len(key_ids)
+        await self._kind(Kind.USER_DETAILS, ask(), self._limits.account_seconds + patience)
+        return found[0]["users"] if found else {}
+
+    def _undescribed(self, listing: Listing, matched: Matching) -> list[str]:
+        """Users created, re-created or renamed since the report, in the order of the listing.
+
+        Users that the report should describe and does not are none of them: it was cut, which
+        is a gap, and the account may have thousands of users.
+        """
+        latest = self._generated_at - SETTLING if self._generated_at else None
+        created = {user["UserName"]: user["CreateDate"] for user in listing.users}
+        return [
+            name
+            for name, when in listing.created.items()
+            if matched.reported_as.get(name) != name
+            and (
+                name in matched.reported_as
+                or (latest is not None and created[name] >= latest)
+                or matched.may_be_renamed(name, when)
+            )
+        ]
+
+    def _undescribed_keys(
+        self, matched: Matching, keys: KeyListing | None, undescribed: Collection[str]
+    ) -> list[str]:
+        """Ids of keys that no slot of their user's row describes, or that two describe equally."""
+        if keys is None:
+            return []
+        found = []
+        for name, listed in keys.keys.items():
+            if name not in matched.reported_as:
+                if name in undescribed:
+                    found += [key["AccessKeyId"] for key in listed]
+                continue
+            slots = slot_times(self._rows[matched.reported_as[name]])
+            created = [to_second(key["CreateDate"]) for key in listed]
+            found += [
+                key["AccessKeyId"]
+                for key, second in zip(listed, created, strict=True)
+                if slots.count(second) != 1 or created.count(second) != 1
+            ]
+        return found
+
+    async def _ssh_keys(
+        self,
+        names: list[str],
+        matched: Matching,
+        keys: KeyListing | None,
+        details: dict[str, Any],
+    ) -> None:
+        if Kind.SSH_PUBLIC_KEYS not in self._kinds:
+            return
+        await self._service_credentials_settled.wait()
+        active = {
+            item["UserName"]
+            for item in self._service_credentials or ()
+            if item["Status"] == _ACTIVE
+        }
+        asked = [
+            name
+            for name in names
+            if name not in active
+            and keys is not None
+            and not any(key["Status"] == _ACTIVE for key in keys.keys.get(name, ()))
+            and _nothing_else(self._rows.get(matched.reported_as.get(name, "")), details.get(name))
+        ]
+        await self._kind(
+            Kind.SSH_PUBLIC_KEYS,
+            ssh_public_keys.collect(self._calls, self._clock, asked),
+            self._limits.account_seconds + len(asked) * _PER_USER_SLACK,
+        )
+
+    async def _kind(
+        self, kind: Kind, work: Awaitable[Evidence], seconds: float | None = None
+    ) -> None:
+        """Collect one kind; a second attempt replaces the evidence of the first, or its gap."""
+        limit = self._limits.account_seconds if seconds is None else seconds
+        self.gaps = [gap for gap in self.gaps if gap.kind != kind]
+        self.evidence.pop(kind, None)
+        try:
+            async with asyncio.timeout(limit):
+                self.evidence[kind] = await work
+        except (CallerBroken, IntegrityError) as error:
+            # Kept as a value: a group of exceptions would hide which of the two it was.
+            if not isinstance(self.broken, IntegrityError):
+                self.broken = error
+        except CallError as error:
+            self._gap(kind, error.code, str(error))
+        except TimeoutError:
+            self._gap(kind, "Timeout", f"not collected within {limit:.0f} seconds")
+
+    def _gap(self, kind: Kind, code: str, reason: str, *, usable: bool = False) -> None:
+        if kind in self._kinds:
+            self.gaps.append(Gap(kind=kind, code=code, reason=reason, usable=usable))
+
+
+def _nothing_else(row: list[str] | None, details: dict[str, Any] | None) -> bool:
+    """Whether a user is known to have neither password nor active certificate."""
+    if details is not None:
+        certificates = details["signing_certificates"]
+        return details["login_profile"] is None and not any(
+            one["Status"] == _ACTIVE for one in certificates
+        )
+    return row is not None and denies_credentials(row)
