@@ -15,24 +15,35 @@ import time
 from base64 import b64decode, b64encode
 from collections import Counter
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from orgscan.models import ROOT_USER
 from orgscan.simulator.cloud import ServiceError
+from orgscan.simulator.elements import Mutation, mutate, parse_path, without_members
+from orgscan.simulator.query import read_marker, stamp
 from orgscan.simulator.wire import Answer
 from orgscan.simulator.world import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import timedelta
 
     from orgscan.simulator.cloud import Call, Cloud
 
 _HTML = b"<!DOCTYPE html><html><head><title>Error</title></head><body>Oops</body></html>"
 _CONTENT = re.compile(rb"<Content>(.*?)</Content>", re.DOTALL)
 _PAGING = re.compile(rb"<IsTruncated>\w+</IsTruncated>(?:<Marker>[^<]*</Marker>)?")
-_LISTS = re.compile(rb"<(Users|AccessKeyMetadata|VirtualMFADevices)>.*</\1>", re.DOTALL)
+_LISTS = re.compile(
+    rb"<(Users|AccessKeyMetadata|VirtualMFADevices|MFADevices|Certificates|SSHPublicKeys"
+    rb"|ServiceSpecificCredentials)>.*</\1>",
+    re.DOTALL,
+)
+_MARKER = re.compile(rb"<Marker>([^<]*)</Marker>")
+_ENDED = b"<IsTruncated>false</IsTruncated>"
+_GENERATED = re.compile(rb"(?<=<GeneratedTime>)[^<]+")
 _OK = 200
 
 
@@ -201,6 +212,154 @@ class Detour(Effect):
 
 
 @dataclass(frozen=True)
+class MutateElement(Effect):
+    """One element of an XML answer dropped, emptied or halved.
+
+    ``path`` is one of :func:`~orgscan.simulator.elements.element_paths`. An answer without such
+    an element stays as it is.
+    """
+
+    path: str
+    how: Mutation
+
+    def __post_init__(self) -> None:
+        """Raise :class:`ValueError` for a path that cannot be read, before anything is served."""
+        parse_path(self.path)
+
+    def after(self, answer: Answer, _call: Call, /) -> Answer:
+        """Change it."""
+        if not _is_xml(answer):
+            return answer
+        return replace(answer, body=mutate(answer.body, self.path, self.how))
+
+
+@dataclass(frozen=True)
+class HideMember(Effect):
+    """A list of IAM lacks the members with this name or id."""
+
+    text: str
+
+    def after(self, answer: Answer, _call: Call, /) -> Answer:
+        """Leave them out."""
+        if not _is_xml(answer):
+            return answer
+        return replace(answer, body=without_members(answer.body, self.text))
+
+
+class DropLastPage(Effect):
+    """A list of IAM ends one page early: the last page but one says that none follows."""
+
+    def after(self, answer: Answer, call: Call, /) -> Answer:
+        """End the list where one page is left."""
+        match = _MARKER.search(answer.body) if _is_xml(answer) else None
+        if match is None:
+            return answer
+        place, total = read_marker(match[1].decode())
+        before = call.parameters.get("Marker")
+        size = place - (read_marker(before)[0] if before else 0)
+        if total - place > size:
+            return answer
+        return replace(answer, body=_PAGING.sub(_ENDED, answer.body))
+
+
+class EmptyList(Effect):
+    """A list is empty and ends, in either protocol."""
+
+    def after(self, answer: Answer, _call: Call, /) -> Answer:
+        """Empty it."""
+        if answer.status != _OK:
+            return answer
+        if _is_xml(answer):
+            body = _PAGING.sub(_ENDED, _LISTS.sub(rb"<\1></\1>", answer.body))
+            return replace(answer, body=body)
+        content: dict[str, list[Any]] = {
+            name: [] for name, value in json.loads(answer.body).items() if isinstance(value, list)
+        }
+        return replace(answer, body=json.dumps(content).encode())
+
+
+@dataclass(frozen=True)
+class EditPaging(Effect):
+    """The elements that say whether another page follows, written otherwise.
+
+    ``truncated`` None: IsTruncated is missing. Without ``marker`` the Marker is missing, too;
+    with it only pages that have a Marker are changed.
+    """
+
+    truncated: bool | None
+    marker: bool
+
+    def after(self, answer: Answer, _call: Call, /) -> Answer:
+        """Write them."""
+        if not _is_xml(answer):
+            return answer
+        marker = _MARKER.search(answer.body)
+        if self.marker and marker is None:
+            return answer
+        flag = b""
+        if self.truncated is not None:
+            flag = b"<IsTruncated>%s</IsTruncated>" % (b"true" if self.truncated else b"false")
+        paging = flag + (marker[0] if marker and self.marker else b"")
+        return replace(answer, body=_PAGING.sub(paging, answer.body))
+
+
+class UnknownUser(Effect):
+    """A user that exists is not known: NoSuchEntity for any call that names it."""
+
+    def before(self, _cloud: Cloud, call: Call, /) -> str | Answer | None:
+        """Raise it; calls that name no user pass."""
+        name = call.parameters.get("UserName")
+        if name is None:
+            return None
+        raise ServiceError(404, "NoSuchEntity", f"The user with name {name} cannot be found.")
+
+
+@dataclass(frozen=True)
+class ShiftReport(Effect):
+    """The report is older than it is, or with a negative age from the future."""
+
+    age: timedelta
+
+    def after(self, answer: Answer, _call: Call, /) -> Answer:
+        """Shift GeneratedTime; the report's content stays."""
+        return replace(answer, body=_GENERATED.sub(self._shifted, answer.body))
+
+    def _shifted(self, match: re.Match[bytes]) -> bytes:
+        return stamp(datetime.fromisoformat(match[0].decode()) - self.age).encode()
+
+
+@dataclass(frozen=True)
+class ListedState(Effect):
+    """A list of Organizations gives one account another state."""
+
+    account_id: str
+    state: str
+
+    def after(self, answer: Answer, _call: Call, /) -> Answer:
+        """Change the field, or both, that carries it."""
+        return _edit_accounts(answer, self._changed)
+
+    def _changed(self, account: dict[str, Any]) -> dict[str, Any] | None:
+        if account["Id"] != self.account_id:
+            return account
+        return account | dict.fromkeys({"State", "Status"} & account.keys(), self.state)
+
+
+@dataclass(frozen=True)
+class HideAccount(Effect):
+    """A list of Organizations lacks one account."""
+
+    account_id: str
+
+    def after(self, answer: Answer, _call: Call, /) -> Answer:
+        """Leave it out."""
+        return _edit_accounts(answer, self._kept)
+
+    def _kept(self, account: dict[str, Any]) -> dict[str, Any] | None:
+        return None if account["Id"] == self.account_id else account
+
+
+@dataclass(frozen=True)
 class SetState(Effect):
     """The account's state changes when the call arrives."""
 
@@ -250,6 +409,24 @@ def _without_marker(parameters: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _is_xml(answer: Answer) -> bool:
+    return answer.status == _OK and answer.content_type == "text/xml"
+
+
+def _edit_accounts(
+    answer: Answer, edit: Callable[[dict[str, Any]], dict[str, Any] | None]
+) -> Answer:
+    """A list of accounts with each of them edited; None leaves it out."""
+    if answer.status != _OK or answer.content_type == "text/xml":
+        return answer
+    content = json.loads(answer.body)
+    if "Accounts" not in content:
+        return answer
+    edited = map(edit, content["Accounts"])
+    content["Accounts"] = [account for account in edited if account is not None]
+    return replace(answer, body=json.dumps(content).encode())
+
+
 def _promise(answer: Answer, marker: str | None, *, empty: bool) -> Answer:
     """The answer with another page promised, in either protocol."""
     if answer.status != _OK:
@@ -274,6 +451,8 @@ class Per(Enum):
     """The calls the fault matches, of all accounts together."""
     ACCOUNT = "account"
     """Those of each account by itself."""
+    USER = "user"
+    """Those that name one user of one account, whatever the action."""
     CALL = "call"
     """Repetitions of one call: same account, action and user."""
 
@@ -367,6 +546,8 @@ def _scope(per: Per, place: int, call: Call) -> tuple[object, ...]:
         return (place,)
     if per is Per.ACCOUNT:
         return (place, call.target)
+    if per is Per.USER:
+        return (place, call.target, call.parameters.get("UserName"))
     return (place, call.target, call.action, call.parameters.get("UserName"))
 
 
@@ -416,7 +597,26 @@ REPORT_IN_PROGRESS = Error("ReportInProgress", 404, "Report generation is in pro
 REPORT_NOT_PRESENT = Error("ReportNotPresent", 410, "No report present.")
 REPORT_EXPIRED = Error("ReportExpired", 410, "Report is expired.")
 NO_SUCH_ENTITY = Error("NoSuchEntity", 404, "The user cannot be found.")
+DEVICE_WITHOUT_USER = MutateElement(
+    "ListVirtualMFADevicesResult/VirtualMFADevices/member/User", Mutation.DROPPED
+)
+"""The first virtual MFA device of the list, root's if it has one, says nothing of its user."""
 HUGE = Delivery(padding=200 << 20)
+
+
+def lagging(calls: int, *, user: str = "", account: str = "") -> Fault:
+    """Users that exist are not known to the first ``calls`` calls about each of them.
+
+    Without ``user`` every user lags. This is how IAM's eventual consistency shows.
+    """
+    return Fault(
+        effect=UnknownUser(),
+        service="iam",
+        account=account,
+        user=user,
+        times=calls,
+        per=Per.USER,
+    )
 
 
 def bad_gateway(status: int = 502) -> Reply:
@@ -476,6 +676,13 @@ PAGE_EDITS: dict[str, Effect] = {
     "empty-for-ever": Markers(("M#",), empty=True),
 }
 """Ways paging can go wrong, by name; the last but one is legal."""
+
+PAGING_EDITS: dict[str, Effect] = {
+    "marker-not-truncated": EditPaging(truncated=False, marker=True),
+    "marker-without-flag": EditPaging(truncated=None, marker=True),
+    "neither": EditPaging(truncated=None, marker=False),
+}
+"""Ways the paging elements of IAM's lists can contradict each other or be missing, by name."""
 
 TRANSIENT: dict[str, Effect] = {
     "throttling": THROTTLING,

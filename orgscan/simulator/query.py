@@ -56,7 +56,7 @@ def page(
     size = min(_size(parameters.get("MaxItems")), cloud.world.iam_page_size)
     end = start + size
     if end < len(items):
-        marker = b64encode(f"after/{end}".encode()).decode("ascii")
+        marker = b64encode(f"after/{end}/{len(items)}".encode()).decode("ascii")
         paging = f"<IsTruncated>true</IsTruncated><Marker>{marker}</Marker>"
     else:
         paging = "<IsTruncated>false</IsTruncated>"
@@ -64,10 +64,17 @@ def page(
 
 
 def _start(marker: str | None) -> int:
-    if marker is None:
-        return 0
+    return 0 if marker is None else read_marker(marker)[0]
+
+
+def read_marker(marker: str) -> tuple[int, int]:
+    """How many items came before the page a Marker points at, and how many there are in all.
+
+    Raises :class:`~orgscan.simulator.cloud.ServiceError` for a Marker that was never given.
+    """
     try:
-        return int(b64decode(marker, validate=True).decode("ascii").removeprefix("after/"))
+        _, place, total = b64decode(marker, validate=True).decode("ascii").split("/")
+        return int(place), int(total)
     except ValueError:
         raise ServiceError(400, "ValidationError", "Invalid Marker.") from None
 

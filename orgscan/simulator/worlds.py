@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from orgscan.models import AccountState
 from orgscan.simulator import iam
+from orgscan.simulator.changing import changing_world
+from orgscan.simulator.contradictory import contradictory
 from orgscan.simulator.demo import demo
 from orgscan.simulator.people import Ages, account, account_id, guarded_root, populate
 from orgscan.simulator.world import (
@@ -97,6 +99,23 @@ def uniform(
         )
 
     return World(name="uniform", seed=seed, now=now, accounts=tuple(map(make, range(accounts))))
+
+
+def changing(
+    *,
+    seed: int = 0,
+    now: datetime | None = None,
+    accounts: int = 1000,
+    users: int = 10,
+    share: float = 0.01,
+) -> World:
+    """Load: like ``uniform``, with reports some hours old and changes since.
+
+    ``share`` of the users and of the keys was created, deleted, created again, renamed or toggled
+    after the report.
+    """
+    world = uniform(seed=seed, now=now, accounts=accounts, users=users)
+    return changing_world(world, name="changing", users=users, share=share)
 
 
 _HOSTILE_USERS = (
@@ -307,5 +326,7 @@ WORLDS: dict[str, Callable[..., World]] = {
     "partition": partition,
     "paging": paging,
     "delegated": delegated,
+    "changing": changing,
+    "contradictory": contradictory,
 }
 """Every world by name; each builder takes ``seed`` and ``now``, some take sizes."""

@@ -219,6 +219,17 @@ def test_a_process_of_its_own_serves_the_same_world(
     assert found == [account.id for account in world.accounts]
 
 
+@pytest.mark.parametrize("name", ["changing", "contradictory"])
+def test_a_process_serves_worlds_that_contradict_themselves(
+    client: Callable[..., Any], name: str
+) -> None:
+    sizes = {"accounts": 3, "users": 2} if name == "changing" else {}
+    with SimulatorProcess(name, **sizes) as process:
+        stand_in: Any = process
+        found = client(stand_in, "organizations").list_accounts()["Accounts"]
+    assert len(found) >= 3
+
+
 def test_the_command_prints_its_address_and_checks_its_options() -> None:
     command = [sys.executable, "-m", "orgscan.simulator"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

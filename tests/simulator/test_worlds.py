@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from orgscan.simulator import DEMO_EXCLUDED_ACCOUNT, DEMO_LEADING_ZEROS, WORLDS
 from orgscan.simulator.report import render
-from orgscan.simulator.world import View
+from orgscan.simulator.world import BEDROCK, View
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -45,9 +46,17 @@ def test_a_world_is_possible(name: str, now: datetime) -> None:
         assert account.ou.split("/")[0] == "Root"
         assert account.ou.count("/") <= 5
         assert account.joined <= now
-        names = [user.name for user in account.all_users()]
-        assert len(set(names)) == len(names)
-        assert all(map(USER_NAME.fullmatch, names))
+        users = account.all_users()
+        for hidden in (View.LIVE_ONLY, View.REPORT_ONLY):
+            names = [
+                user.name if hidden is View.REPORT_ONLY else user.first_name
+                for user in users
+                if user.view is not hidden
+            ]
+            assert len(set(names)) == len(names)
+            assert all(map(USER_NAME.fullmatch, names))
+        if name not in {"changing", "contradictory"}:
+            assert len({user.name for user in users}) == len(users)
 
 
 @every_world
@@ -95,3 +104,86 @@ def test_the_load_world_has_the_asked_size(accounts: int, users: int, large: int
     counts = Counter(len(account.all_users()) for account in world.accounts)
     expected: dict[int, Any] = {users: accounts - bool(large)}
     assert counts == (expected | {large: 1} if large else expected)
+
+
+def test_the_changing_world_changes_as_many_as_asked(now: datetime) -> None:
+    world = WORLDS["changing"](now=now, accounts=300, users=10)
+    assert len(world.accounts) == 300
+    assert all(
+        account.report_age and timedelta() < account.report_age < timedelta(hours=4)
+        for account in world.accounts
+    )
+    users = [user for account in world.accounts for user in account.all_users()]
+    pairs = Counter((user.name, user.created) for user in users)
+    assert max(pairs.values()) == 1
+    changed = [user for user in users if user.view is not View.BOTH or user.name_in_report]
+    assert {user.view for user in changed} == set(View)
+    assert 0.005 < len(changed) / len(users) < 0.02
+    keys = [key for user in users if user.view is View.BOTH for key in user.keys]
+    moved = [key for key in keys if key.view is not View.BOTH or key.active_in_report is not None]
+    assert {key.view for key in moved} == set(View)
+    assert 0.005 < len(moved) / len(keys) < 0.025
+    assert any(key.active_in_report is not None for key in moved)
+
+
+def test_the_changing_world_has_users_created_again_and_renamed(now: datetime) -> None:
+    world = WORLDS["changing"](now=now, accounts=40, users=10, share=0.5)
+    again = 0
+    for account in world.accounts:
+        users = account.all_users()
+        assert account.report_age
+        generated = now - account.report_age
+        named = Counter(user.name for user in users)
+        again += sum(number == 2 for number in named.values())
+        for user in users:
+            assert (user.created > generated) == (user.view is View.LIVE_ONLY)
+            for key in user.keys:
+                assert key.created >= user.created
+                assert (key.created > generated) == (key.view is View.LIVE_ONLY)
+        assert sum(user.view is not View.LIVE_ONLY for user in users) <= 10
+    assert again
+    assert any(user.name_in_report for one in world.accounts for user in one.all_users())
+
+
+def test_nothing_changes_where_no_share_does(now: datetime) -> None:
+    calm = WORLDS["changing"](now=now, accounts=5, users=10, share=0.0)
+    same = WORLDS["uniform"](now=now, accounts=5, users=10)
+    assert [one.all_users() for one in calm.accounts] == [one.all_users() for one in same.accounts]
+
+
+def test_the_contradictory_world_has_every_case_once(now: datetime) -> None:
+    world = WORLDS["contradictory"](now=now)
+    accounts = {account.name: account for account in world.accounts}
+    assert len(accounts) == len(world.accounts)
+    keys = {key for account in world.accounts for key, value in account.summary.items() if value}
+    lacks = {
+        key for account in world.accounts for key, value in account.summary.items() if value == 0
+    }
+    each = {
+        "AccountMFAEnabled",
+        "AccountPasswordPresent",
+        "AccountAccessKeysPresent",
+        "AccountSigningCertificatesPresent",
+    }
+    assert each <= keys
+    assert each <= lacks
+    assert any(certificate.active for certificate in accounts["root-certificate"].root.certificates)
+    old, new = accounts["created-again"].all_users()
+    assert {old.view, new.view} == {View.REPORT_ONLY, View.LIVE_ONLY}
+    assert {one.mfa.value for one in (old, new) if one.view is View.LIVE_ONLY} == {"none"}
+    credentials = [
+        credential
+        for user in accounts["service-credentials"].users
+        for credential in user.service_credentials
+    ]
+    lives = {
+        (one.expires - one.created).days if one.expires else None
+        for one in credentials
+        if one.service == BEDROCK and one.active
+    }
+    assert lives == {None, 30, 36_600}
+    assert {one.status for one in credentials} == {"", "Expired"}
+    assert {fault.account for fault in world.faults} == {accounts["device-without-user"].id}
+    assert accounts["ssh-only"].users[0].ssh_keys
+    assert accounts["additional-of-root"].root.additional
+    assert not accounts["no-service-credentials"].supports_service_credentials
