@@ -247,7 +247,7 @@ FIRST_KINDS = (
 """The kinds of a run that recorded none: orgscan 0.1.0 collected these."""
 
 _match_iam_arn = re.compile(
-    r"arn:[a-z-]+:iam::\d{12}:(?P<resource>root|user/.+)", re.ASCII | re.DOTALL
+    r"arn:[a-z-]+:iam::\d+:(?P<resource>root|user/.+)", re.ASCII | re.DOTALL
 ).fullmatch
 
 

@@ -132,7 +132,7 @@ def names_missing_from_report(
     missing = sorted(
         name
         for name, created in matched.unreported.items()
-        if datetime.fromisoformat(created) < latest and not matched.may_be_renamed(name, created)
+        if datetime.fromisoformat(created) < latest and not matched.may_be_renamed(name)
     )
     if not missing:
         return None
@@ -145,64 +145,53 @@ def names_missing_from_report(
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """Which listed user is which row of the report."""
+    """Which listed users the rows of a report describe."""
 
-    reported_as: Mapping[str, str]
-    """Listed user to the report's name for it; another name where the user was renamed."""
+    described: frozenset[str]
+    """Listed users with a row."""
     unreported: Mapping[str, str]
     """Listed users without a row, to their creation time."""
     unlisted: Mapping[str, str]
-    """Users of the report without a listed user, to their creation time; root is never one."""
+    """Users of the report that are not listed, to their creation time; root is never one."""
 
-    def may_be_renamed(self, name: str, created: str) -> bool:
-        """Whether unlisted rows of that second can explain every unreported user of that second.
+    def may_be_renamed(self, name: str) -> bool:
+        """Whether rows that are not listed can explain that a listed user has no row.
 
-        Of several it cannot be said which is which, but a row that was cut off leaves no
-        other row of its second behind.
+        A renamed user keeps its creation time. A row that was cut off leaves no other row
+        of its second behind.
         """
-        second = created[:_SECOND]
-        rows = _by_second(self.unlisted).get(second, [])
-        people = [one for one, when in self.unreported.items() if when[:_SECOND] == second]
-        return name in self.unreported and 0 < len(people) <= len(rows)
+        second = self.unreported[name][:_SECOND]
+        rows, people = (
+            [when for when in users.values() if when[:_SECOND] == second]
+            for users in (self.unlisted, self.unreported)
+        )
+        return len(people) <= len(rows)
 
 
 def match(report: Report, users: Mapping[str, str]) -> Matching:
     """Match the rows of a report with the listed ``users`` (name to CreateDate, ISO 8601 UTC).
 
-    A row belongs to a user of the same name only if both were created in the same second:
+    A row describes the user of the same name only if both were created in the same second:
     otherwise the user was deleted and created again since the report, and there are two
-    principals. A row and a user left over that alone share a second are one user, renamed.
-    A row whose creation time cannot be read is not judged and goes by its name.
+    principals. A row whose creation time cannot be read is not judged and goes by its name.
     """
     created = {row[0]: row[2] for row in report.rows if row[0] != ROOT_USER}
-    reported_as = {
-        name: name
+    described = frozenset(
+        name
         for name, when in users.items()
         if name in created and _same_second(created[name], when)
-    }
-    if len(reported_as) == len(users) == len(created):
-        return Matching(reported_as, {}, {})
-    unlisted = {name: when for name, when in created.items() if name not in reported_as}
-    unreported = {name: when for name, when in users.items() if name not in reported_as}
-    rows, people = _by_second(unlisted), _by_second(unreported)
-    for second in rows.keys() & people.keys():
-        if len(rows[second]) == len(people[second]) == 1:
-            old, new = rows[second][0], people[second][0]
-            reported_as[new] = old
-            del unlisted[old]
-            del unreported[new]
-    return Matching(reported_as, unreported, unlisted)
+    )
+    if len(described) == len(users) == len(created):
+        return Matching(described, {}, {})
+    return Matching(
+        described,
+        {name: when for name, when in users.items() if name not in described},
+        {name: when for name, when in created.items() if name not in described},
+    )
 
 
 def _same_second(cell: str, created: str) -> bool:
     return cell[:_SECOND] == created[:_SECOND] or _is_time_shaped(cell) is None
-
-
-def _by_second(created: Mapping[str, str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for name, when in created.items():
-        found.setdefault(when[:_SECOND], []).append(name)
-    return found
 
 
 def parse(content: bytes) -> Report:

@@ -204,9 +204,7 @@ class AccountReading:
         # Without a report nothing confirms a key, and asking twice would help no verdict.
         unknown: list[str] | None = None if self._rows else []
         expected = {
-            name: slot_times(self._rows[matched.reported_as[name]])
-            if name in matched.reported_as
-            else unknown
+            name: slot_times(self._rows[name]) if name in matched.described else unknown
             for name in listing.created
         }
         found: list[KeyListing] = []
@@ -269,13 +267,8 @@ class AccountReading:
         created = {user["UserName"]: user["CreateDate"] for user in listing.users}
         return [
             name
-            for name, when in listing.created.items()
-            if matched.reported_as.get(name) != name
-            and (
-                name in matched.reported_as
-                or (latest is not None and created[name] >= latest)
-                or matched.may_be_renamed(name, when)
-            )
+            for name in matched.unreported
+            if (latest is not None and created[name] >= latest) or matched.may_be_renamed(name)
         ]
 
     def _undescribed_keys(
@@ -286,11 +279,11 @@ class AccountReading:
             return []
         found = []
         for name, listed in keys.keys.items():
-            if name not in matched.reported_as:
+            if name not in matched.described:
                 if name in undescribed:
                     found += [key["AccessKeyId"] for key in listed]
                 continue
-            slots = slot_times(self._rows[matched.reported_as[name]])
+            slots = slot_times(self._rows[name])
             created = [to_second(key["CreateDate"]) for key in listed]
             found += [
                 key["AccessKeyId"]
@@ -320,7 +313,9 @@ class AccountReading:
             if name not in active
             and keys is not None
             and not any(key["Status"] == _ACTIVE for key in keys.keys.get(name, ()))
-            and _nothing_else(self._rows.get(matched.reported_as.get(name, "")), details.get(name))
+            and _nothing_else(
+                self._rows.get(name) if name in matched.described else None, details.get(name)
+            )
         ]
         await self._kind(
             Kind.SSH_PUBLIC_KEYS,

@@ -115,7 +115,9 @@ def _keys(frame: pd.DataFrame) -> _Statement:
 def _certificates(frame: pd.DataFrame) -> _Statement:
     one, two = frame["root_cert_1_active"], frame["root_cert_2_active"]
     yes, no = truth(one) | truth(two), falsehood(one) & falsehood(two)
-    dated = known(frame["root_cert_1_last_rotated_at"]) | known(frame["root_cert_2_last_rotated_at"])
+    dated = known(frame["root_cert_1_last_rotated_at"]) | known(
+        frame["root_cert_2_last_rotated_at"]
+    )
     # The summary counts inactive certificates, too.
     return _statement(
         frame,
@@ -167,7 +169,7 @@ def _unproven(frame: pd.DataFrame) -> tuple[Case, ...]:
     """UNKNOWN where one of the two sources is missing, or speaks of more than it describes."""
     rooted = truth(frame["has_root_row"])
     return (
-        Case(~rooted & ~truth(frame["root_expected"]), Status.NOT_APPLICABLE, _NO_ROOT_USER),
+        Case(~rooted & truth(frame["root_not_reported"]), Status.NOT_APPLICABLE, _NO_ROOT_USER),
         Case(~rooted, Status.UNKNOWN, _NO_ROOT),
         Case(
             ~truth(frame["has_summary"]) | ~known(frame["summary_root_mfa"]),

@@ -216,7 +216,7 @@ def _use(
     """What is known of last use; for ambiguous keys from every slot that fits them."""
     used = micros(frame["last_used_at"])
     one, two = used.copy(), used.copy()
-    use_known = truth(frame["last_use_known"])
+    use_known = truth(frame["last_use_known"]).copy()
     unsure = np.flatnonzero(_says(frame["match"], "ambiguous") & ~use_known)
     if len(unsure):
         mine = credentials.iloc[owner[unsure]]

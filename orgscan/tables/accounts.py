@@ -28,7 +28,7 @@ FACTS: tuple[Column, ...] = (
     Column("account_id", Type.STRING, "An account in scope.", required=True),
     Column("has_report", Type.BOOLEAN, "A credential report that can be judged exists."),
     Column("has_root_row", Type.BOOLEAN, "It has a readable row for root."),
-    Column("root_expected", Type.BOOLEAN, "Reports of the partition have a row for root."),
+    Column("root_not_reported", Type.BOOLEAN, "Reports of the partition have no root row."),
     Column("users_listed", Type.BOOLEAN, "ListUsers was read in full."),
     Column("keys_listed", Type.BOOLEAN, "ListUsers and ListAccessKeys were read."),
     Column("has_summary", Type.BOOLEAN, "GetAccountSummary was read."),
@@ -142,7 +142,7 @@ def fact_rows(batch: Batch, accounts: AccountColumns, folk: People) -> dict[str,
         "keys_listed": pa.array(accounts.keys_listed),
         "has_summary": pa.array([fact.has_summary for fact in facts], pa.bool_()),
         "summary_at": pa.array([fact.summary_at for fact in facts], pa.timestamp("us", "UTC")),
-        "root_expected": pa.array([fact.root_expected for fact in facts], pa.bool_()),
+        "root_not_reported": pa.array([fact.root_not_reported for fact in facts], pa.bool_()),
         "more_credentials_requested": pa.array(
             [fact.more_credentials_requested for fact in facts], pa.bool_()
         ),

@@ -105,8 +105,8 @@ class AccountFacts:
     summary_root_password: int | None = None
     summary_root_certificates: int | None = None
     summary_at: datetime | None = None
-    root_expected: bool = True
-    """False where the partition's reports have no root row."""
+    root_not_reported: bool = False
+    """Whether reports of the partition have no root row."""
     more_credentials_requested: bool = False
     service_credentials_listed: bool = False
     has_policy_answer: bool = False
@@ -147,7 +147,7 @@ class Batch:
         usable = _Usable(reading)
         facts = _facts(usable)
         report, facts.generated_at = _report(usable)
-        facts.root_expected = not (
+        facts.root_not_reported = bool(
             report.rows
             and ROOT_USER not in (row[0] for row in report.rows)
             and reading.account.arn.startswith(f"arn:{CHINA}:")
@@ -177,7 +177,7 @@ class Batch:
         created = {name: str(user.get("CreateDate")) for name, user in live.users.items()}
         matched = match(report, created)
         entries = [
-            (name, user.get("UserId"), rows.get(matched.reported_as.get(name, ""), -1), place)
+            (name, user.get("UserId"), rows[name] if name in matched.described else -1, place)
             for place, (name, user) in enumerate(live.users.items(), len(self.users.arn))
         ]
         entries += [(name, None, rows[name], -1) for name in matched.unlisted]

@@ -42,7 +42,7 @@ def write(path: str, name: str) -> dict[str, Any]:
         built.credentials,
         built.access_keys,
         built.service_credentials,
-            built.facts,
+        built.facts,
         organization_id="o-benchmark0",
         as_of=synthetic.NOW,
         thresholds=Thresholds(),

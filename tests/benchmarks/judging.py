@@ -106,7 +106,7 @@ def judge(path: str, *, render: bool) -> dict[str, Any]:
         built.credentials,
         built.access_keys,
         built.service_credentials,
-            built.facts,
+        built.facts,
         organization_id="o-benchmark0",
         as_of=synthetic.NOW,
         thresholds=Thresholds(),

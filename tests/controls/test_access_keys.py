@@ -106,7 +106,8 @@ def test_inactive_key_control() -> None:
     "control", ["unused-access-key", "access-key-rotation", "inactive-access-key"]
 )
 def test_a_status_nobody_knows_is_unknown(control: str) -> None:
-    assert verdict(control, **one_key(status="Expired")) == "UNKNOWN"
+    assert verdict(control, **one_key(status="Disabled")) == "UNKNOWN"
+    assert verdict(control, **one_key(status="Expired")) == "NOT_APPLICABLE"
 
 
 def test_an_inactive_key_1_does_not_hide_key_2() -> None:
@@ -231,6 +232,7 @@ def test_without_the_key_listing_slots_are_judged_inactive_ones_by_their_date() 
 def tied(first: Any, second: Any) -> dict[str, Any]:
     """Two active keys of one second; the report gives two different last uses."""
     cells = PASSWORD | slot(1, active=True, created=OLD, used=first)
+    cells |= {"user_creation_time": OLD}
     cells |= slot(2, active=True, created=OLD, used=second)
     return {
         "report": [root(), row(**cells)],

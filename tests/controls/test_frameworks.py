@@ -130,6 +130,7 @@ def test_controls_name_the_limits_they_read() -> None:
         "access-key-rotation": ("access_key_max_age_days",),
         "setup-access-key": ("setup_rule", "setup_window_minutes"),
         "never-used-access-key": ("new_key_grace_days",),
+        "service-specific-credential": ("access_key_max_age_days",),
     }
 
 

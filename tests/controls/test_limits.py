@@ -326,7 +326,13 @@ def test_controls_read_the_limits_they_name(control: Any) -> None:
     from orgscan.controls.units import prepare  # noqa: PLC0415 - inner machinery
 
     tables = build([world()], as_of=AS_OF)
-    units = prepare(tables.accounts, tables.credentials, tables.access_keys, tables.service_credentials, tables.facts)
+    units = prepare(
+        tables.accounts,
+        tables.credentials,
+        tables.access_keys,
+        tables.service_credentials,
+        tables.facts,
+    )
     limits = Recording()
     control.judge(units.of(control.unit), limits, np.int64(AS_OF.timestamp() * 1_000_000))
     assert limits.asked == set(control.limits)

@@ -113,7 +113,13 @@ def test_root_used_after_as_of_counts_as_now() -> None:
     assert "after the as-of time" in got["reason"]
 
 
-ROOT = ("root-access-key", "root-mfa", "root-hardware-mfa", "root-usage")
+ROOT = (
+    "root-access-key",
+    "root-mfa",
+    "root-hardware-mfa",
+    "root-usage",
+    "root-signing-certificate",
+)
 
 
 @pytest.mark.parametrize("control", ROOT)

@@ -155,7 +155,7 @@ def test_user_and_key_controls_never_see_root() -> None:
     rows = findings([reading(report=[root(**cells)], users=None, keys=None)])
     about_root = rows[rows["user"] == "<root_account>"]
     assert about_root["control_id"].str.startswith("root-").all()
-    assert len(rows) == 6
+    assert len(rows) == 7
 
 
 def test_users_called_like_missing_values_are_judged_under_their_names() -> None:

@@ -121,6 +121,26 @@ def key(key_id: str, created: Any, name: str = "alice", status: str = "Active") 
 UNSET: Any = object()
 
 
+def service_credential(
+    number: int = 1,
+    name: str = "alice",
+    *,
+    created: Any,
+    service: str = "bedrock.amazonaws.com",
+    expires: Any = None,
+    status: str = "Active",
+) -> dict[str, str]:
+    expiry = {} if expires is None else {"ExpirationDate": stamp(expires)}
+    return {
+        "ServiceSpecificCredentialId": f"ACCAEXAMPLE00000{number:04d}",
+        "UserName": name,
+        "ServiceName": service,
+        "Status": status,
+        "CreateDate": stamp(created),
+        **expiry,
+    }
+
+
 def reading(
     account: str = ACCOUNT,
     *,
@@ -131,12 +151,18 @@ def reading(
     summary: dict[str, int] | None = UNSET,
     policy: Any = UNSET,
     devices: list[dict[str, Any]] | None = UNSET,
+    details: dict[str, Any] | None = UNSET,
+    service_credentials: list[dict[str, Any]] | None = UNSET,
+    ssh_keys: dict[str, Any] | None = UNSET,
     coverage: Coverage | None = None,
     gaps: tuple[Gap, ...] = (),
     generated: datetime | None = GENERATED,
     **more: Any,
 ) -> Reading:
-    """An account's reading; None means that the kind was not collected."""
+    """An account's reading; None means that the kind was not collected.
+
+    The last three kinds are requested only where they are given.
+    """
     report = [root(account)] if report is UNSET else report
     users = [] if users is UNSET else users
     keys = [] if keys is UNSET else keys
@@ -156,6 +182,12 @@ def reading(
         ),
         Kind.VIRTUAL_MFA_DEVICES: _json([] if devices is UNSET else devices),
     }
+    later = {
+        Kind.USER_DETAILS: details,
+        Kind.SERVICE_SPECIFIC_CREDENTIALS: service_credentials,
+        Kind.SSH_PUBLIC_KEYS: ssh_keys,
+    }
+    content |= {kind: _json(value) for kind, value in later.items() if value is not UNSET}
     if policy == "no policy":
         content[Kind.PASSWORD_POLICY] = b"null"
     evidence = tuple(
@@ -176,7 +208,10 @@ def reading(
     gaps = (*gaps, *absent)
     return Reading(
         account=Account(
-            account_id=account, name=more.get("name", f"name-{account}"), ou_path="Root/Prod"
+            account_id=account,
+            name=more.get("name", f"name-{account}"),
+            ou_path="Root/Prod",
+            arn=more.get("arn", ""),
         ),
         outcome=Outcome(
             account_id=account,
@@ -199,7 +234,7 @@ def _summary(report: Any, users: Any) -> dict[str, int]:
     slots = (f"access_key_{slot}_{name}" for slot in (1, 2) for name in ("active", "last_rotated"))
     return {
         "Users": len(users or ()),
-        "AccountMFAEnabled": int(cells["mfa_active"] == "true"),
+        "AccountMFAEnabled": int(cells["mfa_active"] != "false"),
         "AccountPasswordPresent": any_of("password_enabled"),
         "AccountAccessKeysPresent": any_of(*slots),
         "AccountSigningCertificatesPresent": any_of("cert_1_active", "cert_2_active"),
