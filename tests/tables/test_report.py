@@ -114,7 +114,7 @@ def test_local_or_impossible_times_are_never_taken_for_utc(time: str) -> None:
     table = build([reading(report=content)], as_of=AS_OF).credentials.set_index("user")
     assert (
         table.loc["alice"]
-        .drop(["account_id", "account_name", "ou_path", "is_root", "source"])
+        .drop(["account_id", "account_name", "ou_path", "is_root", "exists", "source"])
         .isna()
         .all()
     )
