@@ -51,6 +51,7 @@ class WaiverEntry:
     fail_matched: int
     all_matched: int
     over_broad: bool
+    self_approved: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
