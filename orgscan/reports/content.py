@@ -97,5 +97,7 @@ class WorkbookContent:
     accounts_enumerated: int | None = None
     """The evidence store's own count of accounts, the control total the coverage table must
     meet; None where the caller has none, then the distinct account ids are counted instead."""
+    simulated: bool = False
+    """Whether the evidence came from a loopback address and not from AWS."""
     figures: Figures | None = None
     """What was counted before findings that are not listed were let go; None: count now."""

@@ -242,7 +242,7 @@ def test_a_bad_toml_file(refusal: Any, content: Any, said: str) -> None:
     [
         {"user": '"?*"'},
         {"user": '"*?"'},
-        {"user": '"[!~]*"'},
+        {"user": '"[!+]*"'},
         {"user": '"ci-*"'},
         {"user": '"alic[e]"'},
         {"ou": '"Root/Workloads/Prod"'},
