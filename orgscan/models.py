@@ -104,8 +104,13 @@ class Coverage(StrEnum):
         }
 
     @property
+    def is_judged(self) -> bool:
+        """Whether the account was read, in full or in part, so that there was evidence to judge."""
+        return self in {Coverage.COMPLETE, Coverage.PARTIAL}
+
+    @property
     def in_scope(self) -> bool:
-        """Whether the account is judged: UNKNOWN where it could not be read, never skipped."""
+        """Whether the account has results: UNKNOWN where it could not be read, never skipped."""
         return self not in {Coverage.NOT_ACTIVE, Coverage.EXCLUDED}
 
 
@@ -421,7 +426,10 @@ class Requirement:
     counts: Mapping[str, Mapping[Status, int]] = field(default_factory=dict)
     """Findings by control and status, every status present; empty where nothing judges it."""
     limits: Mapping[str, str] = field(default_factory=dict)
-    """By control, the limits its findings were judged by: ``45 days (default)``."""
+    """By control, the limits the requirement was judged by: ``45 days (cis-7.0)``."""
+    organization_limits: Mapping[str, str] = field(default_factory=dict)
+    """By control, the organization's limits where they are others: the findings are judged by
+    these, the requirement is not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -435,7 +443,7 @@ class Assessment:
     """Whether the requirements ask for more than the controls judge."""
     requirements: tuple[Requirement, ...]
     scope: str = ""
-    """``1 of 25 accounts`` where the settings left some out; empty where all were judged."""
+    """``18 of 22 accounts judged`` where the settings left some out; empty where they did not."""
 
     @property
     def label(self) -> str:

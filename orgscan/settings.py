@@ -358,6 +358,19 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_simulated(endpoint_url: str | None) -> bool:
+    """Whether answers come from a loopback address: from a simulator, never from AWS itself."""
+    if endpoint_url is None:
+        return False
+    try:
+        parts = urlsplit(endpoint_url)
+    except ValueError:
+        return False
+    # urlsplit takes "[::1].example.com" for the host "::1": brackets must end the host.
+    whole = re.fullmatch(r"(?:\[[^\[\]]*\]|[^\[\]:]*)(?::\d*)?", parts.netloc, re.ASCII)
+    return whole is not None and is_loopback(parts.hostname or "")
+
+
 def load(
     file: Path | None = None,
     *,

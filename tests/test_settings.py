@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orgscan.errors import SettingsError
-from orgscan.settings import Settings, load
+from orgscan.settings import Settings, is_simulated, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -436,3 +436,26 @@ def test_what_a_run_keeps_tells_set_limits_from_defaults(write: Any) -> None:
     assert again.stored == kept
     assert again.thresholds.given == {"access_key_max_age_days": 90}
     assert "shibboleth" not in json.dumps(kept)
+
+
+@pytest.mark.parametrize(
+    ("url", "simulated"),
+    [
+        ("http://127.0.0.1:4566", True),
+        ("http://127.8.9.1", True),
+        ("https://localhost:4566/path", True),
+        ("http://[::1]:4566", True),
+        ("http://[::1]", True),
+        (None, False),
+        ("https://iam.amazonaws.com", False),
+        ("https://localhost.example.com", False),
+        ("https://127.0.0.1.example.com", False),
+        ("https://[::1].example.com", False),
+        ("http://[::1].evil", False),
+        ("http://[::1", False),
+    ],
+)
+def test_a_run_is_simulated_where_its_endpoint_is_a_loopback_address(
+    url: str | None, *, simulated: bool
+) -> None:
+    assert is_simulated(url) is simulated

@@ -18,6 +18,8 @@ _GAPS_SHOWN = 50
 def lines(run: Run) -> Iterator[str]:
     """The summary of a finished run, line by line."""
     manifest = run.manifest
+    if manifest.get("simulated"):
+        yield f"SIMULATED: this data comes from {plain(manifest['endpoint_url'])}, not from AWS"
     yield f"Organization {manifest['organization_id']}, as of {manifest['as_of']}"
     yield ""
     yield from _coverage(run)
@@ -98,7 +100,7 @@ def _framework(told: Mapping[str, Any]) -> str:
     totals = [f"{counts[status]} {status}" for status in RequirementStatus if status in counts]
     name = plain(f"{told['title']} {told['version']}")
     size = len(told["requirements"])
-    where = f" in {told['scope']}" if told["scope"] else ""
+    where = f", {told['scope']}" if told["scope"] else ""
     return f"{name} ({told['key']}), {size} requirements on credentials{where}: {', '.join(totals)}"
 
 

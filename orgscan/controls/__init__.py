@@ -7,7 +7,13 @@ from orgscan.controls.control import Control, Unit
 from orgscan.controls.evaluate import evaluate
 from orgscan.controls.frameworks import Framework, from_definition, read_files, shipped
 from orgscan.controls.identity import is_id_of
-from orgscan.controls.limits import Limits, general, limits_unread, override_notes
+from orgscan.controls.limits import (
+    Limits,
+    general,
+    limits_unread,
+    overridden,
+    override_notes,
+)
 from orgscan.controls.requirements import affected, assess, count
 
 __all__ = [
@@ -24,6 +30,7 @@ __all__ = [
     "general",
     "is_id_of",
     "limits_unread",
+    "overridden",
     "override_notes",
     "read_files",
     "requested",

@@ -115,15 +115,17 @@ def evaluate(
     thresholds: Thresholds,
     overrides: Sequence[ThresholdOverride] = (),
     framework: Framework | None = None,
+    binding: bool = False,
     controls: Sequence[Control] = CATALOGUE,
 ) -> pd.DataFrame:
     """Judge every control for every resource of the accounts in scope.
 
     Takes the five frames of :class:`orgscan.tables.Tables`. Limits are ``overrides`` over what
-    ``thresholds`` sets over ``framework`` over the defaults. Returns the columns of
-    :data:`orgscan.schema.FINDINGS`, sorted by control (as given), account, user and key. String
-    columns are categories but for ``finding_id``; ``status`` and ``severity`` have all their
-    values as categories, so that a later step may set WAIVED.
+    ``thresholds`` sets over ``framework`` over the defaults; with ``binding`` what ``framework``
+    states comes first. Returns the columns of :data:`orgscan.schema.FINDINGS`, sorted by control
+    (as given), account, user and key. String columns are categories but for ``finding_id``;
+    ``status`` and ``severity`` have all their values as categories, so that a later step may set
+    WAIVED.
 
     ``finding_id`` is as :mod:`orgscan.controls.identity` says: one hash per resource and one per
     control rather than one for every pair of them.
@@ -136,6 +138,7 @@ def evaluate(
         "framework": framework,
         "overrides": overrides,
         "accounts": units.accounts,
+        "binding": binding,
     }
     bench = _Bench(Limits(thresholds, **given), moment, possibilities(thresholds, **given))
     blocks = [bench.judge(control, units, resources[control.unit]) for control in controls]

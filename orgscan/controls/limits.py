@@ -1,7 +1,9 @@
 """Which limit holds for which account, and where it comes from.
 
 The nearest wins: account, account tag, deepest organizational unit, organization (the
-``[thresholds]`` of the settings), framework, default.
+``[thresholds]`` of the settings), framework, default. A framework's requirements are another
+matter: whatever the organization sets, they are judged by the framework's own thresholds
+(``binding``).
 """
 
 from __future__ import annotations
@@ -51,6 +53,7 @@ class Limits:
         overrides: Sequence[ThresholdOverride] = (),
         accounts: pd.DataFrame | None = None,
         assumed: Collection[ThresholdOverride] = (),
+        binding: bool = False,
     ) -> None:
         """Settle every threshold for every account.
 
@@ -62,8 +65,11 @@ class Limits:
             accounts: The accounts in scope in the order that ``account`` columns count by:
                 account_id, ou_path, tags. Needed only with ``overrides``.
             assumed: Overrides taken to hold also where nobody can tell whether they do.
+            binding: Whether the thresholds the framework states hold whatever is set.
         """
-        self._choices = {name: [limit] for name, limit in general(thresholds, framework).items()}
+        limits = general(thresholds, framework, binding=binding)
+        self._choices = {name: [limit] for name, limit in limits.items()}
+        self._bound = frozenset(framework.thresholds if framework and binding else ())
         self._chosen: dict[str, NDArray[np.int32]] = {}
         if overrides and accounts is not None:
             self._apply(overrides, Places(accounts), assumed)
@@ -81,6 +87,8 @@ class Limits:
             if not len(rows):
                 continue
             for name, value in item.given.items():
+                if name in self._bound:
+                    continue
                 chosen = self._chosen.setdefault(name, np.zeros(places.size, dtype=np.int32))
                 chosen[rows[chosen[rows] == 0]] = len(self._choices[name])
                 self._choices[name].append(Limit(value, item.label))
@@ -136,6 +144,7 @@ def possibilities(
     framework: Framework | None,
     overrides: Sequence[ThresholdOverride],
     accounts: pd.DataFrame,
+    binding: bool = False,
 ) -> list[Possibility]:
     """What else the limits may be, where the OU or the tags of accounts could not be read.
 
@@ -158,6 +167,7 @@ def possibilities(
                 overrides=overrides,
                 accounts=accounts,
                 assumed=assumed,
+                binding=binding,
             ),
             assumed,
         )
@@ -165,16 +175,28 @@ def possibilities(
     ]
 
 
-def general(thresholds: Thresholds, framework: Framework | None = None) -> dict[str, Limit]:
-    """The limits of all accounts no override touches: the settings', framework's or default."""
-    limits = {
+def general(
+    thresholds: Thresholds, framework: Framework | None = None, *, binding: bool = False
+) -> dict[str, Limit]:
+    """The limits of all accounts no override touches: the settings', framework's or default.
+
+    With ``binding``, those the framework states come before the settings'.
+    """
+    default = {
         name: Limit(field.default, "default") for name, field in Thresholds.model_fields.items()
     }
-    if framework is not None:
-        limits |= {
-            name: Limit(value, framework.key) for name, value in framework.thresholds.items()
-        }
-    return limits | {name: Limit(value, "settings") for name, value in thresholds.given.items()}
+    given = {name: Limit(value, "settings") for name, value in thresholds.given.items()}
+    stated = (
+        {name: Limit(value, framework.key) for name, value in framework.thresholds.items()}
+        if framework is not None
+        else {}
+    )
+    return default | (given | stated if binding else stated | given)
+
+
+def overridden(framework: Framework, overrides: Iterable[ThresholdOverride]) -> set[str]:
+    """The thresholds the framework states that the organization overrides somewhere."""
+    return {name for item in overrides for name in item.given if name in framework.thresholds}
 
 
 def _distance(item: ThresholdOverride) -> tuple[int, int]:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from orgscan.controls.catalogue import CATALOGUE
-from orgscan.controls.limits import general
+from orgscan.controls.limits import general, overridden
 from orgscan.models import Assessment, Requirement, RequirementStatus, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     import pandas as pd
 
     from orgscan.controls.control import Control
     from orgscan.controls.frameworks import Framework
-    from orgscan.settings import Thresholds
+    from orgscan.settings import ThresholdOverride, Thresholds
 
     Counts = Mapping[Status, int]
 
@@ -26,15 +27,24 @@ _AT_A_TIME = 100_000
 
 
 def affected(
-    framework: Framework, judged_by: Framework, thresholds: Thresholds
+    framework: Framework,
+    judged_by: Framework,
+    thresholds: Thresholds,
+    overrides: Sequence[ThresholdOverride] = (),
 ) -> tuple[Control, ...]:
-    """The controls that ``framework`` judges by other limits than findings under ``judged_by``."""
-    ours, theirs = (general(thresholds, one) for one in (framework, judged_by))
+    """The controls that ``framework`` judges by other limits than findings under ``judged_by``.
+
+    A requirement is met only at the threshold its framework states: neither ``thresholds`` nor
+    ``overrides`` change it. Where the framework states none, they hold.
+    """
+    ours = general(thresholds, framework, binding=True)
+    theirs = general(thresholds, judged_by)
+    elsewhere = overridden(framework, overrides)
     return tuple(
         control
         for control in CATALOGUE
         if control.id in framework.controls
-        and any(ours[name] != theirs[name] for name in control.limits)
+        and any(ours[name] != theirs[name] or name in elsewhere for name in control.limits)
     )
 
 
@@ -45,6 +55,7 @@ def assess(
     *,
     whole: bool,
     scope: str = "",
+    organization_sets: Collection[str] = (),
 ) -> Assessment:
     """Count findings by requirement and say where each requirement stands.
 
@@ -54,18 +65,38 @@ def assess(
         again: Findings of controls judged by the framework's own limits, in place of those in
             ``findings``.
         whole: Whether every account in scope was read in full; nothing is met where not.
-        scope: How much of the organization was in scope, where it was not all of it.
+        scope: How much of the organization was judged, where the settings left some out.
+        organization_sets: The thresholds the organization set, by name. Where ``again`` is
+            judged by others, they are shown beside.
     """
     counts, limits = count(findings), _limits(findings)
+    others: dict[str, str] = {}
     if again is not None:
         counts |= count(again)
-        limits |= _limits(again)
+        own = _limits(again)
+        others = {
+            control.id: limits[control.id].text
+            for control in CATALOGUE
+            if control.id in own.keys() & limits.keys()
+            and limits[control.id] != own[control.id]
+            and not set(control.limits).isdisjoint(organization_sets)
+        }
+        limits |= own
     requirements = []
     for name, controls in framework.requirements.items():
         mine = {control: counts.get(control, _none()) for control in controls}
         status = _standing(mine, whole=whole, related=framework.kind == "related")
-        texts = {control: limits[control] for control in controls if control in limits}
-        requirements.append(Requirement(id=name, status=status, counts=mine, limits=texts))
+        requirements.append(
+            Requirement(
+                id=name,
+                status=status,
+                counts=mine,
+                limits={control: limits[control].text for control in controls if control in limits},
+                organization_limits={
+                    control: others[control] for control in controls if control in others
+                },
+            )
+        )
     return Assessment(
         key=framework.key,
         title=framework.title,
@@ -120,15 +151,24 @@ def count(findings: pd.DataFrame) -> dict[str, dict[Status, int]]:
     return counts
 
 
-def _limits(findings: pd.DataFrame) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class _LimitsTold:
+    """The limits a control judged by; equal where the values are, whatever their sources."""
+
+    values: frozenset[str]
+    text: str = field(compare=False)
+
+
+def _limits(findings: pd.DataFrame) -> dict[str, _LimitsTold]:
     """The limits each control judged by, the most frequent first."""
     found: dict[str, dict[str, int]] = {}
     for (control, text), size in _pairs(findings, "threshold").items():
         found.setdefault(control, {})[text] = size
-    texts = {}
+    told = {}
     for control, sizes in found.items():
         ranked = sorted(sizes, key=lambda text: (-sizes[text], text))
         more = len(ranked) - _LIMITS_SHOWN
         shown = "; ".join(ranked[:_LIMITS_SHOWN])
-        texts[control] = f"{shown}; and {more} more" if more > 0 else shown
-    return texts
+        text = f"{shown}; and {more} more" if more > 0 else shown
+        told[control] = _LimitsTold(frozenset(one.split(" (", 1)[0] for one in ranked), text)
+    return told

@@ -124,14 +124,20 @@ class Criteria:
     ) -> tuple[Assessment, ...]:
         """Hold the findings against each framework.
 
-        Where a framework has limits of its own, ``judge(framework=..., controls=...)`` is asked
-        for findings of the controls concerned; ``findings`` are those of the first framework.
+        Where a framework judges by other limits than the findings, ``judge(framework=...,
+        binding=True, controls=...)`` is asked for findings of the controls concerned;
+        ``findings`` are those of the organization's limits.
         """
         assessments = []
+        names = {*self.thresholds.given, *(name for item in self.overrides for name in item.given)}
         for one in self.frameworks:
-            again = controls.affected(one, self.frameworks[0], self.thresholds)
-            others = judge(framework=one, controls=again) if again else None
-            assessments.append(controls.assess(one, findings, others, whole=whole, scope=scope))
+            again = controls.affected(one, self.frameworks[0], self.thresholds, self.overrides)
+            others = judge(framework=one, binding=True, controls=again) if again else None
+            assessments.append(
+                controls.assess(
+                    one, findings, others, whole=whole, scope=scope, organization_sets=names
+                )
+            )
         return tuple(assessments)
 
 

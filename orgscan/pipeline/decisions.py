@@ -200,6 +200,11 @@ def waiver_notes(results: Sequence[Result], accounts: pd.DataFrame) -> list[str]
         "Waivers that are over-broad, applied all the same": [
             f"{one.waiver.id} ({one.failing} FAIL of {one.matched} results)" for one in broad
         ],
+        "Waivers approved by their own owner": [
+            f"{one.waiver.id} ({one.waiver.owner})"
+            for one in results
+            if one.waiver.is_self_approved
+        ],
     }
     said = [f"{what}: {_named(names)}." for what, names in notes.items() if names]
     if any(one.waiver.tag for one in results) and accounts["tags"].isna().all():
@@ -269,6 +274,7 @@ def waiver_entries(results: Sequence[Result]) -> list[reports.WaiverEntry]:
             fail_matched=one.failing,
             all_matched=one.matched,
             over_broad=one.over_broad,
+            self_approved=one.waiver.is_self_approved,
         )
         for one in results
     ]
@@ -285,6 +291,7 @@ def manifest_part(
             "fail_matched": one.failing,
             "all_matched": one.matched,
             "over_broad": one.over_broad,
+            "self_approved": one.waiver.is_self_approved,
         }
         for one in results
     ]

@@ -78,8 +78,8 @@ def _obligations(criteria: Criteria) -> dict[str, reports.Obligations]:
 def _obligation(control: controls.Control, criteria: Criteria) -> reports.Obligations:
     """What the control answers, as far as its findings speak for the framework.
 
-    Findings are judged by the first framework's limits; what another framework judges by limits
-    of its own is counted in the manifest and not claimed here.
+    Findings are judged by the organization's limits; what a framework judges by limits of its
+    own is counted in the manifest and not claimed here.
     """
     direct: list[tuple[str, Sequence[str]]] = []
     related: list[tuple[str, Sequence[str]]] = []
@@ -96,8 +96,11 @@ def _obligation(control: controls.Control, criteria: Criteria) -> reports.Obliga
 
 def _same_limits(control: controls.Control, one: controls.Framework, criteria: Criteria) -> bool:
     ours = controls.general(criteria.thresholds, criteria.frameworks[0])
-    theirs = controls.general(criteria.thresholds, one)
-    return all(ours[name].value == theirs[name].value for name in control.limits)
+    theirs = controls.general(criteria.thresholds, one, binding=True)
+    elsewhere = controls.overridden(one, criteria.overrides)
+    return all(
+        ours[name].value == theirs[name].value and name not in elsewhere for name in control.limits
+    )
 
 
 FORMATS = {"csv": _csv, "ocsf": _ocsf}

@@ -38,6 +38,8 @@ class Judgement:
     criteria: Criteria
     assessments: tuple[Assessment, ...]
     accounts_enumerated: int
+    accounts_judged: int
+    """Accounts that were read, in full or in part."""
     limits_unread: int
     """Accounts in scope whose limits nobody can tell, because OU or tags were not read."""
     evidence: rundir.FileRecord
@@ -105,6 +107,7 @@ def judge(run: Path, evidence: rundir.FileRecord, terms: Terms, *, clock: Clock)
             scope=_scope(built.accounts),
         ),
         accounts_enumerated=accounts_enumerated,
+        accounts_judged=_accounts_judged(built.accounts),
         limits_unread=controls.limits_unread(criteria.overrides, _in_scope(built.accounts)),
         evidence=evidence,
         previous=previous,
@@ -208,12 +211,19 @@ def _has_gaps(accounts: pd.DataFrame) -> bool:
     return bool(accounts["coverage"].isin(gaps).any())
 
 
+def _accounts_judged(accounts: pd.DataFrame) -> int:
+    """Accounts that were read, in full or in part: the others have no evidence to judge."""
+    judged = [coverage.value for coverage in Coverage if coverage.is_judged]
+    return int(accounts["coverage"].isin(judged).sum())
+
+
 def _scope(accounts: pd.DataFrame) -> str:
-    """How many of the accounts that could be judged were, where the settings left some out."""
+    """How many of the active accounts were judged, where the settings left some out."""
     states = accounts["coverage"].value_counts()
-    left_out = int(states.get(Coverage.EXCLUDED.value, 0))
-    judged = len(accounts) - left_out - int(states.get(Coverage.NOT_ACTIVE.value, 0))
-    return f"{judged} of {judged + left_out} accounts" if left_out else ""
+    if not states.get(Coverage.EXCLUDED.value, 0):
+        return ""
+    active = len(accounts) - int(states.get(Coverage.NOT_ACTIVE.value, 0))
+    return f"{_accounts_judged(accounts)} of {active} accounts judged"
 
 
 def _known_then(terms: Terms) -> set[str]:

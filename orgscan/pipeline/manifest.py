@@ -12,6 +12,7 @@ from orgscan.models import INTEGRITY_FAILURE, Coverage, Status
 from orgscan.pipeline import decisions as decided
 from orgscan.pipeline.chain import MANIFEST_FORMAT
 from orgscan.schema import SCHEMA_VERSION
+from orgscan.settings import is_simulated
 from orgscan.version import __version__
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def manifest(judgement: Judgement, files: Mapping[str, rundir.FileRecord]) -> di
         "partition": info.caller.partition,
         "role_name": info.role_name,
         "endpoint_url": info.endpoint_url,
+        "simulated": is_simulated(info.endpoint_url),
         "scope": dict(info.scope),
         "settings": dict(info.settings),
         "external_id_used": info.external_id_used,
@@ -53,6 +55,7 @@ def manifest(judgement: Judgement, files: Mapping[str, rundir.FileRecord]) -> di
         "rendered_at": judgement.judged_at.isoformat(),
         "enumerated": info.enumerated,
         "accounts": judgement.accounts_enumerated,
+        "accounts_judged": judgement.accounts_judged,
         "limits_unread": judgement.limits_unread,
         "coverage": {value.value: int(coverage.get(value.value, 0)) for value in Coverage},
         "integrity_failures": sorted(
@@ -97,6 +100,7 @@ def _assessed(assessment: Assessment) -> dict[str, Any]:
                     for status in Status
                 },
                 "limits": dict(one.limits),
+                "organization_limits": dict(one.organization_limits),
             }
             for one in assessment.requirements
         },

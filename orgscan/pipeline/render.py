@@ -20,6 +20,7 @@ from orgscan.pipeline.memory import give_back
 from orgscan.pipeline.previous import open_snapshot
 from orgscan.pipeline.sealed import sealed_evidence
 from orgscan.schema import CHANGES, TABLES
+from orgscan.settings import is_simulated
 from orgscan.version import __version__
 
 if TYPE_CHECKING:
@@ -140,6 +141,7 @@ def parquet_metadata(info: RunInfo, thresholds: Thresholds) -> dict[str, str]:
         "orgscan.organization_id": info.organization.id,
         "orgscan.as_of": info.as_of.isoformat(),
         "orgscan.enumerated": str(info.enumerated).lower(),
+        "orgscan.simulated": str(is_simulated(info.endpoint_url)).lower(),
         "orgscan.thresholds": thresholds.model_dump_json(),
     }
 
@@ -163,6 +165,7 @@ def _workbook_content(judgement: Judgement, hashes: Mapping[str, str]) -> report
         due_days=judgement.due_days,
         changes=_changes_content(judgement),
         accounts_enumerated=judgement.accounts_enumerated,
+        simulated=is_simulated(judgement.info.endpoint_url),
     )
 
 

@@ -31,6 +31,7 @@ from orgscan.pipeline.render import render
 from orgscan.pipeline.run import Run
 from orgscan.pipeline.sealed import sealed_evidence
 from orgscan.pipeline.worker import Broken, ReadingJob
+from orgscan.settings import is_simulated
 from orgscan.version import __version__
 
 if TYPE_CHECKING:
@@ -254,6 +255,15 @@ def _must_match(settings: Settings, info: RunInfo) -> None:
                 "resume it without that setting, or start a new run"
             )
             raise UsageError(message)
+    if is_simulated(settings.endpoint_url) != is_simulated(info.endpoint_url):
+        # The run says whether its evidence is simulated: it is one or the other.
+        began = info.endpoint_url or "AWS"
+        message = (
+            f"the run began with {began}, not {settings.endpoint_url or 'AWS'}; evidence from a "
+            "simulator and from AWS cannot be mixed: resume it with its own endpoint, or start a "
+            "new run"
+        )
+        raise UsageError(message)
     if info.external_id_used and settings.external_id is None:
         message = "the run used an external id, which is never stored; give --external-id again"
         raise UsageError(message)

@@ -292,8 +292,17 @@ def waivers(*, timed: bool = False) -> tuple[SheetColumn, ...]:
         _count("FAIL matched", "fail_matched", "FAIL results in its scope, before waiving."),
         _count("All matched", "all_matched", "Results of any status in its scope."),
         replace(
-            plain("Over-broad", "Yes where it reaches every account that was judged.", 11),
+            plain(
+                "Over-broad",
+                "Yes where it reaches every account or every user that its controls judged.",
+                11,
+            ),
             source="over_broad",
+            badge=True,
+        ),
+        replace(
+            plain("Self-approved", "Yes where the owner approved the waiver.", 14),
+            source="self_approved",
             badge=True,
         ),
     )

@@ -51,6 +51,7 @@ class WaiverEntry:
     fail_matched: int
     all_matched: int
     over_broad: bool
+    self_approved: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,5 +97,7 @@ class WorkbookContent:
     accounts_enumerated: int | None = None
     """The evidence store's own count of accounts, the control total the coverage table must
     meet; None where the caller has none, then the distinct account ids are counted instead."""
+    simulated: bool = False
+    """Whether the evidence came from a loopback address and not from AWS."""
     figures: Figures | None = None
     """What was counted before findings that are not listed were let go; None: count now."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from orgscan.reports.figures import Figures, Verdict
 
 TITLE = "Long-lived IAM credentials: audit of an AWS organization"
+SIMULATED = "SIMULATED: this data comes from a simulator on this machine, not from AWS"
 
 _FIRST, _SECOND, _LAST = 2, 3, 7
 _WIDTHS = {"A": 2, "B": 30, "C": 13, "D": 13, "E": 13, "F": 13, "G": 32}
@@ -99,6 +100,8 @@ def fill(page: Worksheet, content: WorkbookContent, figures: Figures, verdict: V
 def _title(cursor: _Cursor, content: WorkbookContent, verdict: Verdict) -> None:
     run = content.run
     cursor.line(TITLE, Style(bold=True, size=16, color=look.NAVY))
+    if content.simulated:
+        cursor.line(SIMULATED, Style(bold=True, size=13, vertical="center").badge(Status.WAIVED))
     cursor.line(f"Organization {run.organization.id}, as of {utc(run.as_of)}", LABEL)
     cursor.row += 1
     badge = Style(size=13, vertical="center").badge(verdict.tone)

@@ -32,6 +32,7 @@ def waivers(entries: Sequence[WaiverEntry]) -> DataSheet:
         {
             **asdict(entry),
             "over_broad": "Yes" if entry.over_broad else None,
+            "self_approved": "Yes" if entry.self_approved else None,
         }
         for entry in entries
     ]

@@ -39,8 +39,14 @@ _TEXTS = (
 )
 _LIMIT = plain(
     "Limit",
-    "What the results in this row were judged by, and where the limit comes from. A framework "
-    "may have limits of its own: its counts then differ from those of the Findings sheet.",
+    "What the results in this row were judged by, and where the limit comes from. A requirement "
+    "is judged at the threshold its framework states, whatever the organization sets.",
+    30,
+)
+_ORGANIZATION_LIMIT = plain(
+    "Organization limit",
+    "The organization's own limit, where it is another. The Findings sheet is judged by it, so "
+    "its counts differ from those of this row.",
     30,
 )
 
@@ -57,7 +63,7 @@ def sheet(assessments: Sequence[Assessment], titles: Mapping[str, str]) -> DataS
         )
         for status in _STATUSES
     )
-    columns = (*_TEXTS, *counts, _LIMIT)
+    columns = (*_TEXTS, *counts, _LIMIT, _ORGANIZATION_LIMIT)
     frame = pd.DataFrame(
         [row for assessment in assessments for row in _rows(assessment, titles)],
         columns=[column.source for column in columns],
@@ -82,4 +88,5 @@ def _rows(assessment: Assessment, titles: Mapping[str, str]) -> Iterator[dict[st
                 "Control title": titles.get(control),
                 **{status.value: counts.get(status, 0) for status in _STATUSES},
                 "Limit": requirement.limits.get(control),
+                "Organization limit": requirement.organization_limits.get(control),
             }

@@ -61,13 +61,15 @@ _BOLD = replace(BODY, bold=True)
 _CHART_COLOR = "A61B1B"
 
 
-def fill(page: Worksheet, figures: Figures) -> None:
-    """Write the summary to an empty sheet."""
+def fill(page: Worksheet, figures: Figures, notice: str = "") -> None:
+    """Write the summary to an empty sheet, with a notice beside its first heading."""
     for number, width in enumerate(_WIDTHS, 1):
         page.column_dimensions[get_column_letter(number)].width = width
     page.sheet_view.showGridLines = False
     page.sheet_properties.tabColor = look.NAVY
     put(page, (1, 1), "Results by control", HEADING)
+    if notice:
+        put(page, (1, 3), notice, replace(HEADING, color=_CHART_COLOR))
     row = _controls(page, figures, 2)
     put(page, (row, 1), RATE_NOTE, LABEL)
     put(page, (row + 1, 1), UNREAD_NOTE, LABEL)

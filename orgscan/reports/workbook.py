@@ -161,7 +161,7 @@ def _front(
     cover.fill(front, content, numbers, figures.verdict(content, numbers))
     look.set_up_print(front, footer, landscape=False)
     second = book.create_sheet("Summary")
-    summary.fill(second, numbers)
+    summary.fill(second, numbers, cover.SIMULATED if content.simulated else "")
     look.set_up_print(second, footer, landscape=True)
     return [(page, Patch(page.dimensions.rpartition(":")[2])) for page in (front, second)]
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from orgscan.errors import UsageError
-from orgscan.models import Status
+from orgscan.models import ROOT_USER, Status
 from orgscan.waivers.waiver import EVERY_CONTROL, State, Waiver, moment
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ class Result:
     matched: int
     """Rows of any status in its scope."""
     over_broad: bool
-    """Rows match, and nothing but controls narrows it or it reaches every account judged."""
+    """Rows match, it names no account or access key, and nothing but controls narrows it, or it
+    reaches every account or every IAM user that its controls judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,9 @@ class _Scopes:
     keys: tuple[NDArray[Any], pd.Index]
     account_codes: NDArray[Any]
     judged: NDArray[np.bool_]
-    """By account code: whether the account has any finding."""
+    """By pair of control and account: whether the control has a finding in the account."""
+    with_users: NDArray[np.bool_]
+    """By pair: whether the control has a finding about an IAM user in the account."""
     candidates: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """Rows, sorted by the pair of control and account."""
     pairs: Rows = field(default_factory=lambda: np.empty(0, dtype=np.int64))
@@ -196,7 +199,7 @@ class _Scopes:
         if any(waiver.tag for waiver in waivers):
             tags = [_tags(value) for value in accounts["tags"].astype(object)]
             known["tags"] = pd.Series(tags, known.index, dtype=object)
-        judged = np.bincount(account_codes[account_codes >= 0], minlength=len(account_ids)) > 0
+        pairs = len(controls) * len(account_ids)
         scopes = cls(
             known,
             controls,
@@ -204,14 +207,20 @@ class _Scopes:
             _codes(findings["user"]),
             _codes(findings["access_key_id"]),
             account_codes,
-            judged,
+            judged=np.zeros(pairs, dtype=np.bool_),
+            with_users=np.zeros(pairs, dtype=np.bool_),
         )
         scopes._gather(control_codes, waivers)
         return scopes
 
     def _gather(self, control_codes: NDArray[Any], waivers: Sequence[Waiver]) -> None:
-        """Keep the rows whose control and account some waiver means, in the order of the pair."""
+        """Keep the rows whose control and account some waiver means, in the order of the pair.
+
+        Also fills ``judged`` and ``with_users`` from all rows.
+        """
         wanted = np.zeros(len(self.controls) * len(self.account_ids) + 1, dtype=np.bool_)
+        users, names = self.users
+        root = _code(names, ROOT_USER)
         for waiver in waivers:
             wanted[:-1] |= self._meant(waiver)
         kept, pairs = [], []
@@ -220,6 +229,9 @@ class _Scopes:
             control, account = control_codes[part].astype(np.int64), self.account_codes[part]
             pair = np.where((control < 0) | (account < 0), -1, control * len(self.account_ids))
             pair = np.where(pair < 0, -1, pair + account)
+            self.judged[pair[pair >= 0]] = True
+            about_user = (users[part] >= 0) & (users[part] != root)
+            self.with_users[pair[about_user & (pair >= 0)]] = True
             rows = np.flatnonzero(wanted[pair])
             kept.append(rows + start)
             pairs.append(pair[rows])
@@ -234,10 +246,13 @@ class _Scopes:
 
     def _meant(self, waiver: Waiver) -> NDArray[np.bool_]:
         """By pair of control and account: whether the waiver could mean its rows."""
-        every = waiver.controls == (EVERY_CONTROL,)
-        control = np.full(len(self.controls), every) | self.controls.isin(waiver.controls)
         account = self.account_ids.isin(self._account_ids(waiver))
-        return (control[:, None] & account[None, :]).ravel()
+        return (self._named(waiver)[:, None] & account[None, :]).ravel()
+
+    def _named(self, waiver: Waiver) -> NDArray[np.bool_]:
+        """By control: whether the waiver names it."""
+        every = waiver.controls == (EVERY_CONTROL,)
+        return np.full(len(self.controls), every) | self.controls.isin(waiver.controls)
 
     def _account_ids(self, waiver: Waiver) -> pd.Series:
         known = self.accounts
@@ -254,11 +269,7 @@ class _Scopes:
 
     def rows(self, waiver: Waiver) -> Rows:
         """The rows in the waiver's scope, of any status, rising."""
-        hit = self._meant(waiver)[self.pairs]
-        starts, sizes = self.starts[hit], self.sizes[hit]
-        # Each run of places begins at its start: count on from there.
-        places = np.repeat(starts - (np.cumsum(sizes) - sizes), sizes) + np.arange(sizes.sum())
-        rows = np.sort(self.candidates[places])
+        rows = self._rows_of_pairs(waiver)
         if waiver.access_key_id:
             codes, keys = self.keys
             code = _code(keys, waiver.access_key_id)
@@ -266,6 +277,14 @@ class _Scopes:
         if waiver.user:
             rows = rows[self._of_users(waiver, rows)]
         return rows
+
+    def _rows_of_pairs(self, waiver: Waiver) -> Rows:
+        """The rows of the controls and accounts in the waiver's scope, rising."""
+        hit = self._meant(waiver)[self.pairs]
+        starts, sizes = self.starts[hit], self.sizes[hit]
+        # Each run of places begins at its start: count on from there.
+        places = np.repeat(starts - (np.cumsum(sizes) - sizes), sizes) + np.arange(sizes.sum())
+        return np.sort(self.candidates[places])
 
     def _of_users(self, waiver: Waiver, rows: Rows) -> NDArray[np.bool_]:
         codes, users = self.users
@@ -275,14 +294,34 @@ class _Scopes:
         return np.array(fits, dtype=np.bool_)[inverse]
 
     def is_over_broad(self, waiver: Waiver, rows: Rows) -> bool:
-        """See :class:`Result`."""
-        if not len(rows):
+        """See :class:`Result`. Breadth is what the waiver matches, however its scope is written."""
+        if not len(rows) or waiver.names_one:
             return False
         if not waiver.is_narrowed:
             return True
-        if waiver.names_one or self.judged.sum() < 2:  # noqa: PLR2004 - all of one is not broad
+        return self._reaches_every_account(waiver, rows) or self._reaches_every_user(waiver)
+
+    def _reaches_every_account(self, waiver: Waiver, rows: Rows) -> bool:
+        judged = int(self._accounts_of(self.judged, waiver).sum())
+        # All of one account is not broad.
+        return judged > 1 and len(np.unique(self.account_codes[rows])) == judged
+
+    def _reaches_every_user(self, waiver: Waiver) -> bool:
+        """Whether its user pattern leaves out no IAM user that its controls judged."""
+        if not waiver.has_user_pattern:
             return False
-        return len(np.unique(self.account_codes[rows])) == int(self.judged.sum())
+        holding = self._accounts_of(self.with_users, waiver)
+        if not self.account_ids[holding].isin(self._account_ids(waiver)).all():
+            return False
+        codes, names = self.users
+        distinct = np.unique(codes[self._rows_of_pairs(waiver)])
+        users = [str(names[code]) for code in distinct[distinct >= 0].tolist()]
+        return all(map(waiver.user_pattern(), (name for name in users if name != ROOT_USER)))
+
+    def _accounts_of(self, pairs: NDArray[np.bool_], waiver: Waiver) -> NDArray[np.bool_]:
+        """By account: whether ``pairs`` holds for any control the waiver names."""
+        table = pairs.reshape(len(self.controls), len(self.account_ids))
+        return np.asarray(table[self._named(waiver)].any(axis=0), dtype=np.bool_)
 
 
 def _tags(value: object) -> Mapping[str, str]:

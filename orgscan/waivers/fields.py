@@ -148,10 +148,11 @@ def _waiver(known: _Gathered, controls: Sequence[str]) -> Waiver:
     if waiver.start is not None and waiver.expires <= waiver.start:
         known.draft.get("expires").refuse("is not after start; a waiver ends after it begins")
     every = ids == [EVERY_CONTROL] or set(ids) >= set(controls)
-    if every and not waiver.is_narrowed:
+    if every and not waiver.may_waive_every_control:
+        reach = "in every account of its scope" if waiver.ou or waiver.tag else "everywhere"
         known.draft.get("control").refuse(
-            f"waiver {known.id} would waive every control everywhere; name controls, or narrow "
-            "it by account, ou, user, access_key_id or tag"
+            f"waiver {known.id} would waive every control {reach}; name controls, or narrow it "
+            "to an account, an access_key_id or the exact name of one user"
         )
     return waiver
 

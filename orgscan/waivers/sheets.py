@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 WAIVERS_SHEET = "Waivers"
 FINDINGS_SHEET = "Findings"
 EARLIER_SHEET = "Earlier entries"
-COMPUTED = ("state", "fail_matched", "all_matched", "over_broad")
+COMPUTED = ("state", "fail_matched", "all_matched", "over_broad", "self_approved")
 """Columns of the Waivers sheet that orgscan fills and does not read."""
 
 _SAME = {"organizational_unit": "ou", "controls": "control", "expiry": "expires"}

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from fnmatch import translate
 from typing import TYPE_CHECKING
 
+from orgscan.models import ROOT_USER
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 EVERY_CONTROL = "*"
 """In place of control ids: whatever the control is."""
+
+_PATTERN_CHARACTERS = frozenset("*?![]")
+"""None of them occurs in the name of an IAM user."""
 
 
 class State(StrEnum):
@@ -40,7 +46,10 @@ class Waiver:
     ou: str = ""
     """Path of an organizational unit, as in ``Root/Workloads/Prod``; what is below is included."""
     user: str = ""
-    """Shell pattern (``*``, ``?``, ``[...]``) for the whole user name; case matters."""
+    """Shell pattern (``*``, ``?``, ``[...]``) for the whole user name; case matters.
+
+    Only the exact name ``<root_account>`` means root; no pattern matches it.
+    """
     access_key_id: str = ""
     tag: str = ""
     """``KEY=VALUE`` of an account tag."""
@@ -67,23 +76,48 @@ class Waiver:
 
     @property
     def is_narrowed(self) -> bool:
-        """Whether anything but controls narrows it; the whole root or any user does not."""
+        """Whether anything but controls narrows it; the whole root does not."""
         below_root = "/" in self.ou
-        some_users = bool(self.user.strip("*"))
-        return bool(self.account or self.access_key_id or self.tag or below_root or some_users)
+        return bool(self.account or self.access_key_id or self.tag or below_root or self.user)
 
     @property
     def names_one(self) -> bool:
         """Whether it is about one account or key, however small the organization is."""
         return bool(self.account or self.access_key_id)
 
+    @property
+    def has_user_pattern(self) -> bool:
+        """Whether ``user`` may match more than one name."""
+        return bool(_PATTERN_CHARACTERS & set(self.user))
+
+    @property
+    def may_waive_every_control(self) -> bool:
+        """Whether its scope is small enough for :data:`EVERY_CONTROL`.
+
+        It names an account, an access key or one user. An organizational unit, a tag and a user
+        pattern may come to match anything later on.
+        """
+        return self.names_one or bool(self.user and not self.has_user_pattern)
+
+    @property
+    def is_self_approved(self) -> bool:
+        """Whether the owner approved it, whatever the case and spacing of the two names."""
+        return _person(self.owner) == _person(self.approved_by)
+
     def matches_ou(self, ou_path: str) -> bool:
         """Whether ``ou_path`` is the unit or lies below it."""
         return ou_path == self.ou or ou_path.startswith(f"{self.ou}/")
 
     def user_pattern(self) -> Callable[[str], object]:
-        """What tells whether a user name matches; truthy where it does."""
-        return re.compile(translate(self.user)).match
+        """The test of whether a user name matches; truthy where it does."""
+        if not self.has_user_pattern:
+            return self.user.__eq__
+        matches = re.compile(translate(self.user)).match
+        return lambda name: name != ROOT_USER and matches(name)
+
+
+def _person(name: str) -> str:
+    return "".join(unicodedata.normalize("NFKC", name).split()).casefold()
 
 
 def moment(value: datetime) -> str:

@@ -39,6 +39,7 @@ def test_the_demo_leaves_with_zero_and_says_where_things_are(orgscan: Command) -
 
     assert finished.returncode == 0, finished.stderr
     assert "Coverage: 25 accounts" in finished.stdout
+    assert finished.stdout.startswith("SIMULATED: ")
     for value in ("COMPLETE", "PARTIAL", "DENIED", "FAILED", "NOT_ACTIVE", "EXCLUDED"):
         assert value in finished.stdout
     assert "root-access-key" in finished.stdout

@@ -45,7 +45,12 @@ def test_the_ids_of_every_cis_version(version: str) -> None:
     assert list(framework.controls) == [one.id for one in CATALOGUE if one.id in expected]
     assert framework.kind == "direct"
     assert framework.version in {version, f"{version}.0"}
-    assert framework.thresholds == {}
+    assert framework.thresholds == {
+        "unused_credential_days": 45,
+        "access_key_max_age_days": 90,
+        "password_minimum_length": 14,
+        "password_reuse_prevention": 24,
+    }
 
 
 def test_under_7_0_two_controls_are_not_counted_and_one_requirement_is_not_judged() -> None:
@@ -78,7 +83,7 @@ def test_aws_foundational_security_best_practices() -> None:
         "IAM.7": (),
         "IAM.8": ("unused-password", "unused-access-key"),
     }
-    assert fsbp.thresholds["unused_credential_days"] == 90
+    assert fsbp.thresholds == {"unused_credential_days": 90, "access_key_max_age_days": 90}
 
 
 def test_security_hub_asks_for_45_days_under_iam_22() -> None:
@@ -95,6 +100,7 @@ def test_security_hub_asks_for_45_days_under_iam_22() -> None:
         "access-key-rotation": ("IAM.3",),
     }
     assert hub.thresholds["unused_credential_days"] == 45
+    assert hub.thresholds == shipped()["cis-7.0"].thresholds
     assert "IAM.8" in hub.not_judged
     # Expired certificates and administrator policies are other subjects.
     assert not {"IAM.1", "IAM.26"} & set(hub.requirements)
@@ -110,6 +116,14 @@ def test_related_requirements_say_that_they_are() -> None:
     assert nist.controls["access-key-rotation"] == ("AC-2(1)", "AC-2(3)", "AC-3(15)")
     assert list(nist.requirements)[:4] == ["AC-2", "AC-2(1)", "AC-2(3)", "AC-3"]
     assert pci.controls["unused-access-key"] == ("8.2.6",)
+    assert pci.thresholds == {
+        "unused_credential_days": 90,
+        "access_key_max_age_days": 90,
+        "password_reuse_prevention": 4,
+    }
+    # NIST leaves the numbers to the organization.
+    assert nist.thresholds == {}
+    assert shipped()["cis-controls-8.1"].thresholds["unused_credential_days"] == 45
     assert "root-access-key" not in pci.controls  # AWS relates IAM.4 to PCI DSS 3.2.1 only
 
 

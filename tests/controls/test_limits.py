@@ -346,9 +346,18 @@ def test_only_controls_with_another_limit_are_judged_again() -> None:
         "unused-access-key",
         "access-key-rotation",
     ]
-    # What the settings set holds for every framework.
+    # What the settings set holds for the findings, not for what a framework states.
     both = Thresholds(unused_credential_days=10, access_key_max_age_days=10)
-    assert affected(FSBP, cis, both) == ()
+    expected = ["unused-password", "unused-access-key", "access-key-rotation"]
+    for framework in (FSBP, cis):
+        assert [one.id for one in affected(framework, cis, both)] == expected
+        assert general(both, framework, binding=True)["access_key_max_age_days"].value == 90
+    own = override("account", "000000000001", 400, access_key_max_age_days=400)
+    assert [one.id for one in affected(cis, cis, DEFAULT, [own])] == ["access-key-rotation"]
+    # Where a framework states nothing, the organization's threshold holds.
+    nist = shipped()["nist-800-53-r5"]
+    assert general(both, nist, binding=True)["access_key_max_age_days"].source == "settings"
+    assert affected(nist, nist, both, [own]) == ()
     assert general(both, FSBP)["unused_credential_days"].source == "settings"
     assert general(DEFAULT, FSBP)["unused_credential_days"].source == "fsbp"
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 
 from orgscan import pipeline, settings
@@ -84,18 +87,21 @@ async def test_the_first_framework_gives_the_limits_nobody_set(scan: Scan, tmp_p
     assert run.manifest["thresholds"]["unused_credential_days"] == 90
     fsbp, cis = requirements(run, "fsbp"), requirements(run, "cis-7.0")
     assert fsbp["IAM.8"]["limits"]["unused-access-key"] == "90 days (fsbp)"
-    assert cis["2.11"]["limits"]["unused-access-key"] == "45 days (default)"
+    assert cis["2.11"]["limits"]["unused-access-key"] == "45 days (cis-7.0)"
 
     other = report(run.path, tmp_path / "other", frameworks=("cis-7.0", "fsbp"))
-    assert limits(other, "unused-access-key") == {"45 days (default)"}
+    assert limits(other, "unused-access-key") == {"45 days (cis-7.0)"}
     assert requirements(other, "cis-7.0") == cis
     assert requirements(other, "fsbp") == fsbp
 
     strict = loaded(tmp_path, "[thresholds]\nunused_credential_days = 10\n")
     told = report(run.path, tmp_path / "strict", settings=strict, frameworks=("fsbp", "cis-7.0"))
-    for key, name in (("fsbp", "IAM.8"), ("cis-7.0", "2.11")):
-        shown = requirements(told, key)[name]["limits"]["unused-access-key"]
-        assert shown == "10 days (settings)"
+    assert limits(told, "unused-access-key") == {"10 days (settings)"}
+    # A requirement is judged at its framework's threshold; the organization's stands beside.
+    for key, name, own in (("fsbp", "IAM.8", "90 days (fsbp)"), ("cis-7.0", "2.11", "45 days (c")):
+        shown = requirements(told, key)[name]
+        assert shown["limits"]["unused-access-key"].startswith(own)
+        assert shown["organization_limits"]["unused-access-key"] == "10 days (settings)"
 
 
 async def test_a_second_framework_is_judged_by_its_own_limits(
@@ -112,6 +118,90 @@ async def test_a_second_framework_is_judged_by_its_own_limits(
     fails = requirements(both, "mine")["M-1"]["findings"]["FAIL"]
     assert fails > requirements(both, "cis-7.0")["2.12"]["findings"]["FAIL"]
     assert limits(alone, "access-key-rotation") == {"1 day (mine)"}
+
+
+LOOSE = {
+    "unused_credential_days": 3650,
+    "access_key_max_age_days": 3650,
+    "password_minimum_length": 6,
+    "password_reuse_prevention": 1,
+}
+
+
+@pytest.mark.parametrize(
+    "loosened",
+    [
+        {"thresholds": LOOSE},
+        {"threshold_overrides": [{"ou": "Root", **LOOSE}]},
+        {"threshold_overrides": [{"account": "ACCOUNT", **LOOSE}]},
+        {"threshold_overrides": [{"tag": "env=dev", **LOOSE}]},
+    ],
+    ids=["organization", "OU", "account", "tag"],
+)
+async def test_a_looser_threshold_of_the_organization_meets_no_requirement(
+    scan: Scan, tmp_path: Path, loosened: dict[str, Any]
+) -> None:
+    """Whatever the settings say, a requirement stands where the benchmark's number puts it."""
+    world = WORLDS["uniform"](accounts=1, users=8)
+    account = replace(world.accounts[0], tags={"env": "dev"})
+    world = replace(world, accounts=(account,))
+    loosened = json.loads(json.dumps(loosened).replace("ACCOUNT", account.id))
+    keys = ("cis-7.0", "cis-1.4", "fsbp", "security-hub")
+    strict = await scan(world, frameworks=keys, account_tags=True)
+    given = settings.load(environment={}, frameworks=keys, account_tags=True, **loosened)
+    loose = report(strict.path, tmp_path / "loose", settings=given)
+    assert strict.manifest["findings"]["access-key-rotation"]["FAIL"]
+    assert not loose.manifest["findings"]["access-key-rotation"]["FAIL"]
+    for key in keys:
+        bound, free = requirements(loose, key), requirements(strict, key)
+        assert {name: one["status"] for name, one in bound.items()} == {
+            name: one["status"] for name, one in free.items()
+        }
+        assert {name: one["findings"] for name, one in bound.items()} == {
+            name: one["findings"] for name, one in free.items()
+        }
+    rotation = requirements(loose, "cis-7.0")["2.12"]
+    assert rotation["status"] == "NOT MET"
+    assert rotation["limits"] == {"access-key-rotation": "90 days (cis-7.0)"}
+    assert rotation["organization_limits"]["access-key-rotation"].startswith("3650 days (")
+    assert requirements(strict, "cis-7.0")["2.12"]["organization_limits"] == {}
+    shown = pd.read_excel(loose.workbook, sheet_name="Frameworks", engine="openpyxl")
+    row = shown[(shown["Requirement"].astype(str) == "2.12")].iloc[0]
+    assert (row["Requirement status"], row["Limit"]) == ("NOT MET", "90 days (cis-7.0)")
+    assert row["Organization limit"].startswith("3650 days (")
+
+
+async def test_a_waiver_holds_for_a_requirement_judged_at_its_own_threshold(
+    scan: Scan, tmp_path: Path
+) -> None:
+    run = await scan(
+        WORLDS["uniform"](accounts=1, users=8), thresholds={"access_key_max_age_days": 3650}
+    )
+    waivers = tmp_path / "w.csv"
+    expires = (datetime.now(UTC) + timedelta(days=90)).date()
+    waivers.write_text(
+        "id,control,owner,reason,approved_by,expires\n"
+        f"W-1,access-key-rotation,Platform,until the migration,CISO,{expires}\n"
+    )
+    waived = report(run.path, tmp_path / "waived", decisions=pipeline.read_decisions(waivers, None))
+    assert requirements(run, "cis-7.0")["2.12"]["status"] == "NOT MET"
+    assert requirements(waived, "cis-7.0")["2.12"]["status"] == "MET BUT WAIVED"
+
+
+async def test_ocsf_claims_no_requirement_for_a_finding_judged_by_another_limit(
+    scan: Scan, tmp_path: Path
+) -> None:
+    run = await scan("small")
+    loose = loaded(tmp_path, "[[threshold_overrides]]\nou='Root'\naccess_key_max_age_days=3650\n")
+    told = report(run.path, tmp_path / "told", settings=loose, formats=("ocsf",))
+    events = [
+        json.loads(line) for line in (told.path / "findings.ocsf.jsonl").read_text().splitlines()
+    ]
+    claimed = {
+        event["compliance"]["control"]: event["compliance"].get("requirements") for event in events
+    }
+    assert not claimed["access-key-rotation"]
+    assert claimed["unused-access-key"]
 
 
 async def test_gaps_leave_nothing_met(scan: Scan) -> None:
@@ -180,15 +270,17 @@ async def test_overrides_hold_in_their_accounts_and_are_told(scan: Scan, tmp_pat
     rows = judged.findings[judged.findings["control_id"] == "access-key-rotation"]
     mine = rows["account_id"] == account
     assert set(rows.loc[mine, "threshold"]) == {f"200 days (account {account})"}
-    assert set(rows.loc[~mine, "threshold"]) <= {"90 days (default)"}
+    assert set(rows.loc[~mine, "threshold"]) <= {"90 days (cis-7.0)"}
     notes = "\n".join(judged.manifest["notes"])
     assert "The limits set for OU Root/Nowhere apply to no account of the organization." in notes
     assert account not in notes
-    text = requirements(judged, "cis-7.0")["2.12"]["limits"]["access-key-rotation"]
+    told = requirements(judged, "cis-7.0")["2.12"]
+    assert told["limits"] == {"access-key-rotation": "90 days (cis-7.0)"}
+    text = told["organization_limits"]["access-key-rotation"]
     assert f"200 days (account {account})" in text
     # The run's own stay as they were.
     assert limits(report(run.path, tmp_path / "plain"), "access-key-rotation") == {
-        "90 days (default)"
+        "90 days (cis-7.0)"
     }
 
 
@@ -214,7 +306,7 @@ async def test_tags_of_the_organization_decide(scan: Scan, tmp_path: Path) -> No
     found = run.findings[run.findings["control_id"] == "password-length"]
     own = found["account_id"] == tagged.id
     assert set(found.loc[own, "threshold"]) == {"8 characters (tag environment=dev)"}
-    assert set(found.loc[~own, "threshold"]) == {"14 characters (default)"}
+    assert set(found.loc[~own, "threshold"]) == {"14 characters (cis-7.0)"}
     again = report(run.path, tmp_path / "again")
     assert again.findings.equals(run.findings)
 

@@ -108,6 +108,21 @@ async def test_a_waiver_shows_in_findings_manifest_and_workbook(
     assert {listed[name] for name in failing["finding_id"]} == {"W-1"}
 
 
+async def test_a_waiver_its_owner_approved_is_named(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "w.toml"
+    _write(path, WAIVER + WAIVER.replace("W-1", "W-2").replace('"CISO"', '" PLAT form"'))
+    told = again(run, waivers=path)
+    (note,) = [one for one in told.manifest["notes"] if "approved by their own owner" in one]
+    assert "W-2 (Platform)" in note
+    assert "W-1" not in note
+    entries = {one["id"]: one["self_approved"] for one in told.manifest["waivers"]["waivers"]}
+    assert entries == {"W-1": False, "W-2": True}
+    shown = {row["Id"]: row["Self-approved"] for row in sheet(told.workbook, "Waivers")}
+    assert (shown["W-1"], shown["W-2"]) == (None, "Yes")
+    back = again(run, carry=told.workbook)
+    assert back.manifest["waivers"]["waivers"] == told.manifest["waivers"]["waivers"]
+
+
 async def test_forgetting_the_waivers_is_told(run: Run, waiver_file: Path) -> None:
     again(run, waivers=waiver_file)
     forgotten = again(run)

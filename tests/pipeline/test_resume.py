@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from orgscan import pipeline
+from orgscan import pipeline, settings
 from orgscan.errors import ExitCode, IntegrityError, RunInterrupted, UsageError
 from orgscan.models import Clock, Observer, Outcome
 from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator
@@ -308,3 +308,24 @@ async def test_a_run_that_only_lacks_its_reports_asks_aws_nothing(
         assert finish(tmp_path / "run").exit_code() == ExitCode.OK
         with pytest.raises(UsageError, match="is finished"):
             await resume(simulator, tmp_path / "run")
+
+
+@pytest.mark.parametrize("elsewhere", [None, "https://aws.example.com"])
+async def test_simulated_evidence_and_that_of_aws_are_not_mixed(
+    collect: Callable[..., Any], tmp_path: Path, elsewhere: str | None
+) -> None:
+    run = tmp_path / "run"
+    async with collect("denied", run):
+        pass
+    before = (run / "evidence.sqlite").read_bytes()
+    stored = {**pipeline.stored_settings(run), "endpoint_url": elsewhere}
+    with pytest.raises(UsageError, match=r"the run began with http://127\.0\.0\.1") as refused:
+        await pipeline.resume(
+            settings.load(environment={}, stored=stored),
+            run,
+            retry_gaps=True,
+            clock=Clock(),
+            observer=Observer(),
+        )
+    assert len(str(refused.value).splitlines()) == 1
+    assert (run / "evidence.sqlite").read_bytes() == before

@@ -19,9 +19,11 @@ import pytest
 
 import orgscan
 from orgscan import pipeline
+from orgscan.cli import summary
 from orgscan.errors import ExitCode, RunError, RunInterrupted, UsageError
 from orgscan.evidence import EvidenceStore
 from orgscan.models import Clock, Coverage, Observer, Outcome, Severity
+from orgscan.reports import parquet_metadata
 from orgscan.schema import TABLES
 from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator
 from orgscan.simulator.faults import Error
@@ -56,6 +58,50 @@ async def test_the_demo_shows_every_coverage_and_every_control_failing(
     never_pass = {"inactive-access-key", "signing-certificate"}
     assert {name for name, seen in statuses.items() if "PASS" not in seen} == never_pass
     assert len(statuses) == 17
+
+
+async def test_what_counts_as_judged_are_the_accounts_that_were_read(
+    scan: Callable[..., Any],
+) -> None:
+    world = WORLDS["demo"]()
+    run = await scan(world, exclude_accounts=(world.accounts[-1].id,))
+
+    coverage = run.accounts["coverage"].value_counts()
+    judged = int(coverage["COMPLETE"] + coverage["PARTIAL"])
+    active = len(run.accounts) - int(coverage["NOT_ACTIVE"])
+    assert judged < active - int(coverage["EXCLUDED"])
+    scope = f"{judged} of {active} accounts judged"
+    assert run.manifest["accounts_judged"] == judged
+    assert {one["scope"] for one in run.manifest["frameworks"]} == {scope}
+    (line,) = [line for line in summary.lines(run) if "(cis-7.0)" in line]
+    assert scope in line
+    book = openpyxl.load_workbook(run.workbook, read_only=True)
+    for name in ("Cover", "Frameworks"):
+        rows = book[name].iter_rows(values_only=True)
+        assert any(scope in str(cell) for row in rows for cell in row)
+    book.close()
+
+
+async def test_where_nothing_was_left_out_no_scope_is_shown(scan: Callable[..., Any]) -> None:
+    run = await scan("denied")
+    judged = int(run.accounts["coverage"].isin(["COMPLETE", "PARTIAL"]).sum())
+    assert run.manifest["accounts_judged"] == judged < run.manifest["accounts"]
+    assert {one["scope"] for one in run.manifest["frameworks"]} == {""}
+
+
+async def test_a_simulated_run_says_so_wherever_it_is_read(scan: Callable[..., Any]) -> None:
+    run = await scan("small")
+
+    assert run.manifest["simulated"] is True
+    assert next(iter(summary.lines(run))).startswith("SIMULATED")
+    for name in ("accounts", "findings"):
+        assert parquet_metadata(run.path / f"{name}.parquet")["orgscan.simulated"] == "true"
+    book = openpyxl.load_workbook(run.workbook, read_only=True)
+    for name in ("Cover", "Summary"):
+        rows = book[name].iter_rows(values_only=True)
+        assert any(str(cell).startswith("SIMULATED") for row in rows for cell in row)
+    book.close()
+    assert not pipeline.verify(run.path).problems
 
 
 async def test_every_account_is_in_coverage_once_whatever_its_state(

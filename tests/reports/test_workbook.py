@@ -324,6 +324,33 @@ def test_frameworks_have_a_row_per_requirement_and_control(book: Workbook) -> No
     assert {("Frameworks", status.value) for status in RequirementStatus} <= explained
 
 
+@pytest.mark.parametrize("simulated", [True, False])
+def test_a_simulated_run_says_so_on_cover_and_summary(tmp_path: Path, *, simulated: bool) -> None:
+    file = tmp_path / "book.xlsx"
+    write_workbook(file, replace(sample.content(accounts=3), simulated=simulated))
+    book = load_workbook(file)
+    for name in ("Cover", "Summary"):
+        words = [cell for row in book[name].iter_rows(values_only=True) for cell in row if cell]
+        assert any(str(word).startswith("SIMULATED") for word in words) == simulated
+    # In sight without scrolling, and no table has moved.
+    assert str(book["Summary"]["C1"].value).startswith("SIMULATED") == simulated
+    assert book["Summary"]["A2"].value == "Control"
+
+
+def test_the_organization_s_limit_stands_beside_the_framework_s(tmp_path: Path) -> None:
+    content = sample.content(accounts=3)
+    (one,) = content.assessments
+    *others, last = one.requirements
+    last = replace(last, organization_limits={"unused-access-key": "365 days (settings)"})
+    content = replace(content, assessments=(replace(one, requirements=(*others, last)),))
+    file = tmp_path / "book.xlsx"
+    write_workbook(file, content)
+    rows = rows_of(load_workbook(file), "Frameworks")
+    shown = {row["Control"]: (row["Limit"], row["Organization limit"]) for row in rows}
+    assert shown["unused-access-key"] == ("45 days (default)", "365 days (settings)")
+    assert shown["console-mfa"] == (None, None)
+
+
 def test_the_cover_counts_requirements_by_standing(book: Workbook) -> None:
     told = [row[1] for row in book["Cover"].iter_rows(values_only=True)]
     label = "CIS AWS Foundations Benchmark 7.0.0 (cis-7.0)"

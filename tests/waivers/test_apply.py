@@ -158,6 +158,75 @@ def test_over_broad_is_what_nothing_narrows_and_what_reaches_every_account() -> 
     assert [one.waiver.id for one in results if one.over_broad] == ["A", "B", "C", "D"]
 
 
+@pytest.mark.parametrize("pattern", ["*", "?*", "*?", "[!~]*", "[A-Za-z]*", "*[!~]", "?**?*"])
+@pytest.mark.parametrize("scope", [{}, {"ou": "Root"}])
+def test_a_pattern_that_leaves_out_no_user_is_over_broad_however_it_is_written(
+    pattern: str, scope: dict[str, str]
+) -> None:
+    # Accounts without IAM users have results about root alone; one account has but one user.
+    rows = findings(
+        [(control, account, "<root_account>", None, "PASS")
+         for control in CONTROLS for account in ACCOUNTS]
+        + [("console-mfa", "000000000002", user, None, "FAIL") for user in ("alice", "ci-1")]
+    )  # fmt: skip
+    (result,) = apply(rows, accounts(), [waiver(user=pattern, **scope)], as_of=AS_OF).results
+    assert (result.matched, result.over_broad) == (2, True)
+    one_account = rows[rows["account_id"] == "000000000002"]
+    (result,) = apply(one_account, accounts(), [waiver(user=pattern)], as_of=AS_OF).results
+    assert result.over_broad
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        {"user": "ci-*"},
+        {"user": "alice"},
+        {"user": "?*", "account": "000000000002"},
+        {"user": "?*", "ou": "Root/Workloads/Prod/EU"},
+        {"user": "?*", "tag": "env=prod"},
+    ],
+)
+def test_what_leaves_users_and_accounts_out_is_not_over_broad(scope: dict[str, str]) -> None:
+    rows = findings(
+        [("console-mfa", account, user, None, "FAIL")
+         for account in ("000000000002", "000000000004") for user in ("alice", "ci-1")]
+        + [("console-mfa", "000000000003", "bob", None, "FAIL")]
+    )  # fmt: skip
+    (result,) = apply(rows, accounts(), [waiver(**scope)], as_of=AS_OF).results
+    assert result.matched
+    assert not result.over_broad
+
+
+def test_every_account_means_those_that_the_waiver_s_controls_judged() -> None:
+    rows = findings(
+        [("root-mfa", account, "<root_account>", None, "PASS") for account in ACCOUNTS]
+        + [("console-mfa", account, user, None, "FAIL")
+           for account in ("000000000002", "000000000003") for user in ("ci-1", "bob")]
+    )  # fmt: skip
+    (result,) = apply(rows, accounts(), [waiver(user="ci-*")], as_of=AS_OF).results
+    assert (result.matched, result.over_broad) == (2, True)
+
+
+@pytest.mark.parametrize("pattern", ["*", "?*", "<*", "[<]root_account>", "*root*", "[!~]*"])
+def test_no_user_pattern_matches_root(pattern: str) -> None:
+    rows = waived(findings(FAILING), waiver(user=pattern, controls=["root-mfa"]))
+    assert "<root_account>" not in set(rows["user"])
+    assert len(waived(findings(FAILING), waiver(user="<root_account>"))) == len(ACCOUNTS)
+
+
+@pytest.mark.parametrize(
+    ("owner", "approver", "same"),
+    [
+        ("Mirela Kovac", "mirela  KOVAC ", True),
+        ("Mirela Kovac", "MirelaKovac", True),
+        ("Zo\u00eb", "Zoe\u0308", True),
+        ("Mirela Kovac", "Greta Lindqvist", False),
+    ],
+)
+def test_a_waiver_approved_by_its_owner_says_so(owner: str, approver: str, *, same: bool) -> None:
+    assert waiver(owner=owner, approved_by=approver).is_self_approved is same
+
+
 @pytest.mark.parametrize("scope", [{"ou": "Elsewhere"}, {"user": "nobody"}, {"controls": ["new"]}])
 def test_what_matches_nothing_is_not_over_broad(scope: dict[str, Any]) -> None:
     (result,) = apply(findings(FAILING), accounts(), [waiver(**scope)], as_of=AS_OF).results

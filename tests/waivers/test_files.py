@@ -236,6 +236,48 @@ def test_a_bad_toml_file(refusal: Any, content: Any, said: str) -> None:
     assert said in refusal("w.toml", content)
 
 
+@pytest.mark.parametrize("control", ['"*"', str([*CONTROLS]).replace("'", '"')])
+@pytest.mark.parametrize(
+    "scope",
+    [
+        {"user": '"?*"'},
+        {"user": '"*?"'},
+        {"user": '"[!+]*"'},
+        {"user": '"ci-*"'},
+        {"user": '"alic[e]"'},
+        {"ou": '"Root/Workloads/Prod"'},
+        {"tag": '"env=prod"'},
+        {"ou": '"Root/Workloads"', "user": '"a*"'},
+    ],
+)
+def test_every_control_is_waived_for_one_account_key_or_user_only(
+    refusal: Any, control: str, scope: dict[str, str]
+) -> None:
+    said = refusal("w.toml", toml(**{"account": None, "user": None, "control": control, **scope}))
+    assert said.startswith("w.toml: line ")
+    assert "control: waiver W-1 would waive every control" in said
+    assert "narrow it to an account, an access_key_id or the exact name of one user" in said
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        {"account": '"000000000001"', "user": '"?*"'},
+        {"access_key_id": '"AKIAIOSFODNN7EXAMPLE"'},
+        {"user": '"alice"'},
+        {"user": '"<root_account>"'},
+        {"ou": '"Root/Workloads"', "user": '"alice"'},
+    ],
+)
+def test_every_control_may_be_waived_within_a_small_scope(
+    tmp_path: Path, scope: dict[str, str]
+) -> None:
+    given = {"account": None, "user": None, "control": '"*"', **scope}
+    (tmp_path / "w.toml").write_text(toml(**given))
+    (one,) = read(tmp_path / "w.toml", controls=CONTROLS).waivers
+    assert one.controls == ("*",)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -311,6 +353,7 @@ WRITTEN = [
     *["Id", "Control", "Account", "OU", "User", "Access key id", "Tag", "Owner", "Reason"],
     *["Ticket", "Approved by", "Start", "Expires", "State", "FAIL matched", "All matched"],
     "Over-broad",
+    "Self-approved",
 ]
 
 
