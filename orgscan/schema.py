@@ -164,6 +164,13 @@ ACCOUNTS = Table(
         Column("report_generated_at", _T, "When AWS generated the account's credential report."),
         Column("users", _I, "IAM users that exist, root not counted.", "users"),
         Column("access_keys", _I, "IAM users' access keys that exist, active or not.", "keys"),
+        Column(
+            "service_credentials",
+            _I,
+            "Service-specific credentials of IAM users, active or not; empty where they were not "
+            "listed.",
+            "credentials",
+        ),
         Column("started_at", _T, "When reading the account began."),
         Column("duration_seconds", _N, "How long reading the account took.", "seconds"),
         Column(
@@ -391,6 +398,9 @@ FINDINGS = Table(
 )
 
 TABLES: tuple[Table, ...] = (ACCOUNTS, CREDENTIALS, ACCESS_KEYS, SERVICE_CREDENTIALS, FINDINGS)
+
+LATER_TABLES = frozenset({SERVICE_CREDENTIALS.name})
+"""Tables that finished runs of older versions of orgscan do not have."""
 
 CHANGES = Table(
     "changes",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from orgscan.pipeline import Run
 
 _GAPS_SHOWN = 50
+_CAUSES_SHOWN = 10
 
 
 def lines(run: Run) -> Iterator[str]:
@@ -79,6 +80,11 @@ def _findings(run: Run) -> Iterator[str]:
     for name in sorted(failing, key=rank):
         severity = manifest["severities"][name]
         yield f"  {severity:<13} {name:<26} {failing[name][Status.FAIL.value]:>6}"
+    causes = list(manifest.get("unknown", {}).items())
+    for cause, count in causes[:_CAUSES_SHOWN]:
+        yield f"  {'UNKNOWN':<13} {plain(cause)}: {count}"
+    if len(causes) > _CAUSES_SHOWN:
+        yield f"  ... and {len(causes) - _CAUSES_SHOWN} more causes; see manifest.json, unknown"
     if overdue := manifest.get("overdue"):
         parts = ", ".join(f"{count} {severity}" for severity, count in overdue.items())
         yield f"  Overdue: {sum(overdue.values())} ({parts})"

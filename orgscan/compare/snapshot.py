@@ -57,6 +57,8 @@ class Snapshot:
     enumerated: bool = True
     """Whether the account list was read to its end."""
     thresholds: Mapping[str, Any] = field(default_factory=dict)
+    service_credentials: pd.DataFrame | None = None
+    """None for a run of an older version, which knew none."""
     changes: pd.DataFrame | None = None
     continues: bool = False
     """Whether it names a run before it."""
@@ -93,7 +95,7 @@ class Snapshot:
         """``account_id`` and ``user`` of the IAM users that exist, as far as the run can tell."""
         people = self.credentials
         listed = ~people["account_id"].isin(self._without("users"))
-        deleted = (people["source"] == "report_only") & listed
+        deleted = _gone(people, (people["source"] == "report_only") & listed)
         return people.loc[
             ~deleted & (people["user"] != ROOT_USER), ["account_id", "user"]
         ].drop_duplicates()
@@ -102,22 +104,38 @@ class Snapshot:
         """``account_id``, ``user``, ``access_key_id``, ``created``, ``status`` of existing keys."""
         keys = self.access_keys
         listed = ~keys["account_id"].isin(self._without("access_keys", "users"))
-        rows = keys[~((keys["match"] == "report_only") & listed) & ~keys["is_root"].astype(bool)]
-        return pd.DataFrame(
-            {
-                "account_id": rows["account_id"].astype(object),
-                "user": rows["user"].astype(object),
-                "access_key_id": texts(rows["access_key_id"]),
-                "created": seconds(rows["created_at"]),
-                "status": texts(rows["status"]),
-            }
-        )
+        gone = _gone(keys, (keys["match"] == "report_only") & listed)
+        rows = keys[~gone & ~keys["is_root"].astype(bool)]
+        found = [
+            pd.DataFrame(
+                {
+                    "account_id": part["account_id"].astype(object),
+                    "user": part["user"].astype(object),
+                    "access_key_id": texts(part[name]),
+                    "created": seconds(part["created_at"]),
+                    "status": texts(part["status"]),
+                }
+            )
+            for part, name in self.with_ids(rows)
+        ]
+        return pd.concat(found, ignore_index=True)
+
+    def with_ids(self, keys: pd.DataFrame) -> list[tuple[pd.DataFrame, str]]:
+        """Access keys and service-specific credentials, each with the column of its id."""
+        others = self.service_credentials
+        return [(keys, "access_key_id")] + ([] if others is None else [(others, "credential_id")])
 
     def _without(self, *kinds: str) -> list[str]:
         """The accounts of which one of these kinds of evidence is missing."""
         missing = texts(self.accounts["missing"]).str.split(",")
         lacks = missing.map(lambda names: not set(kinds).isdisjoint(names)).astype(bool)
         return list(self.accounts.loc[lacks, "account_id"])
+
+
+def _gone(frame: pd.DataFrame, otherwise: pd.Series) -> pd.Series:
+    """Where a principal or key does not exist; ``otherwise`` for runs without that column."""
+    exists = frame["exists"]
+    return (~exists.astype("boolean").fillna(value=True) | (exists.isna() & otherwise)).astype(bool)
 
 
 def texts(column: pd.Series) -> pd.Series:
@@ -151,15 +169,20 @@ def plain(findings: pd.DataFrame, chosen: Mask, run: Snapshot) -> pd.DataFrame:
 def _created(rows: pd.DataFrame, run: Snapshot) -> pd.Series:
     near = run.access_keys["account_id"].isin(rows["account_id"].unique())
     near &= run.access_keys["user"].isin(rows["user"].unique())
-    held = run.access_keys[near]
-    keys = pd.DataFrame(
-        {
-            "account_id": held["account_id"].astype(object),
-            "user": held["user"].astype(object),
-            "access_key_id": texts(held["access_key_id"]),
-            "slot": held["slot"].fillna(0).astype("int64"),
-            "created": seconds(held["created_at"]),
-        }
+    keys = pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "account_id": part["account_id"].astype(object),
+                    "user": part["user"].astype(object),
+                    "access_key_id": texts(part[name]),
+                    "slot": part["slot"].fillna(0).astype("int64") if "slot" in part else 0,
+                    "created": seconds(part["created_at"]),
+                }
+            )
+            for part, name in run.with_ids(run.access_keys[near])
+        ],
+        ignore_index=True,
     )
     keys.loc[keys["access_key_id"] != "", "slot"] = 0
     wanted = rows[["account_id", "user", "access_key_id", "slot"]].copy()

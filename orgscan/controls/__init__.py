@@ -14,7 +14,7 @@ from orgscan.controls.limits import (
     overridden,
     override_notes,
 )
-from orgscan.controls.requirements import affected, assess, count
+from orgscan.controls.requirements import affected, assess, count, unknown_causes
 
 __all__ = [
     "CATALOGUE",
@@ -35,4 +35,5 @@ __all__ = [
     "read_files",
     "requested",
     "shipped",
+    "unknown_causes",
 ]

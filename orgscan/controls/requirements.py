@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -157,6 +158,21 @@ class _LimitsTold:
 
     values: frozenset[str]
     text: str = field(compare=False)
+
+
+def unknown_causes(findings: pd.DataFrame) -> dict[str, int]:
+    """UNKNOWN findings by cause, most frequent first.
+
+    The cause is the reason without the details that follow a colon, such as values and times.
+    """
+    codes = findings["status"].cat.codes.to_numpy()
+    unknown = codes == findings["status"].cat.categories.get_loc(Status.UNKNOWN.value)
+    reasons = findings["reason"].cat
+    sizes = np.bincount(reasons.codes.to_numpy()[unknown], minlength=len(reasons.categories))
+    causes: Counter[str] = Counter()
+    for place in np.flatnonzero(sizes).tolist():
+        causes[str(reasons.categories[place]).partition(":")[0]] += int(sizes[place])
+    return dict(sorted(causes.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _limits(findings: pd.DataFrame) -> dict[str, _LimitsTold]:

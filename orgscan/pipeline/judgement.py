@@ -48,6 +48,8 @@ class Judgement:
     """The four tables by name. Rows that are on disk and not needed again may be let go."""
     counts: Mapping[str, Mapping[Status, int]]
     """All findings by control and status."""
+    unknown: Mapping[str, int]
+    """UNKNOWN findings by cause, most frequent first."""
     decisions: Decisions
     results: tuple[Result, ...]
     due_days: Mapping[str, int]
@@ -119,6 +121,7 @@ def judge(run: Path, evidence: rundir.FileRecord, terms: Terms, *, clock: Clock)
             "findings": findings,
         },
         counts=controls.count(findings),
+        unknown=controls.unknown_causes(findings),
         decisions=decisions,
         results=applied.results,
         due_days=due_days.model_dump(),
@@ -199,6 +202,7 @@ def _compared(
         accounts=built.accounts,
         credentials=built.credentials,
         access_keys=built.access_keys,
+        service_credentials=built.service_credentials,
         findings=findings,
         enumerated=info.enumerated,
         thresholds=criteria.effective.model_dump(),

@@ -62,6 +62,7 @@ def manifest(judgement: Judgement, files: Mapping[str, rundir.FileRecord]) -> di
             accounts.loc[accounts["error_code"] == INTEGRITY_FAILURE, "account_id"]
         ),
         "findings": findings,
+        "unknown": dict(judgement.unknown),
         "severities": {control.id: control.severity.value for control in controls.CATALOGUE},
         "thresholds": judgement.criteria.effective.model_dump(),
         "frameworks": [_assessed(assessment) for assessment in judgement.assessments],

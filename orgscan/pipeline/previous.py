@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 from orgscan import compare, reports, rundir
 from orgscan.errors import RunError, UsageError
 from orgscan.pipeline.chain import Link
-from orgscan.schema import ACCESS_KEYS, ACCOUNTS, CHANGES, CREDENTIALS, FINDINGS, SCHEMA_VERSION
+from orgscan.schema import (
+    ACCESS_KEYS,
+    ACCOUNTS,
+    CHANGES,
+    CREDENTIALS,
+    FINDINGS,
+    SCHEMA_VERSION,
+    SERVICE_CREDENTIALS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,11 +29,12 @@ if TYPE_CHECKING:
 
 _REMEDY = "name a run that `orgscan verify` finds whole"
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
-    CREDENTIALS.name: ("account_id", "user", "source"),
+    CREDENTIALS.name: ("account_id", "user", "source", "exists"),
     ACCESS_KEYS.name: (
         "account_id",
         "user",
         "is_root",
+        "exists",
         "access_key_id",
         "slot",
         "match",
@@ -71,7 +80,8 @@ def open_snapshot(run: Path) -> tuple[Link, compare.Snapshot]:
             enumerated=bool(content["enumerated"]),
             thresholds=dict(content["thresholds"].items()),
             continues=content["previous"] is not None,
-            changes=(_table(run, CHANGES, files) if f"{CHANGES.name}.parquet" in files else None),
+            changes=_optional(run, CHANGES, files),
+            service_credentials=_optional(run, SERVICE_CREDENTIALS, files),
             **{
                 table.name: _table(run, table, files)
                 for table in (ACCOUNTS, CREDENTIALS, ACCESS_KEYS, FINDINGS)
@@ -79,6 +89,11 @@ def open_snapshot(run: Path) -> tuple[Link, compare.Snapshot]:
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         raise _no_manifest(run) from None
+
+
+def _optional(run: Path, table: Table, files: Mapping[str, Any]) -> pd.DataFrame | None:
+    """A table that not every run has; None where this one has none."""
+    return _table(run, table, files) if f"{table.name}.parquet" in files else None
 
 
 def _content(run: Path) -> dict[str, Any]:

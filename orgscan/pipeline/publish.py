@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from orgscan import history, rundir
 from orgscan.errors import RunError, UsageError
 from orgscan.pipeline.run import Run
-from orgscan.schema import TABLES
+from orgscan.schema import LATER_TABLES, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,7 +50,11 @@ def publish(run: Path, destination: str, *, observer: Observer, profile: str | N
             run_id=manifest["run_id"],
             organization_id=manifest["organization_id"],
             as_of=datetime.fromisoformat(manifest["as_of"]),
-            files={table.name: run / f"{table.name}.parquet" for table in TABLES},
+            files={
+                table.name: run / f"{table.name}.parquet"
+                for table in TABLES
+                if f"{table.name}.parquet" in manifest["files"] or table.name not in LATER_TABLES
+            },
         )
         history.publish(snapshot, target, credentials)
 

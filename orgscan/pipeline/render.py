@@ -153,6 +153,7 @@ def _workbook_content(judgement: Judgement, hashes: Mapping[str, str]) -> report
         accounts=judgement.frames["accounts"],
         credentials=judgement.frames["credentials"],
         access_keys=judgement.frames["access_keys"],
+        service_credentials=judgement.frames["service_credentials"],
         findings=judgement.frames["findings"],
         controls=_control_entries(judgement.criteria),
         assessments=judgement.assessments,

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 from orgscan import reports, rundir
 from orgscan.errors import ExitCode, UsageError
 from orgscan.models import Coverage, Severity, Status
-from orgscan.schema import ACCESS_KEYS, ACCOUNTS, CHANGES, CREDENTIALS, FINDINGS
+from orgscan.schema import (
+    ACCESS_KEYS,
+    ACCOUNTS,
+    CHANGES,
+    CREDENTIALS,
+    FINDINGS,
+    SERVICE_CREDENTIALS,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +58,11 @@ class Run:
         return self._read(ACCESS_KEYS)
 
     @cached_property
+    def service_credentials(self) -> pd.DataFrame:
+        """One row per service-specific credential of an IAM user."""
+        return self._read(SERVICE_CREDENTIALS)
+
+    @cached_property
     def findings(self) -> pd.DataFrame:
         """One row per control and resource, every status."""
         return self._read(FINDINGS)
@@ -84,15 +96,17 @@ class Run:
     def exit_code(self, fail_on: Severity | None = None) -> ExitCode:
         """What a process should tell its caller about this run.
 
-        Integrity outranks gaps, gaps outrank findings of ``fail_on`` severity or worse. An
-        account list that was not read to its end is a gap whatever the accounts say; so are OUs
-        and tags that limits are set for and nobody could read.
+        Integrity outranks gaps, gaps outrank findings of ``fail_on`` severity or worse. A verdict
+        of UNKNOWN is a gap, whatever caused it: exit code 0 means that everything in scope was
+        evaluated. So are an account list that was not retrieved in full, and OUs and tags that
+        thresholds are set for and that could not be read.
         """
         manifest = self.manifest
         if manifest["integrity_failures"]:
             return ExitCode.INTEGRITY
         gaps = any(manifest["coverage"][coverage.value] for coverage in Coverage if coverage.is_gap)
-        if gaps or not manifest["enumerated"] or manifest.get("limits_unread"):
+        unknown = any(counts[Status.UNKNOWN.value] for counts in manifest["findings"].values())
+        if gaps or unknown or not manifest["enumerated"] or manifest.get("limits_unread"):
             return ExitCode.COVERAGE_GAPS
         if fail_on is not None and any(
             counts[Status.FAIL.value]

@@ -11,6 +11,7 @@ from orgscan.schema import (
     CHANGES,
     CREDENTIALS,
     FINDINGS,
+    SERVICE_CREDENTIALS,
     Column,
     Table,
     Type,
@@ -142,6 +143,15 @@ def access_keys() -> tuple[SheetColumn, ...]:
         ACCESS_KEYS,
         "account_id account_name ou_path user access_key_id status match created_at age_days "
         "last_used_at idle_days last_used_service last_used_region report_generated_at",
+    )
+
+
+def service_credentials() -> tuple[SheetColumn, ...]:
+    """The service credentials table."""
+    return _arranged(
+        SERVICE_CREDENTIALS,
+        "account_id account_name ou_path user credential_id service status created_at age_days "
+        "expires_at",
     )
 
 

@@ -78,6 +78,7 @@ class WorkbookContent:
     accounts: pd.DataFrame
     credentials: pd.DataFrame
     access_keys: pd.DataFrame
+    service_credentials: pd.DataFrame
     findings: pd.DataFrame
     controls: Sequence[ControlEntry]
     assessments: Sequence[Assessment] = ()

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 OU_NOT_KNOWN = "(not known)"
 _OU_DEPTH = 2
 _COUNTED = 100_000
-_LISTED_BY = {"user": "users", "access key": "access_keys"}
+_LISTED_BY = {
+    "user": "users",
+    "access key": "access_keys",
+    "service-specific credential": "service_credentials",
+}
 """Unit of a control: the column of accounts that is null where what it judges is not known."""
 
 

@@ -92,6 +92,9 @@ def data_sheets(content: WorkbookContent) -> list[DataSheet]:
         *_changes(content),
         DataSheet("Users", columns.users(), content.credentials),
         DataSheet("Access keys", columns.access_keys(), content.access_keys),
+        DataSheet(
+            "Service credentials", columns.service_credentials(), content.service_credentials
+        ),
         dictionary.controls(content.controls, _REFERENCE_TAB),
     ]
     return [*sheets, dictionary.dictionary(sheets, _REFERENCE_TAB)]

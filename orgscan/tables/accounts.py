@@ -82,6 +82,11 @@ def account_rows(
         "report_generated_at": accounts.generated_at,
         "users": pa.array(users, pa.int64(), mask=~(accounts.users_listed | has_report)),
         "access_keys": pa.array(key_count, pa.int64(), mask=~(keys_read | has_report)),
+        "service_credentials": pa.array(
+            np.bincount(np.array(batch.service_credentials.account, np.int64), minlength=size),
+            pa.int64(),
+            mask=~np.array([facts.service_credentials_listed for facts in batch.facts], np.bool_),
+        ),
     }
 
 
