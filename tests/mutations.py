@@ -53,8 +53,8 @@ BUGS = (
     Bug(
         "only the first page is read",
         "orgscan/aws/calls.py",
-        "            if not more:\n",
-        "            if more in {True, False}:\n",
+        "            if not token:\n                return\n",
+        "            if token or not token:\n                return\n",
         _fault(3, "enumeration"),
     ),
     Bug(
