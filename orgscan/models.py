@@ -71,6 +71,11 @@ class AccountState(StrEnum):
     """Missing or not known to this version: read like an active account and flagged."""
 
 
+def is_read(state: str) -> bool:
+    """Whether an account in this state is read: it is active, or its state is not known."""
+    return state in {AccountState.ACTIVE, AccountState.UNKNOWN}
+
+
 class ReportWord(StrEnum):
     """What the credential report says in place of a value; three words, three meanings."""
 
@@ -468,7 +473,7 @@ class RunInfo:
     notes: tuple[str, ...] = ()
     """Sentences the officer must see: OU paths unreadable, listings that disagreed, ..."""
     enumerated: bool = False
-    """Whether the account list was read to its end."""
+    """Whether the account list was read to its end and agrees with the OU tree."""
     finished_at: datetime | None = None
 
     def __post_init__(self) -> None:

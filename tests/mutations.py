@@ -203,8 +203,8 @@ BUGS = (
     Bug(
         "accounts outside the tree are lost",
         "orgscan/organization.py",
-        "        for account_id in sorted(listed.keys() - seen):\n",
-        "        for account_id in ():\n",
+        "            for account_id in sorted(latest.keys() - yielded)\n",
+        "            for account_id in sorted(held)\n",
         "tests/test_organization.py",
     ),
     Bug(
@@ -324,7 +324,7 @@ BUGS = (
     Bug(
         "what is complete is read again",
         "orgscan/pipeline/scan.py",
-        "new = [account for account in batch if account.account_id not in self.earlier.done]",
+        "new = [account for account in batch if not self.earlier.settles(account)]",
         "new = list(batch)",
         "tests/pipeline/test_resume.py",
     ),

@@ -19,7 +19,7 @@ from orgscan.errors import (
     UsageError,
 )
 from orgscan.evidence import EvidenceStore
-from orgscan.models import Coverage, Outcome, RunInfo
+from orgscan.models import Coverage, Outcome, RunInfo, is_read
 from orgscan.pipeline import preflight
 from orgscan.pipeline.account import AccountReader, unread
 from orgscan.pipeline.chain import Link
@@ -293,6 +293,8 @@ class _Earlier:
 
     accounts: dict[str, Account] = field(default_factory=dict)
     done: frozenset[str] = frozenset()
+    not_active: frozenset[str] = frozenset()
+    """Those of ``done`` that were not read because they were not active."""
     gaps: dict[str, int] = field(default_factory=dict)
     """Usable kinds of evidence of each account with a gap."""
     in_scope: int = 0
@@ -301,7 +303,7 @@ class _Earlier:
 
     @classmethod
     def of(cls, store: EvidenceStore) -> _Earlier:
-        accounts, done, gaps, in_scope = {}, set(), {}, 0
+        accounts, done, not_active, gaps, in_scope = {}, set(), set(), {}, 0
         settled = store.finished()
         for reading in store:
             account_id, outcome = reading.account.account_id, reading.outcome
@@ -309,12 +311,22 @@ class _Earlier:
             if account_id not in settled:
                 continue
             in_scope += outcome.coverage.in_scope
+            if outcome.coverage is Coverage.NOT_ACTIVE:
+                not_active.add(account_id)
             if outcome.coverage.is_gap:
                 gaps[account_id] = outcome.usable_kinds
             else:
                 done.add(account_id)
         drift = tuple(note for note in store.info.notes if note.startswith(_MOVED))
-        return cls(accounts, frozenset(done), gaps, in_scope, drift)
+        return cls(accounts, frozenset(done), frozenset(not_active), gaps, in_scope, drift)
+
+    def settles(self, account: Account) -> bool:
+        """Whether there is nothing left to do about the account as it is listed now.
+
+        One that was not active is read once it is: the earlier list may have been wrong.
+        """
+        reopened = account.account_id in self.not_active and is_read(account.state)
+        return account.account_id in self.done and not reopened
 
     @property
     def unread(self) -> int:
@@ -347,7 +359,10 @@ class _Collection:
     async def run(self, stop: asyncio.Event) -> None:
         """Collect until everything is read, ``stop`` is set, or the caller can call no more."""
         enumeration = organization.Enumeration(
-            self.aws.organizations, self.info.organization, with_tags=self.settings.account_tags
+            self.aws.organizations,
+            self.info.organization,
+            with_tags=self.settings.account_tags,
+            began_at=self.info.started_at,
         )
         scope = organization.Scope(
             self.settings.include_ous, self.settings.accounts, self.settings.exclude_accounts
@@ -471,7 +486,7 @@ class _Collection:
     ) -> None:
         """From here on the accounts are in the coverage, whatever happens."""
         # An account that is done keeps the name and state it was read under.
-        new = [account for account in batch if account.account_id not in self.earlier.done]
+        new = [account for account in batch if not self.earlier.settles(account)]
         await self._write(self.store.add_accounts, new)
         if self.earlier.accounts or isinstance(target, list):
             self.found |= {account.account_id: account for account in batch}
