@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 INTEGRITY_FAILURE = "IntegrityFailure"
 """The error code of an account whose answers belong to another account."""
 
+DEPARTED = "no longer in the organization when the run was resumed"
+"""The reason of an account that left before it was read."""
+
 ROOT_USER = "<root_account>"
 """The name the credential report gives the root user; orgscan uses it wherever root is meant."""
 

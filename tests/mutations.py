@@ -331,8 +331,8 @@ BUGS = (
     Bug(
         "a worse second attempt replaces the first",
         "orgscan/pipeline/scan.py",
-        "        if outcome.usable_kinds < self.earlier.gaps.get(account_id, 0):\n",
-        "        if outcome.usable_kinds < 0:\n",
+        "        elif outcome.usable_kinds < usable_before or (\n",
+        "        elif outcome.usable_kinds < 0 or (\n",
         "tests/pipeline/test_resume.py",
     ),
     Bug(

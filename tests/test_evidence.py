@@ -58,8 +58,19 @@ def evidence(kind: Kind = Kind.USERS, content: bytes = b"[]", **more: Any) -> Ev
     return Evidence(kind=kind, content=content, collected_at=MOMENT, **more)
 
 
+def whole(content: bytes = b"[]") -> tuple[Evidence, ...]:
+    """Evidence of every kind."""
+    return tuple(evidence(kind, content) for kind in Kind)
+
+
 def outcome(number: int, *items: Evidence, **more: Any) -> Outcome:
-    values = {"coverage": Coverage.COMPLETE, "attempts": 1, **more}
+    """An outcome that fits its evidence: whatever else is required has a gap."""
+    missing = [kind for kind in Kind if kind not in {item.kind for item in items}]
+    coverage = Coverage.COMPLETE
+    if missing:
+        coverage = Coverage.PARTIAL if items else Coverage.FAILED
+    gaps = tuple(Gap(kind=kind, code="Timeout", reason="not collected") for kind in missing)
+    values = {"coverage": coverage, "attempts": 1, "gaps": gaps, **more}
     return Outcome(account_id=f"{number:012d}", evidence=items, **values)
 
 
@@ -378,7 +389,7 @@ class TestFullDisk:
     def test_fails_the_run_and_keeps_what_was_stored(self, path: Path) -> None:
         with EvidenceStore.create(path, INFO) as store:
             store.add_accounts(account(number) for number in (1, 2))
-            store.keep(outcome(1, evidence(content=b"first")))
+            store.keep(outcome(1, *whole(b"first")))
             (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
             store._connection.execute(f"PRAGMA max_page_count = {pages + 2}")
             with pytest.raises(RunError) as caught:
