@@ -91,6 +91,10 @@ _ROW = (
     "gaps, evidence_sha256"
 )
 """What an account's hash covers, in this order."""
+_EVIDENCE = (
+    "SELECT account_id, kind, content, collected_at, generated_at, sha256 "
+    "FROM evidence ORDER BY account_id, kind"
+)
 _SUMS = 1 << 256
 
 REQUIRED: tuple[Kind, ...] = tuple(Kind)
@@ -358,13 +362,24 @@ class EvidenceStore:
         or was added.
         """
         with self._reading():
-            yield from self._readings()
+            info, seal = self.info, _Seal.of(self._connection)
+            # A statement that is not closed keeps the file locked for as long as an error is kept.
+            with (
+                closing(self._connection.execute(_rows(seal))) as rows,
+                closing(self._connection.execute(_EVIDENCE)) as evidence,
+            ):
+                yield from self._readings(rows, self._by_account(evidence), info, seal)
 
-    def _readings(self) -> Iterator[Reading]:
-        evidence = self._evidence_by_account()
+    def _readings(
+        self,
+        rows: sqlite3.Cursor,
+        evidence: Iterator[tuple[str, tuple[Evidence, ...]]],
+        info: RunInfo,
+        seal: _Seal | None,
+    ) -> Iterator[Reading]:
+        total = 0
         pending = next(evidence, None)
-        info, seal, total = self.info, _Seal.of(self._connection), 0
-        for *row, sealed in self._connection.execute(_rows(seal)):
+        for *row, sealed in rows:
             account_id, account_text, *columns, digest = row
             items: tuple[Evidence, ...] = ()
             if pending is not None and pending[0] == account_id:
@@ -390,11 +405,7 @@ class EvidenceStore:
             message = f"{self._path}: {_ROWS_ALTERED}; restore it from a backup"
             raise IntegrityError(message)
 
-    def _evidence_by_account(self) -> Iterator[tuple[str, tuple[Evidence, ...]]]:
-        rows = self._connection.execute(
-            "SELECT account_id, kind, content, collected_at, generated_at, sha256 "
-            "FROM evidence ORDER BY account_id, kind"
-        )
+    def _by_account(self, rows: sqlite3.Cursor) -> Iterator[tuple[str, tuple[Evidence, ...]]]:
         current, items = "", list[Evidence]()
         for account_id, kind, content, collected_at, generated_at, sha256 in rows:
             if account_id != current and items:
