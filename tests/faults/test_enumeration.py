@@ -251,7 +251,7 @@ def without(*accounts: str) -> faults.Edit:
 
 @pytest.mark.parametrize("state", ["SUSPENDED", "PENDING_CLOSURE", "CLOSED"])
 @pytest.mark.parametrize("action", ["ListAccounts", "ListAccountsForParent"])
-async def test_fault_40_an_account_that_one_list_calls_active_is_read(
+async def test_an_account_that_one_list_calls_active_is_read(
     small: World, tmp_path: Path, action: str, state: str
 ) -> None:
     account = next(one.id for one in small.accounts if one.name == "tidy-staging")
@@ -266,7 +266,7 @@ async def test_fault_40_an_account_that_one_list_calls_active_is_read(
     assert state in note
 
 
-async def test_fault_40_a_state_that_differs_once_settles_at_the_second_reading(
+async def test_a_state_that_differs_once_settles_at_the_second_reading(
     small: World, tmp_path: Path
 ) -> None:
     account = next(one.id for one in small.accounts if one.name == "tidy-staging")
@@ -280,7 +280,7 @@ async def test_fault_40_a_state_that_differs_once_settles_at_the_second_reading(
 
 @pytest.mark.parametrize("action", ["ListAccounts", "ListAccountsForParent"])
 @pytest.mark.parametrize("every", [True, False], ids=["all", "one"])
-async def test_fault_40_a_list_that_lacks_accounts_is_not_taken_for_whole(
+async def test_a_list_that_lacks_accounts_is_not_taken_for_whole(
     small: World, tmp_path: Path, action: str, *, every: bool
 ) -> None:
     lost = [one.id for one in small.accounts if every or one.name == "tidy-staging"]
@@ -293,7 +293,7 @@ async def test_fault_40_a_list_that_lacks_accounts_is_not_taken_for_whole(
     assert lost[-1] in note
 
 
-async def test_fault_40_accounts_that_joined_since_may_be_in_one_list_only(
+async def test_accounts_that_joined_since_may_be_in_one_list_only(
     small: World, tmp_path: Path
 ) -> None:
     joined = NOW + timedelta(seconds=30)
@@ -305,7 +305,7 @@ async def test_fault_40_accounts_that_joined_since_may_be_in_one_list_only(
     assert scanned.run.manifest["enumerated"]
 
 
-async def test_fault_40_a_resumed_run_reads_what_an_unproven_list_called_inactive(
+async def test_a_resumed_run_reads_what_an_unproven_list_called_inactive(
     small: World, tmp_path: Path
 ) -> None:
     """With the list denied the tree alone decides: it may be wrong."""

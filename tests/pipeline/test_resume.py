@@ -325,7 +325,7 @@ class Wrong:
 
 @pytest.mark.parametrize("wrong", [Wrong.session, Wrong.report], ids=["session", "report"])
 @pytest.mark.parametrize("gap", ["ListUsers", "AssumeRole"])
-async def test_fault_43_another_account_s_answers_on_a_retry_are_an_integrity_failure(
+async def test_another_account_s_answers_on_a_retry_are_an_integrity_failure(
     collect: Callable[..., Any], resume: Resume, tmp_path: Path,
     wrong: Callable[[str, str], Fault], gap: str,
 ) -> None:  # fmt: skip
@@ -456,7 +456,7 @@ async def assert_refused(run: Path, resume: Resume) -> None:
 
 
 @pytest.mark.parametrize("change", [*EDITS, *HASHED])
-async def test_fault_44_an_unfinished_run_that_was_edited_is_an_integrity_failure(
+async def test_an_unfinished_run_that_was_edited_is_an_integrity_failure(
     unfinished: Path, resume: Resume, change: str
 ) -> None:
     with pytest.raises(UsageError, match="is not finished"):
@@ -466,7 +466,7 @@ async def test_fault_44_an_unfinished_run_that_was_edited_is_an_integrity_failur
 
 
 @pytest.mark.parametrize("change", EDITS)
-async def test_fault_44_what_cannot_be_true_is_found_in_an_older_store_too(
+async def test_what_cannot_be_true_is_found_in_an_older_store_too(
     unfinished: Path, resume: Resume, change: str
 ) -> None:
     as_older(unfinished)
@@ -503,7 +503,7 @@ async def test_an_older_store_is_read_resumed_and_hashed_from_then_on(
         "UPDATE outcomes SET outcome_sha256 = evidence_sha256",
     ],
 )
-async def test_fault_44_hashes_that_were_removed_or_altered_are_missed(
+async def test_hashes_that_were_removed_or_altered_are_missed(
     unfinished: Path, resume: Resume, change: str
 ) -> None:
     with closing(sqlite3.connect(unfinished / "evidence.sqlite")) as store, store:
