@@ -3,6 +3,13 @@
 Everything else in a run directory is derived from it and can be made again. SQLite because one
 transaction per account is exactly its job, power loss included, and because an auditor can open
 it in twenty years without orgscan.
+
+What the hashes prove: every kind of evidence, every account with its outcome, and the head of the
+run are hashed, and a sum over all accounts shows when a row was added or deleted. Whoever reads the
+store checks them, and also that an account's outcome fits its state and its evidence. That finds
+damage and rows edited with an SQL tool, before the run has a manifest as well as after. It does not
+stop someone who rewrites the file with this code at hand: there is no secret in the hashes, so they
+can be made anew. The signature of the manifest covers that.
 """
 
 from __future__ import annotations
@@ -12,12 +19,13 @@ import json
 import os
 import sqlite3
 from contextlib import closing, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from orgscan.errors import IntegrityError, RunError, UsageError
 from orgscan.models import (
+    DEPARTED,
     FIRST_KINDS,
     Account,
     Caller,
@@ -29,10 +37,11 @@ from orgscan.models import (
     Outcome,
     Reading,
     RunInfo,
+    is_read,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -57,7 +66,8 @@ CREATE TABLE outcomes (
     started_at TEXT,
     duration_seconds REAL,
     gaps TEXT NOT NULL,
-    evidence_sha256 TEXT
+    evidence_sha256 TEXT,
+    outcome_sha256 TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE evidence (
     account_id TEXT NOT NULL REFERENCES accounts,
@@ -69,6 +79,25 @@ CREATE TABLE evidence (
     PRIMARY KEY (account_id, kind)
 ) STRICT;
 """
+_SEAL = """
+CREATE TABLE seal (
+    accounts_sum TEXT NOT NULL,
+    head_sha256 TEXT NOT NULL
+) STRICT;
+"""
+"""The sum of the hashes of all accounts, and the hash of the run's head. Stores of an older orgscan
+have neither this table nor ``outcome_sha256``; they get both when they are resumed."""
+_ROW = (
+    "account_id, account, coverage, reason, error_code, attempts, started_at, duration_seconds, "
+    "gaps, evidence_sha256"
+)
+"""What an account's hash covers, in this order."""
+_EVIDENCE = (
+    "SELECT account_id, kind, content, collected_at, generated_at, sha256 "
+    "FROM evidence ORDER BY account_id, kind"
+)
+_SUMS = 1 << 256
+
 _BUSY = "is in use by another orgscan process; wait for it to end"
 _NOT_ATTEMPTED = "the run ended before this account was read"
 
@@ -98,9 +127,11 @@ class EvidenceStore:
         try:
             draft.touch(mode=0o600, exist_ok=False)
             try:
+                head = _dump(info)
                 with closing(sqlite3.connect(draft)) as connection, connection:
-                    connection.executescript(f"BEGIN;{_TABLES}")
-                    connection.execute("INSERT INTO run VALUES (?, ?)", (FORMAT, _dump(info)))
+                    connection.executescript(f"BEGIN;{_TABLES}{_SEAL}")
+                    connection.execute("INSERT INTO run VALUES (?, ?)", (FORMAT, head))
+                    connection.execute("INSERT INTO seal VALUES (?, ?)", (_sum(0), _sha256(head)))
                 path.hardlink_to(draft)
             finally:
                 draft.unlink()
@@ -179,30 +210,49 @@ class EvidenceStore:
 
     @property
     def info(self) -> RunInfo:
-        """What the run is."""
+        """What the run is.
+
+        Raises :class:`orgscan.errors.IntegrityError` where it was altered.
+        """
         with self._reading():
             (text,) = self._connection.execute("SELECT info FROM run").fetchone()
-            return _load(text)
+            info = _load(text)
+            seal = _Seal.of(self._connection)
+        if seal is not None and seal.head_sha256 != _sha256(text):
+            message = f"{self._path}: {_HEAD_ALTERED}; restore it from a backup"
+            raise IntegrityError(message)
+        return info
 
     def update(self, info: RunInfo) -> None:
         """Replace what the run is."""
+        text = _dump(info)
         with self._writing() as connection:
-            connection.execute("UPDATE run SET info = ?", (_dump(info),))
+            connection.execute("UPDATE run SET info = ?", (text,))
+            connection.execute("UPDATE seal SET head_sha256 = ?", (_sha256(text),))
 
     def add_accounts(self, accounts: Iterable[Account]) -> None:
-        """Enter enumerated accounts; from here on each is in the coverage, whatever happens."""
-        rows = [(account.account_id, _account_text(account)) for account in accounts]
+        """Enter enumerated accounts; from here on each is in the coverage, whatever happens.
+
+        An account that was not active and now is has no outcome until it is read.
+        """
         with self._writing() as connection:
-            connection.executemany(
-                "INSERT INTO accounts VALUES (?, ?) "
-                "ON CONFLICT DO UPDATE SET account = excluded.account",
-                rows,
-            )
+            for account in accounts:
+                with _changing(connection, account.account_id):
+                    connection.execute(
+                        "INSERT INTO accounts VALUES (?, ?) "
+                        "ON CONFLICT DO UPDATE SET account = excluded.account",
+                        (account.account_id, _account_text(account)),
+                    )
+                    if is_read(account.state):
+                        connection.execute(
+                            "DELETE FROM outcomes WHERE account_id = ? AND coverage = ?",
+                            (account.account_id, Coverage.NOT_ACTIVE),
+                        )
 
     def keep(self, outcome: Outcome) -> None:
         """Record how one account ended, with its evidence, in one transaction."""
         account_id = outcome.account_id
-        with self._writing() as connection:
+        with self._writing() as connection, _changing(connection, account_id):
             connection.execute("DELETE FROM evidence WHERE account_id = ?", (account_id,))
             connection.executemany(
                 "INSERT INTO evidence VALUES (?, ?, ?, ?, ?, ?)",
@@ -219,7 +269,7 @@ class EvidenceStore:
                 ],
             )
             connection.execute(
-                "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+                "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL) "
                 "ON CONFLICT DO UPDATE SET coverage = excluded.coverage, "
                 "reason = excluded.reason, error_code = excluded.error_code, "
                 "attempts = attempts + excluded.attempts, started_at = excluded.started_at, "
@@ -244,6 +294,7 @@ class EvidenceStore:
         try:
             if not self._journaled:
                 self._connection.execute("PRAGMA journal_mode=WAL")
+                _seal_older(self._connection)
                 self._journaled = True
             with self._connection as connection:
                 yield connection
@@ -265,9 +316,29 @@ class EvidenceStore:
 
     def count_attempt(self, account_id: str) -> None:
         """Record an attempt that brought less than what is already here."""
-        with self._writing() as connection:
+        with self._writing() as connection, _changing(connection, account_id):
             connection.execute(
                 "UPDATE outcomes SET attempts = attempts + 1 WHERE account_id = ?", (account_id,)
+            )
+
+    def distrust(self, outcome: Outcome) -> None:
+        """Record an attempt that received another account's answers.
+
+        The account's evidence and gaps stay: they were collected before, from the right account.
+        Its error code and the beginning of its reason become those of ``outcome``.
+        """
+        with self._writing() as connection, _changing(connection, outcome.account_id):
+            connection.execute(
+                "UPDATE outcomes SET attempts = attempts + ?, error_code = ?, "
+                "reason = CASE WHEN error_code = ? THEN reason ELSE ? || '; ' || reason END "
+                "WHERE account_id = ?",
+                (
+                    outcome.attempts,
+                    outcome.error_code,
+                    outcome.error_code,
+                    outcome.reason,
+                    outcome.account_id,
+                ),
             )
 
     def finished(self) -> set[str]:
@@ -284,20 +355,30 @@ class EvidenceStore:
     def __iter__(self) -> Iterator[Reading]:
         """Every account once, in the order of account_id; those never reached NOT_ATTEMPTED.
 
-        Raises :class:`orgscan.errors.IntegrityError` where evidence does not match its hash.
+        Raises :class:`orgscan.errors.IntegrityError` where evidence or outcome does not match its
+        hash, where an outcome cannot be true, and, after the last account, where a row is missing
+        or was added.
         """
         with self._reading():
-            yield from self._readings()
+            info, seal = self.info, _Seal.of(self._connection)
+            # A statement that is not closed keeps the file locked for as long as an error is kept.
+            with (
+                closing(self._connection.execute(_rows(seal))) as rows,
+                closing(self._connection.execute(_EVIDENCE)) as evidence,
+            ):
+                yield from self._readings(rows, self._by_account(evidence), info, seal)
 
-    def _readings(self) -> Iterator[Reading]:
-        evidence = self._evidence_by_account()
+    def _readings(
+        self,
+        rows: sqlite3.Cursor,
+        evidence: Iterator[tuple[str, tuple[Evidence, ...]]],
+        info: RunInfo,
+        seal: _Seal | None,
+    ) -> Iterator[Reading]:
+        total = 0
         pending = next(evidence, None)
-        rows = self._connection.execute(
-            "SELECT account, coverage, reason, error_code, attempts, started_at, "
-            "duration_seconds, gaps, evidence_sha256, account_id "
-            "FROM accounts LEFT JOIN outcomes USING (account_id) ORDER BY account_id"
-        )
-        for account_text, *columns, digest, account_id in rows:
+        for *row, sealed in rows:
+            account_id, account_text, *columns, digest = row
             items: tuple[Evidence, ...] = ()
             if pending is not None and pending[0] == account_id:
                 items = pending[1]
@@ -305,20 +386,24 @@ class EvidenceStore:
             if account_hash(items) != digest:
                 message = f"{self._path}: evidence of account {account_id} was altered or is lost"
                 raise IntegrityError(message)
-            yield Reading(
+            reading = Reading(
                 account=_account(account_text),
                 outcome=_outcome(account_id, columns, items),
                 evidence_sha256=digest,
             )
+            if fault := _fault(row, sealed, seal) or contradiction(reading, info):
+                message = f"{self._path}: account {account_id}: {fault}"
+                raise IntegrityError(message)
+            total += _row_number(row)
+            yield reading
         if pending is not None:
             message = f"{self._path}: holds evidence of an account that is not listed: {pending[0]}"
             raise IntegrityError(message)
+        if seal is not None and seal.accounts_sum != _sum(total):
+            message = f"{self._path}: {_ROWS_ALTERED}; restore it from a backup"
+            raise IntegrityError(message)
 
-    def _evidence_by_account(self) -> Iterator[tuple[str, tuple[Evidence, ...]]]:
-        rows = self._connection.execute(
-            "SELECT account_id, kind, content, collected_at, generated_at, sha256 "
-            "FROM evidence ORDER BY account_id, kind"
-        )
+    def _by_account(self, rows: sqlite3.Cursor) -> Iterator[tuple[str, tuple[Evidence, ...]]]:
         current, items = "", list[Evidence]()
         for account_id, kind, content, collected_at, generated_at, sha256 in rows:
             if account_id != current and items:
@@ -350,6 +435,9 @@ class Inspection:
     """Evidence hash by account, as computed anew; accounts that cannot be read are left out."""
     readings: tuple[Reading, ...] = ()
     """The same accounts in the order of account_id, without their evidence."""
+    altered: Mapping[str, str] = field(default_factory=dict)
+    """Accounts whose record was altered or cannot be true, with the reason. The account is empty
+    where a row is missing or was added."""
 
 
 def inspect(path: Path) -> Inspection:
@@ -400,6 +488,8 @@ class _Inspector:
         """Accounts by the reason why they cannot be read."""
         self._hashes: dict[str, str | None] = {}
         self._readings: list[Reading] = []
+        self._info: RunInfo | None = None
+        self._altered: dict[str, str] = {}
 
     def inspect(self) -> Inspection:
         for step in (self._structure, self._head, self._references, self._accounts):
@@ -412,7 +502,7 @@ class _Inspector:
             named = ", ".join(accounts[:_NAMED])
             self._problems.append(f"evidence cannot be read ({reason}): account {named}{more}")
         problems = tuple(dict.fromkeys(self._problems))
-        return Inspection(problems, self._hashes, tuple(self._readings))
+        return Inspection(problems, self._hashes, tuple(self._readings), self._altered)
 
     def _structure(self) -> None:
         for (text,) in self._connection.execute("PRAGMA integrity_check(5)"):
@@ -421,7 +511,10 @@ class _Inspector:
 
     def _head(self) -> None:
         ((version, text),) = self._connection.execute("SELECT format, info FROM run").fetchall()
-        _load(text)
+        self._info = _load(text)
+        seal = _Seal.of(self._connection)
+        if seal is not None and seal.head_sha256 != _sha256(text):
+            self._problems.append(_HEAD_ALTERED)
         if version > FORMAT:
             self._problems.append(f"has format {version}, this orgscan reads {FORMAT}")
 
@@ -431,28 +524,31 @@ class _Inspector:
 
     def _accounts(self) -> None:
         listed = self._connection.execute("SELECT account_id FROM accounts ORDER BY account_id")
+        seal, total = _Seal.of(self._connection), 0
         for (account_id,) in listed.fetchall():
             try:
-                self._account(account_id)
+                total += self._account(account_id, seal)
             except _DAMAGE as error:
                 self._unreadable.setdefault(_brief(error), []).append(str(account_id))
+        if seal is not None and seal.accounts_sum != _sum(total):
+            self._altered[""] = _ROWS_ALTERED
 
-    def _account(self, account_id: str) -> None:
-        row = self._connection.execute(
-            "SELECT account, coverage, reason, error_code, attempts, started_at, "
-            "duration_seconds, gaps, evidence_sha256 "
-            "FROM accounts LEFT JOIN outcomes USING (account_id) WHERE account_id = ?",
-            (account_id,),
-        ).fetchone()
-        account_text, *columns, digest = row
+    def _account(self, account_id: str, seal: _Seal | None) -> int:
+        """What the account adds to the sum over all."""
+        *row, sealed = self._connection.execute(_rows(seal, one=True), (account_id,)).fetchone()
+        _account_id, account_text, *columns, digest = row
         items = tuple(self._evidence(account_id))
-        reading = Reading(account=_account(account_text), outcome=_outcome(account_id, columns, ()))
+        outcome = _outcome(account_id, columns, items)
+        reading = Reading(account=_account(account_text), outcome=outcome)
         if reading.account.account_id != account_id:
             self._problems.append(f"account {account_id}: is listed as another one")
-        self._readings.append(reading)
+        elif fault := _fault(row, sealed, seal) or contradiction(reading, self._info):
+            self._altered[account_id] = fault
+        self._readings.append(replace(reading, outcome=replace(outcome, evidence=())))
         self._hashes[account_id] = account_hash(items)
         if self._hashes[account_id] != digest:
             self._problems.append(f"account {account_id}: its evidence was altered or is lost")
+        return _row_number(row)
 
     def _evidence(self, account_id: str) -> Iterator[Evidence]:
         rows = self._connection.execute(
@@ -476,6 +572,144 @@ def account_hash(evidence: Iterable[Evidence]) -> str | None:
     """SHA-256 over the sorted ``kind:sha256`` lines of an account; None without evidence."""
     lines = sorted(f"{item.kind}:{item.sha256}\n" for item in evidence)
     return hashlib.sha256("".join(lines).encode()).hexdigest() if lines else None
+
+
+def contradiction(reading: Reading, info: RunInfo | None) -> str:
+    """Why an account's record cannot be true; empty where it fits together.
+
+    ``info`` is the run's head, None where it cannot be read. ``reading`` has all its evidence.
+    """
+    account, outcome = reading.account, reading.outcome
+    coverage, state = outcome.coverage, account.state
+    kinds = {item.kind for item in outcome.evidence}
+    required = FIRST_KINDS if info is None else info.evidence_kinds
+    explained = kinds | {gap.kind for gap in outcome.gaps}
+    missing = ", ".join(kind for kind in required if kind not in explained)
+    with_evidence = coverage in {Coverage.COMPLETE, Coverage.PARTIAL}
+    departed = outcome.reason == DEPARTED
+    scoped = info is None or any(info.scope.values())
+    cases = (
+        (account.account_id != outcome.account_id, "is listed as another one"),
+        (coverage is Coverage.COMPLETE and outcome.gaps, "is COMPLETE although it has gaps"),
+        (coverage is Coverage.PARTIAL and not outcome.gaps, "is PARTIAL but has no gap"),
+        (with_evidence and missing, f"is {coverage} but has neither evidence nor gap: {missing}"),
+        (kinds and not with_evidence, f"is {coverage} although it has evidence"),
+        (
+            coverage is Coverage.NOT_ACTIVE and is_read(state) and not departed,
+            f"is NOT_ACTIVE although its state is {state}",
+        ),
+        (
+            coverage is Coverage.EXCLUDED and not scoped,
+            "is EXCLUDED although the run's settings exclude no account",
+        ),
+    )
+    return next((text for wrong, text in cases if wrong), "")
+
+
+_HEAD_ALTERED = "the description of the run was altered"
+_ROWS_ALTERED = "an account or its outcome was added, altered or deleted"
+
+
+class _Seal(NamedTuple):
+    """The hashes over the store as a whole."""
+
+    accounts_sum: str
+    head_sha256: str
+
+    @classmethod
+    def of(cls, connection: sqlite3.Connection) -> Self | None:
+        """None for a store of an older orgscan, which has neither this nor ``outcome_sha256``.
+
+        Raises ValueError where only one of the two is there, or their row is missing.
+        """
+        columns = connection.execute("PRAGMA table_info(outcomes)").fetchall()
+        hashed = any(name == "outcome_sha256" for _, name, *_ in columns)
+        if not connection.execute("PRAGMA table_info(seal)").fetchall():
+            if hashed:
+                message = "the table seal is missing"
+                raise ValueError(message)
+            return None
+        found = connection.execute("SELECT accounts_sum, head_sha256 FROM seal").fetchall()
+        if len(found) != 1 or (columns and not hashed):
+            message = "the table seal does not fit the others"
+            raise ValueError(message)
+        return cls(*found[0])
+
+
+def _seal_older(connection: sqlite3.Connection) -> None:
+    """Add what a store of an older orgscan lacks, in one transaction.
+
+    Its accounts were checked against everything else by whoever read them before.
+    """
+    if _Seal.of(connection) is not None:
+        return
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ALTER TABLE outcomes ADD COLUMN outcome_sha256 TEXT")
+        connection.execute(_SEAL)
+        (text,) = connection.execute("SELECT info FROM run").fetchone()
+        connection.execute("INSERT INTO seal VALUES (?, ?)", (_sum(0), _sha256(text)))
+        for (account_id,) in connection.execute("SELECT account_id FROM accounts").fetchall():
+            _reseal(connection, account_id, 0)
+
+
+@contextmanager
+def _changing(connection: sqlite3.Connection, account_id: str) -> Iterator[None]:
+    """Change an account or its outcome within a transaction; its hashes follow.
+
+    The old row is subtracted as it is, not as it was hashed: if it had been altered, the sum does
+    not come out right afterwards.
+    """
+    before = _number_of(connection, account_id)
+    yield
+    _reseal(connection, account_id, before)
+
+
+def _reseal(connection: sqlite3.Connection, account_id: str, before: int) -> None:
+    after = _number_of(connection, account_id)
+    connection.execute(
+        "UPDATE outcomes SET outcome_sha256 = ? WHERE account_id = ?", (_sum(after), account_id)
+    )
+    (total,) = connection.execute("SELECT accounts_sum FROM seal").fetchone()
+    connection.execute("UPDATE seal SET accounts_sum = ?", (_sum(int(total, 16) + after - before),))
+
+
+def _number_of(connection: sqlite3.Connection, account_id: str) -> int:
+    """The account's hash as a number; 0 where it is not listed."""
+    row = connection.execute(
+        f"SELECT {_ROW} FROM accounts LEFT JOIN outcomes USING (account_id) "  # noqa: S608
+        "WHERE account_id = ?",
+        (account_id,),
+    ).fetchone()
+    return 0 if row is None else _row_number(row)
+
+
+def _rows(seal: _Seal | None, *, one: bool = False) -> str:
+    """Select every account, or ``one``: the columns of :data:`_ROW`, then its stored hash."""
+    sealed = "NULL" if seal is None else "outcome_sha256"
+    which = "WHERE account_id = ?" if one else "ORDER BY account_id"
+    return f"SELECT {_ROW}, {sealed} FROM accounts LEFT JOIN outcomes USING (account_id) {which}"  # noqa: S608
+
+
+def _fault(row: Sequence[Any], sealed: str | None, seal: _Seal | None) -> str:
+    """Why a row does not match its hash; empty where it does. An account not read has none."""
+    _account_id, _account_text, coverage, *_ = row
+    if seal is None or sealed == (None if coverage is None else _sum(_row_number(row))):
+        return ""
+    return "its record was altered"
+
+
+def _row_number(row: Sequence[Any]) -> int:
+    return int(_sha256(json.dumps([*row])), 16)
+
+
+def _sum(number: int) -> str:
+    """A hash, or a sum of hashes, as lower-case hex."""
+    return f"{number % _SUMS:064x}"
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _connect(path: Path, *, exclusive: bool) -> sqlite3.Connection:

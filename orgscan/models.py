@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 INTEGRITY_FAILURE = "IntegrityFailure"
 """The error code of an account whose answers belong to another account."""
 
+DEPARTED = "no longer in the organization when the run was resumed"
+"""The reason of an account that left before it was read."""
+
 ROOT_USER = "<root_account>"
 """The name the credential report gives the root user; orgscan uses it wherever root is meant."""
 
@@ -69,6 +72,11 @@ class AccountState(StrEnum):
     CLOSED = "CLOSED"
     UNKNOWN = "UNKNOWN"
     """Missing or not known to this version: read like an active account and flagged."""
+
+
+def is_read(state: str) -> bool:
+    """Whether an account in this state is read: it is active, or its state is not known."""
+    return state in {AccountState.ACTIVE, AccountState.UNKNOWN}
 
 
 class ReportWord(StrEnum):
@@ -517,7 +525,7 @@ class RunInfo:
     evidence_kinds: tuple[Kind, ...] = FIRST_KINDS
     """The kinds of evidence the run requires of every account, recorded when it began."""
     enumerated: bool = False
-    """Whether the account list was read to its end."""
+    """Whether the account list was read to its end and agrees with the OU tree."""
     finished_at: datetime | None = None
 
     def __post_init__(self) -> None:

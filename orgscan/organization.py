@@ -1,8 +1,12 @@
 """The organization: its accounts, streamed with their OU paths, and proof that none is missing.
 
 Accounts come from a walk of the OU tree, because only the walk knows where an account lives.
-ListAccounts is the control total. Where the two differ both are read again once; then the union
-is taken and the difference reported, so that no account is lost to a move during the walk.
+ListAccounts is the control total. Where the two differ, in accounts or in whether an account is
+active, both are read again once. Then the union is taken, an account that either calls active is
+read, and a difference that remains is reported and leaves the enumeration unproven.
+
+The walk is streamed, with one exception: an account that the tree calls inactive is held back until
+the account list was read, because only then is it certain that there is nothing to read.
 """
 
 from __future__ import annotations
@@ -17,10 +21,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from orgscan.errors import CallerBroken, CallError, Denied, Malformed, RunError
-from orgscan.models import Account, AccountState, Organization, is_word
+from orgscan.models import Account, AccountState, Organization, is_read, is_word
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
 
     from orgscan.models import Calls
 
@@ -77,14 +81,17 @@ class Enumeration:
     ou_paths: dict[str, str] = field(default_factory=dict)
     """Path by id of every root and organizational unit seen."""
     tree_readable: bool = True
+    began_at: datetime | None = None
+    """When the run began. Accounts that joined later may be in one of the lists only."""
     proven: bool = True
-    """Whether the account list vouches for the tree: an account that moves while the tree is
-    read is missed there."""
+    """Whether the account list was read and agrees with the tree: an account that moves while
+    the tree is read is missed there."""
     total: int = 0
     """Accounts found."""
     repeated: int = 0
     """Accounts and units that were listed again."""
     _untagged: dict[str, CallError] = field(default_factory=dict)
+    _joined_later: set[str] = field(default_factory=set)
 
     async def __aiter__(self) -> AsyncGenerator[Account]:
         try:
@@ -202,16 +209,23 @@ class Enumeration:
 
     async def _accounts(self) -> AsyncGenerator[Account]:
         listing = asyncio.create_task(self._listed())
-        seen: set[str] = set()
+        walked: dict[str, str] = {}
+        held: dict[str, Account] = {}
         try:
             async with aclosing(self._walk()) as walk:
                 async for account in walk:
-                    if account.account_id in seen:
-                        self.repeated += 1
-                    else:
-                        seen.add(account.account_id)
+                    account_id = account.account_id
+                    before = walked.get(account_id)
+                    self.repeated += before is not None
+                    if before is not None and (is_read(before) or not is_read(account.state)):
+                        continue
+                    walked[account_id] = account.state
+                    if is_read(account.state):
+                        held.pop(account_id, None)
                         yield account
-            listed = await self._control_total(listing, seen)
+                    else:
+                        held[account_id] = account
+            listed = await self._control_total(listing, walked)
         finally:
             listing.cancel()
             await asyncio.gather(listing, return_exceptions=True)
@@ -220,15 +234,11 @@ class Enumeration:
                 f"AWS Organizations listed {self.repeated} entries more than once; each account "
                 "is covered once."
             )
-        if listed is None:
-            return
-        if self.tree_readable and listed.keys() != seen:
-            listed = await self._settle(listed)
-        for account_id in sorted(listed.keys() - seen):
-            yield listed[account_id]
+        for account in await self._reconciled(walked, held, listed):
+            yield account
 
     async def _control_total(
-        self, listing: asyncio.Task[dict[str, Account]], walked: set[str]
+        self, listing: asyncio.Task[dict[str, Account]], walked: Mapping[str, str]
     ) -> dict[str, Account] | None:
         try:
             return await listing
@@ -242,20 +252,76 @@ class Enumeration:
             )
             return None
 
-    async def _settle(self, listed: dict[str, Account]) -> dict[str, Account]:
-        """Read tree and list again, say what still differs, and return the union."""
-        walked, again = {}, await self._listed()
-        async for account in self._walk():
-            walked[account.account_id] = account
-        only_tree = walked.keys() - again.keys()
-        only_list = again.keys() - walked.keys()
+    async def _reconciled(
+        self,
+        walked: Mapping[str, str],
+        held: Mapping[str, Account],
+        listed: Mapping[str, Account] | None,
+    ) -> list[Account]:
+        """The accounts not yet yielded: those held back, and those that only the list has.
+
+        ``walked`` is the state of each account of the tree, by id. Tree and list are read a second
+        time where they differ.
+        """
+        if listed is None:
+            return list(held.values())
+        first = _Lists(walked, _states(listed), tree_whole=self.tree_readable)
+        if not first.differ():
+            missed = listed.keys() - walked.keys()
+            return [*held.values(), *(listed[account_id] for account_id in sorted(missed))]
+        walked_again = await self._walked_again() if self.tree_readable else {}
+        listed_again = await self._listed()
+        second = _Lists(
+            # Where the tree cannot be read a second time, the first reading is what there is.
+            _states(walked_again) if self.tree_readable else walked,
+            _states(listed_again),
+            tree_whole=self.tree_readable,
+        )
+        self._report_differences(first, second)
+        # Only the tree knows where an account lives.
+        latest = {**listed, **listed_again, **held, **walked_again}
+        yielded = walked.keys() - held.keys()
+        states = first.updated_by(second)
+        return [
+            replace(latest[account_id], state=states.state_of(account_id))
+            for account_id in sorted(latest.keys() - yielded)
+        ]
+
+    def _report_differences(self, first: _Lists, second: _Lists) -> None:
+        """Add notes for the differences that remain after the second reading.
+
+        An account that one of the lists had the first time only has moved or left since.
+        """
+        only_tree = second.only_in_tree - first.listed.keys() - self._joined_later
+        only_list = second.only_in_list - first.tree.keys() - self._joined_later
+        latest = first.updated_by(second)
+        present = second.tree.keys() | second.listed.keys()
+        disputed = (latest.disputed & present) - self._joined_later
         if only_tree or only_list:
+            self.proven = False
             self.notes.append(
                 "The OU tree and the account list of AWS Organizations still differed when read "
                 f"a second time; every account of either is covered. Only in the tree: "
                 f"{_some(only_tree)}. Only in the list: {_some(only_list)}."
             )
-        return {**listed, **again, **walked}
+        if disputed:
+            self.proven = False
+            states = {
+                account_id: f"{account_id} ({latest.tree[account_id]} in the tree, "
+                f"{latest.listed[account_id]} in the list)"
+                for account_id in disputed
+            }
+            self.notes.append(
+                "The OU tree and the account list of AWS Organizations still disagreed about the "
+                "state of accounts when read a second time; these accounts are read as active: "
+                f"{_some(states.values())}."
+            )
+
+    async def _walked_again(self) -> dict[str, Account]:
+        found: dict[str, Account] = {}
+        async for account in self._walk():
+            _enter(found, account)
+        return found
 
     async def _listed(self) -> dict[str, Account]:
         found: dict[str, Account] = {}
@@ -263,7 +329,7 @@ class Enumeration:
             for item in page:
                 account = self._account(item)
                 self.repeated += account.account_id in found
-                found.setdefault(account.account_id, account)
+                _enter(found, account)
         return found
 
     async def _walk(self) -> AsyncGenerator[Account]:
@@ -320,6 +386,9 @@ class Enumeration:
             text = f"organizations: {account_id!r:.40} is not an account id"
             raise Malformed(text, code="MalformedAnswer", action="organizations")
         joined = item.get("JoinedTimestamp")
+        joined_at = joined if isinstance(joined, datetime) else None
+        if joined_at is not None and self.began_at is not None and joined_at > self.began_at:
+            self._joined_later.add(account_id)
         return Account(
             account_id=account_id,
             name=_text(item.get("Name")),
@@ -327,7 +396,7 @@ class Enumeration:
             arn=_text(item.get("Arn")),
             state=_state(item),
             is_management=account_id == self.organization.management_account_id,
-            joined_at=joined if isinstance(joined, datetime) else None,
+            joined_at=joined_at,
         )
 
     async def _tagged(self, account: Account) -> Account:
@@ -351,6 +420,57 @@ class Enumeration:
             self._untagged[account.account_id] = error
             return account
         return replace(account, tags=tags)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lists:
+    """One reading of OU tree and account list: the state of each account, by id."""
+
+    tree: Mapping[str, str]
+    listed: Mapping[str, str]
+    tree_whole: bool = True
+
+    def updated_by(self, later: _Lists) -> _Lists:
+        """Every account of two readings, in the state of the later one that has it."""
+        return _Lists({**self.tree, **later.tree}, {**self.listed, **later.listed})
+
+    def differ(self) -> bool:
+        """Whether the two must be read again."""
+        return bool(self.only_in_tree or self.only_in_list or self.disputed)
+
+    @property
+    def only_in_tree(self) -> set[str]:
+        return self.tree.keys() - self.listed.keys()
+
+    @property
+    def only_in_list(self) -> set[str]:
+        """Empty where the tree could not be read to its end: it lacks accounts then."""
+        return self.listed.keys() - self.tree.keys() if self.tree_whole else set()
+
+    @property
+    def disputed(self) -> set[str]:
+        """Accounts that one of the two calls active and the other does not."""
+        return {
+            account_id
+            for account_id in self.tree.keys() & self.listed.keys()
+            if is_read(self.tree[account_id]) != is_read(self.listed[account_id])
+        }
+
+    def state_of(self, account_id: str) -> str:
+        """The account's state; where the two differ, the one that has it read."""
+        states = [of[account_id] for of in (self.tree, self.listed) if account_id in of]
+        return next(filter(is_read, states), states[0])
+
+
+def _states(accounts: Mapping[str, Account]) -> dict[str, str]:
+    return {account_id: account.state for account_id, account in accounts.items()}
+
+
+def _enter(found: dict[str, Account], account: Account) -> None:
+    """Add an account to a list; of two entries that differ the one that has it read is kept."""
+    before = found.setdefault(account.account_id, account)
+    if is_read(account.state) and not is_read(before.state):
+        found[account.account_id] = account
 
 
 async def _first(pages: AsyncIterator[list[Any]]) -> list[Any]:

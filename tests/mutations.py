@@ -53,8 +53,8 @@ BUGS = (
     Bug(
         "only the first page is read",
         "orgscan/aws/calls.py",
-        "            if not more:\n",
-        "            if more in {True, False}:\n",
+        "            if not token:\n                return\n",
+        "            if token or not token:\n                return\n",
         _fault(3, "enumeration"),
     ),
     Bug(
@@ -203,8 +203,8 @@ BUGS = (
     Bug(
         "accounts outside the tree are lost",
         "orgscan/organization.py",
-        "        for account_id in sorted(listed.keys() - seen):\n",
-        "        for account_id in ():\n",
+        "            for account_id in sorted(latest.keys() - yielded)\n",
+        "            for account_id in sorted(held)\n",
         "tests/test_organization.py",
     ),
     Bug(
@@ -324,15 +324,15 @@ BUGS = (
     Bug(
         "what is complete is read again",
         "orgscan/pipeline/scan.py",
-        "new = [account for account in batch if account.account_id not in self.earlier.done]",
+        "new = [account for account in batch if not self.earlier.settles(account)]",
         "new = list(batch)",
         "tests/pipeline/test_resume.py",
     ),
     Bug(
         "a worse second attempt replaces the first",
         "orgscan/pipeline/scan.py",
-        "        if outcome.usable_kinds < self.earlier.gaps.get(account_id, 0):\n",
-        "        if outcome.usable_kinds < 0:\n",
+        "        elif outcome.usable_kinds < usable_before or (\n",
+        "        elif outcome.usable_kinds < 0 or (\n",
         "tests/pipeline/test_resume.py",
     ),
     Bug(

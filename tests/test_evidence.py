@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orgscan.errors import IntegrityError, RunError, UsageError
-from orgscan.evidence import FORMAT, EvidenceStore, account_hash
+from orgscan.evidence import FORMAT, EvidenceStore, account_hash, contradiction, inspect
 from orgscan.models import (
+    DEPARTED,
     Account,
     Caller,
     Coverage,
@@ -25,10 +26,12 @@ from orgscan.models import (
     Kind,
     Organization,
     Outcome,
+    Reading,
     RunInfo,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 MOMENT = datetime(2026, 11, 3, 12, 0, 0, 123456, tzinfo=UTC)
@@ -58,8 +61,19 @@ def evidence(kind: Kind = Kind.USERS, content: bytes = b"[]", **more: Any) -> Ev
     return Evidence(kind=kind, content=content, collected_at=MOMENT, **more)
 
 
+def whole(content: bytes = b"[]") -> tuple[Evidence, ...]:
+    """Evidence of every kind."""
+    return tuple(evidence(kind, content) for kind in Kind)
+
+
 def outcome(number: int, *items: Evidence, **more: Any) -> Outcome:
-    values = {"coverage": Coverage.COMPLETE, "attempts": 1, **more}
+    """An outcome that fits its evidence: whatever else is required has a gap."""
+    missing = [kind for kind in Kind if kind not in {item.kind for item in items}]
+    coverage = Coverage.COMPLETE
+    if missing:
+        coverage = Coverage.PARTIAL if items else Coverage.FAILED
+    gaps = tuple(Gap(kind=kind, code="Timeout", reason="not collected") for kind in missing)
+    values = {"coverage": coverage, "attempts": 1, "gaps": gaps, **more}
     return Outcome(account_id=f"{number:012d}", evidence=items, **values)
 
 
@@ -374,11 +388,158 @@ class TestDamage:
         assert list(tmp_path.iterdir()) == []
 
 
+def gap(kind: Kind = Kind.USERS, **more: Any) -> Gap:
+    return Gap(kind=kind, code="Timeout", reason="", **more)
+
+
+class TestContradictions:
+    @pytest.mark.parametrize(
+        ("state", "made", "said"),
+        [
+            ("ACTIVE", outcome(1, *whole()), ""),
+            ("ACTIVE", outcome(1, *whole(), gaps=(gap(usable=True),)), "has gaps"),
+            ("ACTIVE", outcome(1, *whole()[1:], coverage=Coverage.COMPLETE, gaps=()), "report"),
+            ("ACTIVE", outcome(1, coverage=Coverage.COMPLETE, gaps=()), "COMPLETE"),
+            ("ACTIVE", outcome(1, *whole(), coverage=Coverage.PARTIAL, gaps=(gap(),)), ""),
+            ("ACTIVE", outcome(1, *whole(), coverage=Coverage.PARTIAL), "has no gap"),
+            ("ACTIVE", outcome(1, *whole()[1:], gaps=(gap(),)), "credential_report"),
+            ("ACTIVE", outcome(1, coverage=Coverage.DENIED), ""),
+            ("ACTIVE", outcome(1, *whole(), coverage=Coverage.DENIED), "DENIED"),
+            ("ACTIVE", outcome(1, *whole(), coverage=Coverage.FAILED), "FAILED"),
+            ("ACTIVE", outcome(1, *whole(), coverage=Coverage.NOT_ATTEMPTED), "NOT_ATTEMPTED"),
+            ("CLOSED", outcome(1, coverage=Coverage.NOT_ACTIVE), ""),
+            ("CLOSED", outcome(1, *whole(), coverage=Coverage.NOT_ACTIVE), "NOT_ACTIVE"),
+            ("ACTIVE", outcome(1, coverage=Coverage.NOT_ACTIVE), "its state is ACTIVE"),
+            ("UNKNOWN", outcome(1, coverage=Coverage.NOT_ACTIVE), "its state is UNKNOWN"),
+            ("ACTIVE", outcome(1, coverage=Coverage.NOT_ACTIVE, reason=DEPARTED), ""),
+            ("ACTIVE", outcome(1, coverage=Coverage.EXCLUDED), ""),
+            ("ACTIVE", outcome(1, *whole(), coverage=Coverage.EXCLUDED), "EXCLUDED"),
+            ("ACTIVE", outcome(2, *whole()), "listed as another"),
+        ],
+        ids=str,
+    )
+    def test_between_an_outcome_and_what_it_rests_on(
+        self, state: str, made: Outcome, said: str
+    ) -> None:
+        reading = Reading(account=account(1, state=state), outcome=made)
+        found = contradiction(reading, INFO)
+        assert said in found
+        assert bool(found) == bool(said)
+
+    def test_between_an_exclusion_and_settings_that_exclude_nothing(self) -> None:
+        reading = Reading(account=account(1), outcome=outcome(1, coverage=Coverage.EXCLUDED))
+        nothing: dict[str, list[str]] = {"include_ous": [], "accounts": [], "exclude_accounts": []}
+        assert "EXCLUDED" in contradiction(reading, replace(INFO, scope=nothing))
+        assert not contradiction(reading, replace(INFO, scope=nothing | {"accounts": ["1"]}))
+
+
+class TestHashes:
+    def test_follow_every_change(self, path: Path) -> None:
+        """Read after each: what was not hashed anew would be taken for altered."""
+        steps: list[Callable[[EvidenceStore], None]] = [
+            lambda store: store.add_accounts(account(number) for number in (1, 2, 3)),
+            lambda store: store.keep(outcome(1, *whole())),
+            lambda store: store.keep(outcome(2, evidence(), duration_seconds=1)),
+            lambda store: store.count_attempt("000000000002"),
+            lambda store: store.count_attempt("000000000003"),
+            lambda store: store.add_accounts([account(2, name="\u00fc\U0001f680"), account(4)]),
+            lambda store: store.distrust(
+                outcome(2, error_code="IntegrityFailure", reason="another account")
+            ),
+            lambda store: store.keep(outcome(2, *whole(), duration_seconds=0.1)),
+            lambda store: store.update(replace(INFO, notes=("new",))),
+        ]
+        with EvidenceStore.create(path, INFO) as store:
+            for step in steps:
+                step(store)
+                assert len(list(store)) == len(store)
+        with EvidenceStore.read(path) as store:
+            assert store.info.notes == ("new",)
+            assert [len(reading.outcome.evidence) for reading in store] == [6, 6, 0, 0]
+        found = inspect(path)
+        assert (found.problems, found.altered) == ((), {})
+
+    @pytest.mark.parametrize(
+        ("statement", "named"),
+        [
+            ("UPDATE outcomes SET reason = 'x' WHERE account_id LIKE '%1'", "000000000001"),
+            ("UPDATE outcomes SET attempts = 2 WHERE account_id LIKE '%2'", "000000000002"),
+            ("UPDATE outcomes SET outcome_sha256 = NULL WHERE account_id LIKE '%2'",
+             "000000000002"),
+            ("DELETE FROM accounts WHERE account_id LIKE '%3'", ""),
+            (
+                ("UPDATE accounts SET account = replace(account, 'ACTIVE', 'CLOSED') "
+                "WHERE account_id LIKE '%3'"),
+                "",
+            ),
+            (
+                ("INSERT INTO accounts SELECT '000000000004', replace(account, '003', '004') "
+                "FROM accounts WHERE account_id LIKE '%3'"),
+                "",
+            ),
+        ],
+    )  # fmt: skip
+    def test_name_the_account_whose_record_was_altered(
+        self, filled: Path, statement: str, named: str
+    ) -> None:
+        altered(filled, statement)
+        assert named in inspect(filled).altered
+        with pytest.raises(IntegrityError, match=f"account {named}"):
+            read(filled)
+
+    def test_of_two_outcomes_that_were_swapped_fit_neither(self, path: Path) -> None:
+        with EvidenceStore.create(path, INFO) as store:
+            store.add_accounts(account(number) for number in (1, 2))
+            store.keep(outcome(1, coverage=Coverage.DENIED, reason="one"))
+            store.keep(outcome(2, coverage=Coverage.FAILED, reason="two"))
+        altered(path, "UPDATE outcomes SET account_id = CAST(3 - account_id AS TEXT)")
+        altered(path, "UPDATE outcomes SET account_id = '00000000000' || account_id")
+        assert set(inspect(path).altered) == {"", "000000000001", "000000000002"}
+        with pytest.raises(IntegrityError, match="altered"):
+            read(path)
+
+
+class TestStates:
+    def test_an_account_that_is_active_again_has_no_outcome_until_it_is_read(
+        self, path: Path
+    ) -> None:
+        with EvidenceStore.create(path, INFO) as store:
+            store.add_accounts([account(1, state="SUSPENDED"), account(2, state="SUSPENDED")])
+            store.keep(outcome(1, coverage=Coverage.NOT_ACTIVE))
+            store.keep(outcome(2, coverage=Coverage.NOT_ACTIVE))
+            store.add_accounts([account(1), account(2, state="CLOSED")])
+            found = [reading.outcome.coverage for reading in store]
+        assert found == [Coverage.NOT_ATTEMPTED, Coverage.NOT_ACTIVE]
+
+    def test_an_account_is_distrusted_once_and_keeps_its_evidence(self, path: Path) -> None:
+        wrong = outcome(1, error_code="IntegrityFailure", reason="session of another")
+        with EvidenceStore.create(path, INFO) as store:
+            store.add_accounts([account(1)])
+            store.keep(outcome(1, evidence(), error_code="Timeout", reason="late"))
+            for _ in range(2):
+                store.distrust(wrong)
+            (reading,) = store
+        found = reading.outcome
+        assert (found.error_code, found.attempts) == ("IntegrityFailure", 3)
+        assert found.reason == "session of another; late"
+        assert (found.coverage, len(found.evidence)) == (Coverage.PARTIAL, 1)
+        assert len(found.gaps) == len(Kind) - 1
+
+
+def test_a_refused_store_is_not_kept_locked(filled: Path) -> None:
+    altered(filled, "UPDATE outcomes SET attempts = attempts + 1")
+    with pytest.raises(IntegrityError) as kept, EvidenceStore.resume(filled) as store:
+        list(store)
+    with EvidenceStore.resume(filled) as store:
+        assert len(store) == 3
+    assert kept.value is not None
+
+
 class TestFullDisk:
     def test_fails_the_run_and_keeps_what_was_stored(self, path: Path) -> None:
         with EvidenceStore.create(path, INFO) as store:
             store.add_accounts(account(number) for number in (1, 2))
-            store.keep(outcome(1, evidence(content=b"first")))
+            store.keep(outcome(1, *whole(b"first")))
             (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
             store._connection.execute(f"PRAGMA max_page_count = {pages + 2}")
             with pytest.raises(RunError) as caught:

@@ -2,7 +2,9 @@
 
 moto's known gaps are part of what is expected here: its credential report has no root row and a
 fixed date in 2015, so that every account is PARTIAL and every control on root UNKNOWN; in
-accounts without users the report is empty. It never denies AssumeRole and pages nothing.
+accounts without users the report is empty. It never denies AssumeRole and pages nothing. It also
+leaves IsTruncated out of ListAccessKeys, which AWS always sends and orgscan insists on: moto is
+corrected in this one point.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.config import Config
+from moto.core.responses import ActionResult
+from moto.iam.responses import IamResponse
 from moto.server import ThreadedMotoServer
 
 import orgscan
@@ -74,6 +78,9 @@ def elsewhere() -> Iterator[Elsewhere]:
     session = boto3.Session(region_name="us-east-1")
     with ExitStack() as stack:
         stack.callback(server.stop)
+        stack.enter_context(pytest.MonkeyPatch.context()).setattr(
+            IamResponse, "list_access_keys", _with_flag(IamResponse.list_access_keys)
+        )
 
         def client(service: str, credentials: Any = KEYS) -> Any:
             key, secret, token = credentials
@@ -91,6 +98,13 @@ def elsewhere() -> Iterator[Elsewhere]:
         _found(world)
         _populate(world)
         yield world
+
+
+def _with_flag(listing: Callable[..., ActionResult]) -> Callable[..., ActionResult]:
+    def answer(self: IamResponse) -> ActionResult:
+        return ActionResult({**listing(self).result, "IsTruncated": False})
+
+    return answer
 
 
 def _found(world: Elsewhere) -> None:

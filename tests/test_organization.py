@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -44,6 +44,8 @@ class Tree:
         self.pages_given: list[str] = []
         self.change: Callable[[str], None] = lambda _what: None
         self.details: dict[str, dict[str, Any]] = {}
+        self.states: dict[tuple[str, str], str] = {}
+        """State by action and account, where one of the lists disagrees."""
 
     async def call(self, action: str, _result: str, /, **_parameters: Any) -> dict[str, Any]:
         raise NotImplementedError(action)
@@ -72,7 +74,10 @@ class Tree:
             return [{"Key": "owner", "Value": parent}, {"Key": "empty", "Value": ""}]
         members = self.listed if action == "ListAccounts" else self.tree[parent][1]
         plain = {"State": "ACTIVE", "Name": "name"}
-        return [{"Id": one, **plain, **self.details.get(one, {})} for one in members]
+        found = [{"Id": one, **plain, **self.details.get(one, {})} for one in members]
+        for item in found:
+            item["State"] = self.states.get((action, item["Id"]), item["State"])
+        return found
 
 
 async def read(tree: Any, **more: Any) -> tuple[Enumeration, list[Account]]:
@@ -266,10 +271,171 @@ class TestControlTotal:
         assert len(accounts) == 29
         assert "900000000009 and 15 more." in enumeration.notes[0]
 
+    @pytest.mark.parametrize(
+        ("lost", "added"),
+        [(ALL, []), (["000000000004"], []), ([], ["000000000009"])],
+        ids=["the list is empty", "the list lacks one", "the tree lacks one"],
+    )
+    async def test_what_still_differs_leaves_it_unproven(
+        self, lost: list[str], added: list[str]
+    ) -> None:
+        tree = Tree()
+        tree.listed = [one for one in ALL if one not in lost] + added
+        enumeration, accounts = await read(tree)
+        assert set(paths(accounts)) == {*ALL, *added}
+        assert not enumeration.proven
+        assert tree.reads["ListAccounts"] == tree.reads["ListRoots"] == 2
+
+    @pytest.mark.parametrize(("later", "proven"), [(1, True), (0, False), (-1, False)])
+    @pytest.mark.parametrize("where", ["tree", "list", "state"])
+    async def test_accounts_that_joined_after_the_run_began_are_no_difference(
+        self, where: str, later: int, *, proven: bool
+    ) -> None:
+        began = datetime(2026, 11, 3, 12, tzinfo=UTC)
+        tree, new = Tree(), "000000000009"
+        tree.details[new] = {"JoinedTimestamp": began + timedelta(seconds=later)}
+        if where != "tree":
+            tree.listed.append(new)
+        if where != "list":
+            tree.tree["ou-c"][1].append(new)
+        if where == "state":
+            tree.states["ListAccounts", new] = "SUSPENDED"
+        enumeration, accounts = await read(tree, began_at=began)
+        assert set(paths(accounts)) == {*ALL, new}
+        assert (enumeration.proven, enumeration.notes == []) == (proven, proven)
+
+    async def test_an_account_that_keeps_moving_is_no_difference(self) -> None:
+        tree = Tree()
+        tree.listed.append("000000000009")  # moved while the tree was read the first time
+
+        def change(what: str) -> None:
+            if what == "ListRoots" and tree.reads["ListRoots"]:
+                # Found now, while another one moves.
+                tree.tree["ou-c"][1].append("000000000009")
+                tree.tree["ou-a"][1].remove("000000000002")
+
+        tree.change = change
+        enumeration, accounts = await read(tree)
+        assert set(paths(accounts)) == {*ALL, "000000000009"}
+        assert (enumeration.proven, enumeration.notes) == (True, [])
+
     async def test_agreement_is_read_once(self) -> None:
         tree = Tree()
         await read(tree)
         assert set(tree.reads.values()) == {1}
+
+
+def states_of(accounts: list[Account]) -> dict[str, str]:
+    assert len({account.account_id for account in accounts}) == len(accounts)
+    return {account.account_id: account.state for account in accounts}
+
+
+class TestStates:
+    """Tree and list disagree on whether an account is active."""
+
+    ONE = "000000000002"
+
+    @pytest.mark.parametrize("inactive", ["SUSPENDED", "PENDING_CLOSURE", "CLOSED"])
+    @pytest.mark.parametrize("active", ["ACTIVE", "", "HIBERNATING"])
+    @pytest.mark.parametrize("where", ["ListAccounts", "ListAccountsForParent"])
+    async def test_to_the_end_it_is_read_and_named_and_the_enumeration_unproven(
+        self, where: str, active: str, inactive: str
+    ) -> None:
+        tree = Tree()
+        tree.details[self.ONE] = {"State": active}
+        tree.states[where, self.ONE] = inactive
+        enumeration, accounts = await read(tree)
+        assert states_of(accounts)[self.ONE] in {AccountState.ACTIVE, AccountState.UNKNOWN}
+        assert len(accounts) == len(ALL)
+        assert paths(accounts) == WHOLE
+        assert not enumeration.proven
+        (note,) = enumeration.notes
+        assert self.ONE in note
+        assert inactive in note
+        assert tree.reads["ListAccounts"] == tree.reads["ListRoots"] == 2
+
+    @pytest.mark.parametrize("settled", ["SUSPENDED", "ACTIVE"])
+    @pytest.mark.parametrize("where", ["ListAccounts", "ListAccountsForParent"])
+    async def test_only_at_first_it_settles_at_the_second_reading(
+        self, where: str, settled: str
+    ) -> None:
+        tree = Tree()
+        tree.states[where, self.ONE] = "SUSPENDED"
+
+        def change(what: str) -> None:
+            if what == "ListRoots" and tree.reads[what]:
+                tree.states.clear()
+                tree.details[self.ONE] = {"State": settled}
+
+        tree.change = change
+        enumeration, accounts = await read(tree)
+        # What the tree called active was read at once, while it was.
+        expected = settled if where == "ListAccountsForParent" else "ACTIVE"
+        assert states_of(accounts)[self.ONE] == expected
+        assert (enumeration.proven, enumeration.notes) == (True, [])
+
+    async def test_an_inactive_account_waits_for_the_list_and_the_others_do_not(self) -> None:
+        tree = Tree()
+        tree.details[MANAGEMENT] = {"State": "SUSPENDED"}
+        enumeration = Enumeration(tree, ORGANIZATION)
+        order = [account.account_id async for account in enumeration]
+        assert order == [*ALL[1:], MANAGEMENT]
+        assert (enumeration.proven, enumeration.notes) == (True, [])
+        assert set(tree.reads.values()) == {1}
+
+    async def test_ways_of_being_inactive_are_no_difference(self) -> None:
+        tree = Tree()
+        tree.details[self.ONE] = {"State": "CLOSED"}
+        tree.states["ListAccounts", self.ONE] = "SUSPENDED"
+        enumeration, accounts = await read(tree)
+        assert states_of(accounts)[self.ONE] == "CLOSED"
+        assert (enumeration.proven, tree.reads["ListAccounts"]) == (True, 1)
+
+    async def test_without_a_state_in_one_of_them_it_is_read(self) -> None:
+        tree = Tree()
+        tree.states["ListAccounts", self.ONE] = ""
+        enumeration, accounts = await read(tree)
+        assert states_of(accounts)[self.ONE] == "ACTIVE"
+        assert (enumeration.proven, tree.reads["ListAccounts"]) == (True, 1)
+
+    @pytest.mark.parametrize("again", ["ou-b", "ou-c"])
+    async def test_within_the_tree_it_is_read(self, again: str) -> None:
+        """It moved while the tree was read, and was suspended or reopened at the same time."""
+        for first, second in (("ACTIVE", "SUSPENDED"), ("SUSPENDED", "ACTIVE")):
+            tree = Tree()
+            tree.tree[again][1].append(self.ONE)
+            given = iter([first, second])
+            items = tree._items
+
+            def answer(
+                action: str, parent: str, items: Any = items, given: Any = given
+            ) -> list[dict[str, Any]]:
+                found = items(action, parent)
+                for item in found if action == "ListAccountsForParent" else ():
+                    if item["Id"] == self.ONE:
+                        item["State"] = next(given)
+                return list(found)
+
+            tree._items = answer  # type: ignore[method-assign]
+            _, accounts = await read(tree)
+            assert states_of(accounts)[self.ONE] == "ACTIVE"
+            assert len(accounts) == len(ALL)
+
+    async def test_a_tree_read_in_part_is_held_to_the_list_too(self) -> None:
+        tree = Tree(ListAccountsForParent_ou_c=DENIED)
+        tree.states["ListAccountsForParent", self.ONE] = "SUSPENDED"
+        enumeration, accounts = await read(tree)
+        assert states_of(accounts)[self.ONE] == "ACTIVE"
+        assert set(states_of(accounts)) == set(ALL)
+        assert not enumeration.proven
+
+    async def test_without_the_list_the_tree_decides_and_is_not_proven(self) -> None:
+        tree = Tree(ListAccounts=DENIED)
+        tree.details[self.ONE] = {"State": "SUSPENDED"}
+        enumeration, accounts = await read(tree)
+        assert states_of(accounts)[self.ONE] == "SUSPENDED"
+        assert paths(accounts) == WHOLE
+        assert not enumeration.proven
 
 
 class TestDenied:

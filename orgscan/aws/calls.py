@@ -38,7 +38,7 @@ class Paging:
     token: str
     next_token: str
     truncated: str | None = None
-    """A flag that says whether more follows; without one, a token says so."""
+    """A flag that every page has and that says whether more follows; without one, a token does."""
 
 
 QUERY_PAGING = Paging("Marker", "Marker", "IsTruncated")
@@ -117,9 +117,10 @@ class ServiceCalls:
     ) -> AsyncIterator[list[Any]]:
         """See :meth:`orgscan.models.Calls.pages`.
 
-        Bounded, and strict where SDK paginators are lenient: a repeated marker, a truncated page
-        without one, :data:`MAX_ALIKE` equal pages in a row and more than :data:`MAX_PAGES` pages
-        are malformed, never a quiet end.
+        Bounded, and strict where SDK paginators are lenient. A marker leads to the next page,
+        whatever the flag says. A repeated marker, a truncated page without one, a page that has
+        neither flag nor marker, :data:`MAX_ALIKE` equal pages in a row and more than
+        :data:`MAX_PAGES` pages are malformed, never a quiet end.
         """
         paging, seen = self._paging, set[str]()
         before, alike = None, 0
@@ -130,18 +131,27 @@ class ServiceCalls:
             if alike >= MAX_ALIKE:
                 raise malformed(self._name(action), f"the same page came {alike + 1} times")
             yield answer[result]
-            token = answer.get(paging.next_token)
-            # A page that names the next one has one, whether or not a flag says so.
-            more = answer.get(paging.truncated, bool(token)) if paging.truncated else bool(token)
-            if not more:
-                return
+            token = self._next_token(action, answer)
             if not token:
-                raise malformed(self._name(action), "more pages announced, but no marker to them")
+                return
             if token in seen:
                 raise malformed(self._name(action), "the same page marker came twice")
             seen.add(token)
             parameters[paging.token] = token
         raise malformed(self._name(action), f"no end after {MAX_PAGES} pages")
+
+    def _next_token(self, action: str, answer: Mapping[str, Any]) -> str:
+        """The marker of the next page; empty after the last one."""
+        token = str(answer.get(self._paging.next_token) or "")
+        flag = self._paging.truncated
+        if token or flag is None:
+            return token
+        if flag not in answer:
+            # Half of the page may be lost, the marker with it.
+            raise malformed(self._name(action), f"the page has neither {flag} nor a marker")
+        if answer[flag]:
+            raise malformed(self._name(action), "more pages announced, but no marker to them")
+        return ""
 
     async def _try(
         self, action: str, result: str, parameters: Mapping[str, Any], patience: _Patience

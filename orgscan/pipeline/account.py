@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Self
 
 from orgscan import collectors, sessions, tables
 from orgscan.errors import CallerBroken, CallError, Denied, IntegrityError
-from orgscan.models import INTEGRITY_FAILURE, AccountState, Coverage, Evidence, Gap, Kind, Outcome
+from orgscan.models import (
+    INTEGRITY_FAILURE,
+    AccountState,
+    Coverage,
+    Evidence,
+    Gap,
+    Kind,
+    Outcome,
+    is_read,
+)
 from orgscan.report import inspect_report, names_missing_from_report
 
 if TYPE_CHECKING:
@@ -119,7 +128,7 @@ def unread(account: Account, exclusion: str) -> Outcome | None:
     account_id = account.account_id
     if exclusion:
         return Outcome(account_id=account_id, coverage=Coverage.EXCLUDED, reason=exclusion)
-    if account.state not in {AccountState.ACTIVE, AccountState.UNKNOWN}:
+    if not is_read(account.state):
         reason = f"the account is {account.state}"
         return Outcome(account_id=account_id, coverage=Coverage.NOT_ACTIVE, reason=reason)
     return None

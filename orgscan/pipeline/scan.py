@@ -19,7 +19,7 @@ from orgscan.errors import (
     UsageError,
 )
 from orgscan.evidence import EvidenceStore
-from orgscan.models import Coverage, Kind, Outcome, RunInfo
+from orgscan.models import DEPARTED, INTEGRITY_FAILURE, Coverage, Kind, Outcome, RunInfo, is_read
 from orgscan.pipeline import preflight
 from orgscan.pipeline.account import AccountReader, unread
 from orgscan.pipeline.chain import Link
@@ -304,15 +304,20 @@ class _Earlier:
 
     accounts: dict[str, Account] = field(default_factory=dict)
     done: frozenset[str] = frozenset()
+    not_active: frozenset[str] = frozenset()
+    """Those of ``done`` that were not read because they were not active."""
     gaps: dict[str, int] = field(default_factory=dict)
     """Usable kinds of evidence of each account with a gap."""
+    distrusted: frozenset[str] = frozenset()
+    """Those of ``gaps`` that received another account's answers."""
     in_scope: int = 0
     drift: tuple[str, ...] = ()
     """What had moved by earlier continuations."""
 
     @classmethod
     def of(cls, store: EvidenceStore) -> _Earlier:
-        accounts, done, gaps, in_scope = {}, set(), {}, 0
+        accounts, gaps, in_scope = {}, {}, 0
+        done, not_active, distrusted = set(), set(), set()
         settled = store.finished()
         for reading in store:
             account_id, outcome = reading.account.account_id, reading.outcome
@@ -320,12 +325,32 @@ class _Earlier:
             if account_id not in settled:
                 continue
             in_scope += outcome.coverage.in_scope
+            if outcome.coverage is Coverage.NOT_ACTIVE:
+                not_active.add(account_id)
+            if outcome.error_code == INTEGRITY_FAILURE:
+                distrusted.add(account_id)
             if outcome.coverage.is_gap:
                 gaps[account_id] = outcome.usable_kinds
             else:
                 done.add(account_id)
         drift = tuple(note for note in store.info.notes if note.startswith(_MOVED))
-        return cls(accounts, frozenset(done), gaps, in_scope, drift)
+        return cls(
+            accounts=accounts,
+            done=frozenset(done),
+            not_active=frozenset(not_active),
+            gaps=gaps,
+            distrusted=frozenset(distrusted),
+            in_scope=in_scope,
+            drift=drift,
+        )
+
+    def settles(self, account: Account) -> bool:
+        """Whether there is nothing left to do about the account as it is listed now.
+
+        One that was not active is read once it is: the earlier list may have been wrong.
+        """
+        reopened = account.account_id in self.not_active and is_read(account.state)
+        return account.account_id in self.done and not reopened
 
     @property
     def unread(self) -> int:
@@ -358,7 +383,10 @@ class _Collection:
     async def run(self, stop: asyncio.Event) -> None:
         """Collect until everything is read, ``stop`` is set, or the caller can call no more."""
         enumeration = organization.Enumeration(
-            self.aws.organizations, self.info.organization, with_tags=self.settings.account_tags
+            self.aws.organizations,
+            self.info.organization,
+            with_tags=self.settings.account_tags,
+            began_at=self.info.started_at,
         )
         scope = organization.Scope(
             self.settings.include_ous, self.settings.accounts, self.settings.exclude_accounts
@@ -489,7 +517,7 @@ class _Collection:
     ) -> None:
         """From here on the accounts are in the coverage, whatever happens."""
         # An account that is done keeps the name and state it was read under.
-        new = [account for account in batch if account.account_id not in self.earlier.done]
+        new = [account for account in batch if not self.earlier.settles(account)]
         await self._write(self.store.add_accounts, new)
         if self.earlier.accounts or isinstance(target, list):
             self.found |= {account.account_id: account for account in batch}
@@ -514,7 +542,13 @@ class _Collection:
             stop.set()
             return
         account_id = account.account_id
-        if outcome.usable_kinds < self.earlier.gaps.get(account_id, 0):
+        usable_before = self.earlier.gaps.get(account_id, 0)
+        if outcome.error_code == INTEGRITY_FAILURE and usable_before:
+            await self._write(self.store.distrust, outcome)
+        elif outcome.usable_kinds < usable_before or (
+            # Only an attempt that succeeds clears another account's answers.
+            account_id in self.earlier.distrusted and not outcome.usable_kinds
+        ):
             await self._write(self.store.count_attempt, account_id)
         else:
             await self._write(self.store.keep, outcome)
@@ -525,8 +559,7 @@ class _Collection:
         """Give accounts that left before they were read an end state: there is nothing to ask."""
         left = self.earlier.accounts.keys() - self.found.keys()
         for account_id in sorted(left - self.earlier.done - self.earlier.gaps.keys()):
-            reason = "no longer in the organization when the run was resumed"
-            departed = Outcome(account_id=account_id, coverage=Coverage.NOT_ACTIVE, reason=reason)
+            departed = Outcome(account_id=account_id, coverage=Coverage.NOT_ACTIVE, reason=DEPARTED)
             await self._write(self.store.keep, departed)
 
     def _drift(self) -> Iterator[str]:

@@ -47,7 +47,8 @@ def verify(
     continue that run.
 
     Raises :class:`orgscan.errors.UsageError` where the run is not finished, a newer orgscan's,
-    or the public key cannot be read.
+    or the public key cannot be read; :class:`orgscan.errors.IntegrityError` where it is not
+    finished and its evidence was altered.
     """
     key = None if public_key is None else signing.PublicKey.read(public_key)
     with rundir.locked(run, shared=True):
@@ -62,6 +63,7 @@ def _manifest(run: Path) -> bytes:
         if not (run / EVIDENCE).exists():
             message = f"{run}: is not an orgscan run (no {MANIFEST}, no {EVIDENCE})"
             raise UsageError(message) from None
+        _refuse_altered(run / EVIDENCE)
         message = (
             f"{run}: is not finished (no {MANIFEST}); `orgscan scan --resume {run}` goes on, "
             f"`orgscan report {run}` writes reports of what is there"
@@ -70,6 +72,22 @@ def _manifest(run: Path) -> bytes:
     except OSError as error:
         message = f"{path}: cannot be read ({error.strerror})"
         raise UsageError(message) from None
+
+
+def _refuse_altered(path: Path) -> None:
+    """Raise IntegrityError where the evidence of an unfinished run contradicts itself.
+
+    While a process writes it, or after one was killed, a part of it is in the journal beside it,
+    which only opening it for writing folds in: that is left to whoever goes on.
+    """
+    if path.with_name(f"{path.name}-wal").exists():
+        return
+    found = evidence.inspect(path)
+    named = [f"{EVIDENCE}: {problem}" for problem in found.problems]
+    named += [*_altered(found.altered, named)]
+    if named:
+        message = f"{path.parent}: {named[0]}; restore the run from a backup, or scan anew"
+        raise IntegrityError(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,11 +230,12 @@ class _Verifier:
         if not path.is_file() or path.is_symlink():
             return  # named as missing already
         found = evidence.inspect(path)
-        for problem in found.problems:
-            yield f"{EVIDENCE}: {problem}"
+        named = [f"{EVIDENCE}: {problem}" for problem in found.problems]
         if claims is not None:
-            yield from _evidence_differences(found.accounts, claims)
-            yield from self._recorded(found.readings, claims)
+            named += _evidence_differences(found.accounts, claims)
+            named += self._recorded(found.readings, claims)
+        yield from named
+        yield from _altered(found.altered, named)
 
     def _recorded(self, readings: Sequence[Reading], claims: _Claims) -> Iterator[str]:
         """The accounts of which the evidence records another end than their table repeats."""
@@ -326,6 +345,19 @@ def _recorded_differences(found: pd.DataFrame, table: pd.DataFrame) -> Iterator[
     for account, row in same[~same.all(axis=1)].iterrows():
         names = ", ".join(row.index[~row])
         yield f"{EVIDENCE}: account {account}: records another {names} than {ACCOUNTS.name}.parquet"
+
+
+def _altered(altered: Mapping[str, str], named: Sequence[str]) -> Iterator[str]:
+    """The records that were altered, unless ``named`` says more exactly how."""
+    if not all("account " in line for line in named):
+        return  # the store as a whole is damaged, or its accounts make no table
+    told = list(named)
+    # The rows as a whole come last, and only where no account is named.
+    for account, reason in sorted(altered.items(), reverse=True):
+        where = f"{EVIDENCE}: account {account}: " if account else f"{EVIDENCE}: "
+        if not any(line.startswith(where) for line in told):
+            told.append(f"{where}{reason}")
+            yield told[-1]
 
 
 def _evidence_differences(found: Mapping[str, str | None], claims: _Claims) -> Iterator[str]:

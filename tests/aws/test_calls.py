@@ -245,6 +245,29 @@ class TestPages:
         assert caught.value.code == "MalformedAnswer"
         assert len(sdk.asked) == pages
 
+    @pytest.mark.parametrize("flag", [{"IsTruncated": False}, {}], ids=["false", "missing"])
+    async def test_a_marker_leads_to_the_next_page_whatever_the_flag_says(
+        self, door: Door, flag: dict[str, bool]
+    ) -> None:
+        sdk = Sdk({"Items": [1], "Marker": "a", **flag}, page(2))
+        assert await read(door(sdk)) == [[1], [2]]
+        assert [asked.get("Marker") for asked in sdk.asked] == [None, "a"]
+
+    @pytest.mark.parametrize("marker", [{}, {"Marker": ""}, {"Marker": None}], ids=str)
+    async def test_a_page_with_neither_flag_nor_marker_is_malformed(
+        self, door: Door, marker: dict[str, Any]
+    ) -> None:
+        sdk = Sdk(page(1, marker="a"), {"Items": [2], **marker})
+        with pytest.raises(Malformed, match=r"iam:List: .*IsTruncated") as caught:
+            await read(door(sdk))
+        assert caught.value.code == "MalformedAnswer"
+
+    async def test_a_page_that_is_not_truncated_and_has_no_marker_is_the_last(
+        self, door: Door
+    ) -> None:
+        sdk = Sdk(page(1, truncated=False))
+        assert await read(door(sdk)) == [[1]]
+
     async def test_a_repeated_token_of_json_services_is_malformed(self, door: Door) -> None:
         with pytest.raises(Malformed):
             await read(door(Sdk({"Items": [], "NextToken": "a"}), paging=JSON_PAGING))

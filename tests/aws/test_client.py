@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -13,8 +14,8 @@ import pytest
 
 from orgscan import settings
 from orgscan.aws import Aws
-from orgscan.aws.client import _signer
-from orgscan.errors import CallerBroken, CredentialsExpired, Denied, UsageError
+from orgscan.aws.client import _parse_time, _signer
+from orgscan.errors import CallerBroken, CredentialsExpired, Denied, Malformed, UsageError
 from orgscan.models import Clock, Credentials
 from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator, World, faults
 
@@ -260,6 +261,65 @@ class TestClock:
         aws = await connect(await simulate(small))
         aws._transports["sts"].dated = (date, datetime.now(UTC))
         assert aws.seconds_ahead is None
+
+
+class TestTimes:
+    """The forms of AWS's protocols, and nothing that would have to be completed."""
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "2026-11-03T12:00:05Z",
+            "2026-11-03T12:00:05.000Z",
+            "2026-11-03T12:00:05+00:00",
+            "2026-11-03T13:00:05+0100",
+            "2026-11-03T12:00:05",
+            "20261103T120005Z",
+            "Tue, 03 Nov 2026 12:00:05 GMT",
+            "Tue, 3 Nov 2026 07:00:05 -0500",
+            "1793707205",
+            "1793707205.0",
+            1793707205,
+            1793707205.0,
+        ],
+        ids=str,
+    )
+    def test_are_read_in_every_form_of_the_protocols(self, value: Any) -> None:
+        assert _parse_time(value) == datetime(2026, 11, 3, 12, 0, 5, tzinfo=UTC)
+        assert _parse_time(value).tzinfo is not None
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "", "2026", "2026-11", "2026-11-03", "20261103", "2026-W45-2", "2026-11-03T",
+            "2026-11-03T12", "2026-11-03T12:00", "12:00:05", "November 2026", "3 Nov 2026 12:00:05",
+            "Tue, 03 Nov 2026", "17937", "179370720", "2026-13-03T12:00:05Z", "today",
+            "2026-11-03T12:00:05Z and more", "\uff12026-11-03T12:00:05Z", float("nan"),
+            float("inf"), 1e20,
+        ],
+        ids=str,
+    )  # fmt: skip
+    def test_that_are_not_whole_are_refused(self, value: Any) -> None:
+        with pytest.raises(ValueError, match=r"\S"):
+            _parse_time(value)
+
+    @pytest.mark.parametrize("kept", [4, 7, 10])
+    async def test_that_are_cut_make_the_answer_malformed(
+        self, simulate: Any, connect: Any, kept: int
+    ) -> None:
+        world = WORLDS["uniform"](accounts=2, users=1)
+
+        def cut(body: bytes) -> bytes:
+            date = re.compile(rb"<CreateDate>([^<]*)</CreateDate>")
+            assert date.search(body)
+            return date.sub(lambda m: b"<CreateDate>%b</CreateDate>" % m[1][:kept], body)
+
+        fault = Fault(effect=faults.Edit(cut), action="ListUsers")
+        simulator = await simulate(world, faults=[fault])
+        iam = await enter(await connect(simulator), world.accounts[1].id)
+        with pytest.raises(Malformed) as caught:
+            await names(iam)
+        assert caught.value.code == "MalformedAnswer"
 
 
 class TestRefusals:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,6 +28,7 @@ from orgscan.simulator import WORLDS, Fault, Simulator, faults
 from orgscan.simulator.faults import Error, Per
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from orgscan.simulator import World
@@ -214,3 +216,109 @@ async def test_without_the_account_list_nobody_vouches_for_the_tree(
     row = run.accounts[run.accounts["account_id"] == gone].iloc[0]
     assert row["coverage"] == "NOT_ATTEMPTED"
     assert run.exit_code() == 4
+
+
+def editing(edit: Callable[[dict[str, Any]], None]) -> faults.Edit:
+    """Change the answer of AWS Organizations."""
+
+    def change(content: bytes) -> bytes:
+        answer = json.loads(content)
+        edit(answer)
+        return json.dumps(answer).encode()
+
+    return faults.Edit(change)
+
+
+def stating(account: str, state: str) -> faults.Edit:
+    """One of the lists gives the account this state."""
+
+    def edit(answer: dict[str, Any]) -> None:
+        for one in answer["Accounts"]:
+            if one["Id"] == account:
+                one |= {"State": state, "Status": state}
+
+    return editing(edit)
+
+
+def without(*accounts: str) -> faults.Edit:
+    """One of the lists lacks the accounts."""
+
+    def edit(answer: dict[str, Any]) -> None:
+        answer["Accounts"] = [one for one in answer["Accounts"] if one["Id"] not in accounts]
+
+    return editing(edit)
+
+
+@pytest.mark.parametrize("state", ["SUSPENDED", "PENDING_CLOSURE", "CLOSED"])
+@pytest.mark.parametrize("action", ["ListAccounts", "ListAccountsForParent"])
+async def test_an_account_that_one_list_calls_active_is_read(
+    small: World, tmp_path: Path, action: str, state: str
+) -> None:
+    account = next(one.id for one in small.accounts if one.name == "tidy-staging")
+    lie = Fault(effect=stating(account, state), action=action)
+    scanned = await scan(small, tmp_path / "run", lie)
+    assert_sound(scanned)
+    assert scanned.state("tidy-staging") == ("COMPLETE", "", "")
+    assert scanned.run.exit_code() == 4
+    assert not scanned.run.manifest["enumerated"]
+    (note,) = scanned.run.manifest["notes"]
+    assert account in note
+    assert state in note
+
+
+async def test_a_state_that_differs_once_settles_at_the_second_reading(
+    small: World, tmp_path: Path
+) -> None:
+    account = next(one.id for one in small.accounts if one.name == "tidy-staging")
+    lie = Fault(effect=stating(account, "SUSPENDED"), action="ListAccounts", times=1)
+    scanned = await scan(small, tmp_path / "run", lie)
+    assert_alone(scanned, "tidy-staging", "COMPLETE")
+    assert scanned.run.manifest["enumerated"]
+    assert scanned.run.manifest["notes"] == []
+    assert scanned.simulator.count(action="ListRoots") == 2
+
+
+@pytest.mark.parametrize("action", ["ListAccounts", "ListAccountsForParent"])
+@pytest.mark.parametrize("every", [True, False], ids=["all", "one"])
+async def test_a_list_that_lacks_accounts_is_not_taken_for_whole(
+    small: World, tmp_path: Path, action: str, *, every: bool
+) -> None:
+    lost = [one.id for one in small.accounts if every or one.name == "tidy-staging"]
+    scanned = await scan(small, tmp_path / "run", Fault(effect=without(*lost), action=action))
+    assert_sound(scanned)
+    assert set(scanned.run.accounts["coverage"]) == {"COMPLETE"}
+    assert not scanned.run.manifest["enumerated"]
+    assert scanned.run.exit_code() == 4
+    (note,) = scanned.run.manifest["notes"]
+    assert lost[-1] in note
+
+
+async def test_accounts_that_joined_since_may_be_in_one_list_only(
+    small: World, tmp_path: Path
+) -> None:
+    joined = NOW + timedelta(seconds=30)
+    world = with_state(small, "tidy-staging", joined=joined)
+    account = next(one.id for one in world.accounts if one.name == "tidy-staging")
+    late = Fault(effect=without(account), action="ListAccounts")
+    scanned = await scan(world, tmp_path / "run", late)
+    assert_alone(scanned, "tidy-staging", "COMPLETE")
+    assert scanned.run.manifest["enumerated"]
+
+
+async def test_a_resumed_run_reads_what_an_unproven_list_called_inactive(
+    small: World, tmp_path: Path
+) -> None:
+    """With the list denied the tree alone decides: it may be wrong."""
+    account = next(one.id for one in small.accounts if one.name == "tidy-staging")
+    blind = (
+        Fault(effect=Error("AccessDeniedException", 400), action="ListAccounts"),
+        Fault(effect=stating(account, "SUSPENDED"), action="ListAccountsForParent"),
+    )
+    scanned = await scan(small, tmp_path / "run", *blind)
+    assert scanned.state("tidy-staging")[0] == "NOT_ACTIVE"
+    assert scanned.run.exit_code() == 4
+    async with Simulator(small) as simulator:
+        await resume(simulator, tmp_path / "run")
+    run = Judged(tmp_path / "run")
+    assert set(run.accounts["coverage"]) == {"COMPLETE"}
+    assert run.exit_code() == 0

@@ -15,7 +15,7 @@ import pytest
 from orgscan import pipeline, settings
 from orgscan.errors import ExitCode, IntegrityError, RunInterrupted, UsageError
 from orgscan.models import Clock, Observer, Outcome
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator
+from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator, faults
 from orgscan.simulator.faults import Error
 
 if TYPE_CHECKING:
@@ -329,3 +329,204 @@ async def test_simulated_evidence_and_that_of_aws_are_not_mixed(
         )
     assert len(str(refused.value).splitlines()) == 1
     assert (run / "evidence.sqlite").read_bytes() == before
+
+
+class Wrong:
+    """Faults by which an account receives another one's answers."""
+
+    @staticmethod
+    def session(account: str, other: str) -> Fault:
+        return Fault(effect=faults.OtherAccount(other), action="AssumeRole", account=account)
+
+    @staticmethod
+    def report(account: str, other: str) -> Fault:
+        effect = faults.OtherAccount(other)
+        return Fault(effect=effect, action="GetCredentialReport", account=account)
+
+
+@pytest.mark.parametrize("wrong", [Wrong.session, Wrong.report], ids=["session", "report"])
+@pytest.mark.parametrize("gap", ["ListUsers", "AssumeRole"])
+async def test_another_account_s_answers_on_a_retry_are_an_integrity_failure(
+    collect: Callable[..., Any], resume: Resume, tmp_path: Path,
+    wrong: Callable[[str, str], Fault], gap: str,
+) -> None:  # fmt: skip
+    world = WORLDS["uniform"](accounts=4, users=2)
+    chosen, other = world.accounts[2].id, world.accounts[3].id
+    run, denied = tmp_path / "run", Error("AccessDenied", 403)
+    async with collect(world, run, faults=[Fault(effect=denied, action=gap, account=chosen)]):
+        pass
+    before = finish(run)
+    assert before.exit_code() == ExitCode.COVERAGE_GAPS
+
+    async def retried(*struck: Fault) -> pd.Series:
+        async with Simulator(world, faults=struck) as simulator:
+            await resume(simulator, run, retry_gaps=True)
+        return finish(run).accounts.set_index("account_id").loc[chosen]
+
+    for attempts in (2, 3):  # again and again, which is told once
+        row = await retried(wrong(chosen, other))
+        assert (row["error_code"], row["attempts"]) == ("IntegrityFailure", attempts)
+        assert other in row["reason"]
+        assert row["reason"].count(other) == 1
+        assert pipeline.Run(run).exit_code() == ExitCode.INTEGRITY
+        assert pipeline.Run(run).manifest["integrity_failures"] == [chosen]
+        assert not pipeline.verify(run).problems
+    # What was collected before from the right account is kept.
+    assert row["coverage"] == ("PARTIAL" if gap == "ListUsers" else "FAILED")
+    then, now = (one.credentials["account_id"] == chosen for one in (before, pipeline.Run(run)))
+    assert then.sum() == now.sum()
+
+    # Losing access does not clear it; an attempt that succeeds does.
+    row = await retried(Fault(effect=denied, action="AssumeRole", account=chosen))
+    assert row["error_code"] == "IntegrityFailure"
+    assert pipeline.Run(run).exit_code() == ExitCode.INTEGRITY
+    row = await retried()
+    assert (row["coverage"], row["attempts"]) == ("COMPLETE", 5)
+    assert pipeline.Run(run).exit_code() == ExitCode.OK
+
+
+EDITS = {
+    "complete without evidence": (
+        "UPDATE outcomes SET coverage = 'COMPLETE', gaps = '[]' WHERE coverage = 'DENIED'"
+    ),
+    "complete with gaps": "UPDATE outcomes SET coverage = 'COMPLETE' WHERE coverage = 'PARTIAL'",
+    "gaps removed": "UPDATE outcomes SET gaps = '[]' WHERE coverage = 'PARTIAL'",
+    "gaps removed and complete": (
+        "UPDATE outcomes SET coverage = 'COMPLETE', gaps = '[]' WHERE coverage = 'PARTIAL'"
+    ),
+    "not active although active": (
+        "UPDATE outcomes SET coverage = 'NOT_ACTIVE', gaps = '[]' WHERE coverage = 'DENIED'"
+    ),
+    "excluded without a scope": (
+        "UPDATE outcomes SET coverage = 'EXCLUDED', gaps = '[]' WHERE coverage = 'DENIED'"
+    ),
+}
+"""What the rules find, also in a store without hashes."""
+HASHED = {
+    "an outcome deleted": "DELETE FROM outcomes WHERE coverage = 'DENIED'",
+    "an account deleted": (
+        "DELETE FROM accounts WHERE account_id IN "
+        "(SELECT account_id FROM outcomes WHERE coverage = 'DENIED'); "
+        "DELETE FROM outcomes WHERE coverage = 'DENIED'"
+    ),
+    "an account deleted with its evidence": (
+        "DELETE FROM evidence WHERE account_id = (SELECT max(account_id) FROM accounts); "
+        "DELETE FROM outcomes WHERE account_id = (SELECT max(account_id) FROM accounts); "
+        "DELETE FROM accounts WHERE account_id = (SELECT max(account_id) FROM accounts)"
+    ),
+    "a reason changed": "UPDATE outcomes SET reason = 'fine' WHERE coverage = 'DENIED'",
+    "a state changed": (
+        "UPDATE accounts SET account = json_set(account, '$.state', 'SUSPENDED') "
+        "WHERE account_id IN (SELECT account_id FROM outcomes WHERE coverage = 'DENIED'); "
+        "UPDATE outcomes SET coverage = 'NOT_ACTIVE', gaps = '[]' WHERE coverage = 'DENIED'"
+    ),
+    "a name changed": "UPDATE accounts SET account = json_set(account, '$.name', 'x')",
+    "a time changed": "UPDATE outcomes SET started_at = '2020-01-01T00:00:00+00:00'",
+    "the list called whole": "UPDATE run SET info = json_set(info, '$.enumerated', json('true'))",
+    "the notes removed": "UPDATE run SET info = json_set(info, '$.notes', json('[]'))",
+}
+
+
+@pytest.fixture
+async def unfinished(collect: Callable[..., Any], tmp_path: Path) -> Path:
+    """A run without its reports: an account DENIED, one PARTIAL, and lists that differ."""
+    world = WORLDS["uniform"](accounts=4, users=2)
+    trouble = [
+        Fault(effect=Error("AccessDenied", 403), action="AssumeRole", account=world.accounts[1].id),
+        Fault(effect=Error("AccessDenied", 403), action="ListUsers", account=world.accounts[2].id),
+        Fault(effect=Error("AccessDeniedException", 400), action="ListAccounts"),
+    ]
+    async with collect(world, tmp_path / "run", faults=trouble):
+        pass
+    return tmp_path / "run"
+
+
+def edit(run: Path, statements: str) -> None:
+    with closing(sqlite3.connect(run / "evidence.sqlite")) as store, store:
+        before = store.total_changes
+        for statement in statements.split("; "):
+            store.execute(statement)
+        assert store.total_changes > before
+
+
+def as_older(run: Path) -> None:
+    """The store as an orgscan wrote it that did not hash its outcomes."""
+    with closing(sqlite3.connect(run / "evidence.sqlite")) as store, store:
+        store.execute("DROP TABLE seal")
+        store.execute("ALTER TABLE outcomes DROP COLUMN outcome_sha256")
+
+
+def contents(run: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in run.iterdir()}
+
+
+async def assert_refused(run: Path, resume: Resume) -> None:
+    """Neither resumed nor rendered nor verified: one line each that names the file."""
+    before = contents(run)
+    async with Simulator(WORLDS["uniform"](accounts=4, users=2)) as simulator:
+        for retry_gaps in (False, True):
+            with pytest.raises(IntegrityError, match=r"evidence\.sqlite") as caught:
+                await resume(simulator, run, retry_gaps=retry_gaps)
+            assert len(str(caught.value).splitlines()) == 1
+        assert simulator.calls == []
+    with pytest.raises(IntegrityError, match=r"evidence\.sqlite"):
+        finish(run)
+    with pytest.raises(IntegrityError, match=r"evidence\.sqlite"):
+        pipeline.verify(run)
+    assert contents(run) == before
+
+
+@pytest.mark.parametrize("change", [*EDITS, *HASHED])
+async def test_an_unfinished_run_that_was_edited_is_an_integrity_failure(
+    unfinished: Path, resume: Resume, change: str
+) -> None:
+    with pytest.raises(UsageError, match="is not finished"):
+        pipeline.verify(unfinished)
+    edit(unfinished, {**EDITS, **HASHED}[change])
+    await assert_refused(unfinished, resume)
+
+
+@pytest.mark.parametrize("change", EDITS)
+async def test_what_cannot_be_true_is_found_in_an_older_store_too(
+    unfinished: Path, resume: Resume, change: str
+) -> None:
+    as_older(unfinished)
+    edit(unfinished, EDITS[change])
+    await assert_refused(unfinished, resume)
+
+
+async def test_an_older_store_is_read_resumed_and_hashed_from_then_on(
+    resume: Resume, unfinished: Path
+) -> None:
+    as_older(unfinished)
+    assert finish(unfinished).exit_code() == ExitCode.COVERAGE_GAPS
+    assert not pipeline.verify(unfinished).problems
+    async with Simulator(WORLDS["uniform"](accounts=4, users=2)) as simulator:
+        await resume(simulator, unfinished, retry_gaps=True)
+    run = finish(unfinished)
+    assert set(run.accounts["coverage"]) == {"COMPLETE"}
+    assert run.exit_code() == ExitCode.OK
+    assert not pipeline.verify(unfinished).problems
+
+    (unfinished / "manifest.json").unlink()
+    edit(unfinished, HASHED["a time changed"])
+    await assert_refused(unfinished, resume)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DROP TABLE seal",
+        "DELETE FROM seal",
+        "UPDATE seal SET accounts_sum = head_sha256",
+        "ALTER TABLE outcomes DROP COLUMN outcome_sha256",
+        "UPDATE outcomes SET outcome_sha256 = NULL",
+        "UPDATE outcomes SET outcome_sha256 = evidence_sha256",
+    ],
+)
+async def test_hashes_that_were_removed_or_altered_are_missed(
+    unfinished: Path, resume: Resume, change: str
+) -> None:
+    with closing(sqlite3.connect(unfinished / "evidence.sqlite")) as store, store:
+        store.execute(change)
+    await assert_refused(unfinished, resume)
