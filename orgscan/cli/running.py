@@ -125,7 +125,12 @@ def conclude(
         from orgscan import pipeline
         from orgscan.models import Observer
 
-        profile = None if settings is None else settings.profile
-        pipeline.publish(directory, publish_to, observer=Observer(), profile=profile)
+        pipeline.publish(
+            directory,
+            publish_to,
+            observer=Observer(),
+            profile=None if settings is None else settings.profile,
+            timeout=None if settings is None else settings.call_timeout_seconds,
+        )
         typer.echo(f"Published {publish_to}")
     raise typer.Exit(run.exit_code(fail_on))
