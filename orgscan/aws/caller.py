@@ -18,9 +18,7 @@ _TIMEOUT_SECONDS = 20.0
 """The default of ``call_timeout_seconds``, for commands without settings."""
 
 
-def caller_credentials(
-    profile: str | None = None, *, timeout: float | None = None
-) -> Credentials:
+def caller_credentials(profile: str | None = None, *, timeout: float | None = None) -> Credentials:
     """Where the AWS command line finds them: profile, environment, SSO, instance.
 
     Raises :class:`orgscan.errors.UsageError` where there are none that work, or none within

@@ -344,6 +344,8 @@ async def _output(command: list[str]) -> bytes:
         # With all it has started: a child of its own may be what hangs.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
+        # A child in a session of its own may still hold the pipe: do not wait for its end.
+        process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - no other way
         await process.wait()
         raise
     if process.returncode:

@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ from hashlib import sha1
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 from commands import Finished, Orgscan, resume_of, scan_of
@@ -41,6 +43,7 @@ SSO = (
     f"[sso-session corp]\nsso_region = eu-west-1\nsso_start_url = {START_URL}\n"
 )
 ENDLESS = "import time; time.sleep(600)"
+BRIEF = "import time; time.sleep(6)"
 
 
 def python(code: str) -> str:
@@ -105,6 +108,22 @@ class Machine:
         name = sha1(key.encode(), usedforsecurity=False).hexdigest()
         (folder / f"{name}.json").write_text(content)
 
+    def sso_refused(self, *names: str) -> None:
+        """As :meth:`refused`, in a process that starts anew: the SDK looks for ``HOME`` once."""
+        (self.orgscan.work / "settings.toml").write_text(f"call_timeout_seconds = {TIMEOUT}\n")
+        done = subprocess.run(
+            [sys.executable, "-m", "orgscan", "scan", "--profile", "p", "--quiet", "--output",
+             "run", "--config", "settings.toml", "--role-name", AUDIT_ROLE],
+            cwd=self.orgscan.work, env=self.orgscan.environment | self.env, check=False,
+            capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30,
+        )  # fmt: skip
+        finished = Finished(done.returncode, 0, done.stdout, done.stderr)
+        assert finished.returncode == 2, finished.stderr
+        assert not (self.orgscan.work / "run").exists()
+        assert SECRET not in finished.stdout + finished.stderr
+        for name in names:
+            assert name in finished.line
+
     def run(self, command: str, *more: object, profile: str | None = "p") -> Finished:
         chosen = [] if profile is None else ["--profile", profile]
         given = ["--config", "settings.toml", "--role-name", AUDIT_ROLE, "--quiet", *chosen, *more]
@@ -126,6 +145,7 @@ class Machine:
 
 @pytest.fixture
 def machine(orgscan: Orgscan) -> Machine:
+    orgscan.run("--version")  # what the first command waits for is no part of its time
     return Machine(orgscan)
 
 
@@ -133,7 +153,7 @@ class TestSso:
     @pytest.mark.parametrize("config", [SSO, LEGACY_SSO], ids=["session", "legacy"])
     def test_without_a_cached_session(self, machine: Machine, config: str) -> None:
         machine.settings(config)
-        machine.refused("AWS SSO session", "aws sso login --profile p")
+        machine.sso_refused("AWS SSO session", "aws sso login --profile p")
 
     @pytest.mark.parametrize("content", ["", "not JSON", "[]", "{}", '"x"'])
     @pytest.mark.parametrize(
@@ -144,7 +164,7 @@ class TestSso:
     ) -> None:
         machine.settings(config)
         machine.sso_token(key, content)
-        machine.refused("SSO session")
+        machine.sso_refused("SSO session")
 
     @pytest.mark.parametrize(
         ("config", "key"), [(SSO, "corp"), (LEGACY_SSO, START_URL)], ids=["session", "legacy"]
@@ -153,12 +173,12 @@ class TestSso:
         machine.settings(config)
         token = {"accessToken": SECRET, "expiresAt": "2020-01-01T00:00:00Z"}
         machine.sso_token(key, json.dumps(token))
-        machine.refused("AWS SSO session", "aws sso login --profile p")
+        machine.sso_refused("AWS SSO session", "aws sso login --profile p")
 
     def test_with_an_expiry_that_is_no_time(self, machine: Machine) -> None:
         machine.settings(LEGACY_SSO)
         machine.sso_token(START_URL, json.dumps({"accessToken": "x", "expiresAt": SECRET}))
-        machine.refused("SSO session")
+        machine.sso_refused("SSO session")
 
     def test_behind_a_proxy_that_never_answers(self, machine: Machine) -> None:
         machine.settings(SSO)
@@ -166,7 +186,7 @@ class TestSso:
         machine.sso_token("corp", json.dumps(token))
         with silent() as url:
             machine.env["HTTPS_PROXY"] = url
-            machine.refused("SSO session", "proxy")
+            machine.sso_refused("SSO session", "proxy")
 
 
 class TestChainedProfile:
@@ -177,7 +197,7 @@ class TestChainedProfile:
 
     def test_behind_a_dead_proxy(self, machine: Machine) -> None:
         machine.settings(f"{CHAINED}source_profile = base\n[profile base]\n{KEYS}")
-        machine.env["HTTPS_PROXY"] = f"http://user:{SECRET}@127.0.0.1:9"
+        machine.env["HTTPS_PROXY"] = f"http://user:{quote(SECRET, safe='')}@127.0.0.1:9"
         machine.refused("role_arn", "proxy", "HTTPS_PROXY")
 
     def test_behind_a_proxy_that_never_answers(self, machine: Machine) -> None:
@@ -283,6 +303,11 @@ class TestHelper:
         while time.monotonic() < until and _alive(group):
             time.sleep(0.02)
         assert not _alive(group)
+
+    def test_whose_child_keeps_the_pipe_open(self, machine: Machine) -> None:
+        code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', '{BRIEF}'], start"
+        machine.settings(helper(f"{code}_new_session=True)"))
+        machine.refused("credential_process", "2 seconds")
 
 
 def _alive(group: int) -> bool:
