@@ -27,7 +27,7 @@ from orgscan.aws.calls import JSON_PAGING, QUERY_PAGING, Operation, ServiceCalls
 from orgscan.aws.pacing import BucketPace, Pace
 from orgscan.aws.signin import CallerKeys, SignInError, quiet
 from orgscan.aws.translate import unsignable
-from orgscan.aws.transport import Transport
+from orgscan.aws.transport import BodyBudget, Transport
 from orgscan.aws.wire import Keys, UnsignableError, Wire
 from orgscan.errors import RunError, UsageError
 from orgscan.version import __version__
@@ -98,6 +98,7 @@ class Aws:
         self._given = credentials
         self._clock = clock
         self._stack = AsyncExitStack()
+        self._bodies = BodyBudget()
         self._clients: dict[str, Any] = {}
         self._transports: dict[str, Transport] = {}
         self._slots = {name: asyncio.Semaphore(count) for name, count in _CONNECTIONS.items()}
@@ -187,6 +188,7 @@ class Aws:
                 connections=_CONNECTIONS[name],
                 connect_timeout=min(10.0, self._settings.call_timeout_seconds),
                 ca_bundle=core.get_config_variable("ca_bundle"),
+                budget=self._bodies,
             )
         )
         client = await self._stack.enter_async_context(
