@@ -350,7 +350,8 @@ def _items(value: object) -> tuple[object, ...]:
 
 
 _NETLOC = re.compile(
-    r"(?:\[(?P<address>[0-9a-fA-F:.]+)\]|(?P<name>[^\s\[\]@:/?#\\]+))(?::(?P<port>\d{1,5}))?", re.ASCII
+    r"(?:\[(?P<address>[0-9a-fA-F:.]+)\]|(?P<name>[^\s\[\]@:/?#\\]+))(?::(?P<port>\d{1,5}))?",
+    re.ASCII,
 )
 _MAX_PORT = 65_535
 

@@ -29,7 +29,6 @@ from aiobotocore.credentials import (
     AioProcessProvider,
     AioProfileProviderBuilder,
 )
-from aiobotocore.session import AioSession
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -49,6 +48,8 @@ from orgscan.aws.wire import Keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from aiobotocore.session import AioSession
 
 _MAX_OUTPUT_BYTES = 1_000_000
 """The most a helper program may print; credentials have about 2,000 bytes."""
@@ -408,8 +409,9 @@ def _no_credentials() -> SignInError:
 
 def _told(error: BotoCoreError | ClientError | OSError, source: str, profile: str) -> SignInError:
     """What the SDK says of a source, with the remedy; never what the source itself said."""
-    code = type(error).__name__
-    text = ""
+    if isinstance(error, ClientError):
+        return _refused(error, source)
+    text = f"AWS settings do not work: {' '.join(str(error).split())}"
     match error:
         case ProfileNotFound():
             name = error.kwargs["profile"]
@@ -418,32 +420,38 @@ def _told(error: BotoCoreError | ClientError | OSError, source: str, profile: st
             text = f"there is no valid AWS SSO session; run `aws sso login{profile}` and try again"
         case RefreshWithMFAUnsupportedError():
             text = "the session of the MFA profile has ended; start again and enter a new MFA code"
-        case ProxyConnectionError():
-            text = f"{source}: the proxy cannot be reached; check HTTPS_PROXY and NO_PROXY"
         case ConnectionFailedError() | HTTPClientError():
-            where = error.kwargs.get("endpoint_url") or "AWS"
-            text = f"{source}: {where} cannot be reached; check the network and the proxy"
-        case ClientError():
-            code = str(error.response.get("Error", {}).get("Code", "")) or code
-            said = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())
-            text = (
-                f"{source}: AWS refused {error.operation_name} ({code}: {said[:300]}); check the "
-                "AWS profile or sign in again"
-            )
+            text = _unreached(error, source)
         case CredentialRetrievalError() if error.kwargs.get("provider") != "container-role":
-            text = f"AWS settings do not work: {_one_line(error)}"
+            pass  # the provider is a word of the profile, and the SDK's text names it
         case CredentialRetrievalError() | MetadataRetrievalError():
             text = f"{source} brought no credentials; check that it is running and permitted"
-        case BotoCoreError():
-            text = f"AWS settings do not work: {_one_line(error)}"
         case OSError():
             text = (
                 f"the file of trusted authorities cannot be read ({error.strerror}); "
                 "check AWS_CA_BUNDLE and ca_bundle of the AWS profile"
             )
         case _:
-            pass
-    return SignInError(text, code=code)
+            pass  # settings: the SDK's text names the file, the profile or the setting
+    return SignInError(text, code=type(error).__name__)
+
+
+def _refused(error: ClientError, source: str) -> SignInError:
+    answer = error.response.get("Error", {})
+    code, said = str(answer.get("Code", "")), " ".join(str(answer.get("Message", "")).split())
+    text = (
+        f"{source}: AWS refused {error.operation_name} ({code}: {said[:300]}); check the AWS "
+        "profile or sign in again"
+    )
+    return SignInError(text, code=code or "Refused")
+
+
+def _unreached(error: BotoCoreError, source: str) -> str:
+    # Never the proxy's address: it may hold a password.
+    if isinstance(error, ProxyConnectionError):
+        return f"{source}: the proxy cannot be reached; check HTTPS_PROXY and NO_PROXY"
+    where = error.kwargs.get("endpoint_url") or "AWS"
+    return f"{source}: {where} cannot be reached; check the network and the proxy"
 
 
 def _odd(error: Exception, source: str) -> SignInError:
@@ -455,7 +463,3 @@ def _odd(error: Exception, source: str) -> SignInError:
     else:
         text = f"AWS settings, or the answer of {source}, cannot be used ({type(error).__name__})"
     return SignInError(text, code="NoCredentials")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
