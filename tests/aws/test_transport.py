@@ -237,10 +237,15 @@ class TestSharedMemory:
         body = b"x" * 300_000
         whole = await serve(response(body))
         cut = await serve(response(body)[:-1])
-        options: Any = {"connect_timeout": 5.0, "ca_bundle": None, "budget": budget}
+        options: Any = {
+            "connections": 9,
+            "connect_timeout": 5.0,
+            "ca_bundle": None,
+            "budget": budget,
+        }
         async with (
-            Transport(connections=9, **options) as a,
-            Transport(connections=9, **options) as b,
+            Transport(**options) as a,
+            Transport(**options) as b,
         ):
             sent = [one.send(request(whole.url)) for one in (a, b) * 4]
             failing = [a.send(request(cut.url)) for _ in range(3)]
