@@ -13,7 +13,6 @@ snapshot.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import shutil
@@ -34,6 +33,7 @@ from pyarrow import fs
 from orgscan.errors import IntegrityError, RunError, UsageError
 from orgscan.models import Coverage, Status
 from orgscan.schema import TABLES
+from orgscan.settings import host_of, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -139,7 +139,12 @@ class Destination:
             )
             raise UsageError(message)
         scheme, endpoint = options.get("scheme", "https"), options.get("endpoint_override", "")
-        if scheme != "https" and not (scheme == "http" and _is_loopback(endpoint)):
+        try:
+            local = bool(endpoint) and is_loopback(host_of(endpoint))
+        except ValueError as error:
+            message = f"history {text!r}: endpoint_override: {error}"
+            raise UsageError(message) from None
+        if scheme != "https" and not (scheme == "http" and local):
             message = f"history {text!r}: http is accepted for loopback addresses only"
             raise UsageError(message)
         path = "/".join([parts.netloc, *(part for part in parts.path.split("/") if part)])
@@ -250,14 +255,6 @@ def _real(path: Path) -> Path:
 def _may_write(folder: Path) -> bool:
     effective = os.access in os.supports_effective_ids
     return os.access(folder, os.W_OK | os.X_OK, effective_ids=effective)
-
-
-def _is_loopback(endpoint: str) -> bool:
-    host = urlsplit(f"//{endpoint}").hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 @contextmanager

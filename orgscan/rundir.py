@@ -8,10 +8,11 @@ import hashlib
 import json
 import os
 import re
+import stat
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from orgscan.errors import RunError, UsageError
 from orgscan.schema import TABLES
@@ -27,6 +28,7 @@ MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig.json"
 DEFAULT_PARENT = Path("orgscan-runs")
 _CHUNK = 1 << 20
+_NO_FILE = "it is not a file"
 _SEAL = "sha256"
 """The member of a sealed file that holds the hash of all its others."""
 _PROBE = ".orgscan-probe"
@@ -272,10 +274,26 @@ def _sync_directory(path: Path) -> None:
             raise
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file to read it. A pipe is never waited for, a device never touched.
+
+    Raises OSError, also where it is anything else than a file.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, _NO_FILE)
+    # Without waiting: it may have become a pipe since.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, _NO_FILE)
+        yield file
+
+
 def record(path: Path) -> FileRecord:
     """Hash and size of a file, from one reading."""
     digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
+    with opened(path) as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
             size += len(chunk)
@@ -308,9 +326,11 @@ def unseal(raw: bytes) -> tuple[dict[str, Any] | None, str]:
 def read_sealed(path: Path) -> tuple[dict[str, Any] | None, str]:
     """:func:`unseal` a file; one that is not there or cannot be read has no content."""
     try:
-        return unseal(path.read_bytes())
+        with opened(path) as file:
+            raw = file.read()
     except OSError as error:
         return None, f"cannot be read ({error.strerror})"
+    return unseal(raw)
 
 
 def _bare(content: dict[str, Any]) -> dict[str, Any]:
@@ -362,7 +382,8 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     """
     path = directory / MANIFEST
     try:
-        content = json.loads(path.read_text("utf-8"))
+        with opened(path) as file:
+            content = json.loads(file.read().decode("utf-8"))
     except FileNotFoundError:
         message = f"{directory}: holds no finished run (no {MANIFEST}); run `orgscan report` on it"
         raise UsageError(message) from None

@@ -295,7 +295,8 @@ class Settings(BaseSettings):
         shown = value.rpartition("@")[2]  # what stands before it may be a password
         try:
             parts = urlsplit(value)
-            host, _port = parts.hostname, parts.port
+            # Python's own reading takes http://[::1].evil for [::1].
+            host = host_of(parts.netloc.rpartition("@")[2]) if parts.netloc else None
         except ValueError as error:
             message = f"{shown!r} is not a URL ({error}); it looks like https://host:port"
             raise ValueError(message) from None
@@ -346,6 +347,30 @@ def _items(value: object) -> tuple[object, ...]:
     if isinstance(value, (list, tuple)):
         return tuple(value)
     return (value,) if isinstance(value, (int, float)) else ()
+
+
+_NETLOC = re.compile(
+    r"(?:\[(?P<address>[0-9a-fA-F:.]+)\]|(?P<name>[^\s\[\]@:/?#\\]+))(?::(?P<port>\d{1,5}))?",
+    re.ASCII,
+)
+_MAX_PORT = 65_535
+
+
+def host_of(netloc: str) -> str:
+    """The host of ``HOST`` or ``HOST:PORT``, in small letters; brackets hold an IPv6 address.
+
+    Raises ValueError where it is anything else.
+    """
+    match = _NETLOC.fullmatch(netloc)
+    if match is None:
+        message = f"{netloc!r} is not HOST or HOST:PORT"
+        raise ValueError(message)
+    if int(match["port"] or 0) > _MAX_PORT:
+        message = f"port {match['port']} is not between 0 and {_MAX_PORT}"
+        raise ValueError(message)
+    if match["address"]:
+        return str(ipaddress.IPv6Address(match["address"]))
+    return match["name"].lower()
 
 
 def is_loopback(host: str) -> bool:

@@ -235,6 +235,8 @@ def test_history_says_what_is_not_there(tmp_path: Path, two: History) -> None:
         ("s3://bucket/x?scheme=http", "loopback"),
         ("s3://bucket/x?scheme=http&endpoint_override=minio.example:9000", "loopback"),
         ("s3://bucket/x?scheme=ftp", "loopback"),
+        ("s3://bucket/x?scheme=http&endpoint_override=[::1].evil", "endpoint_override: "),
+        ("s3://bucket/x?endpoint_override=[::1].evil", "is not HOST or HOST:PORT"),
         (__file__, "is not a directory"),
         ("s3:/bucket/x", "give a directory"),
         ("s3:bucket", r"write '\./s3:bucket'"),

@@ -25,8 +25,10 @@ from botocore.exceptions import BotoCoreError, ProfileNotFound
 
 from orgscan.aws.calls import JSON_PAGING, QUERY_PAGING, Operation, ServiceCalls
 from orgscan.aws.pacing import BucketPace, Pace
-from orgscan.aws.transport import Transport
-from orgscan.aws.wire import Keys, Wire
+from orgscan.aws.signin import CallerKeys, SignInError, quiet
+from orgscan.aws.translate import unsignable
+from orgscan.aws.transport import BodyBudget, Transport
+from orgscan.aws.wire import Keys, UnsignableError, Wire
 from orgscan.errors import RunError, UsageError
 from orgscan.version import __version__
 
@@ -54,14 +56,15 @@ CLOCK_TOLERANCE_SECONDS = 300
 """How far AWS lets a signed request's time be off; AWS's "Elements of a request signature"."""
 AUDIT_SERVICES = ("organizations", "sts", "iam")
 _CONNECTIONS = {"organizations": 10, "sts": 50, "iam": 200, "kms": 2}
-_FALLBACK_REGION = "us-east-1"
+FALLBACK_REGION = "us-east-1"
+"""Where no region is set: the global services have their endpoints there."""
 _TALKATIVE = ("aioboto3", "aiobotocore", "aiohttp", "boto3", "botocore", "urllib3")
 
 _ISOLATED = {
     "profile": (None, None, None, None),
     "config_file": (None, None, os.devnull, None),
     "credentials_file": (None, None, os.devnull, None),
-    "region": (None, None, _FALLBACK_REGION, None),
+    "region": (None, None, FALLBACK_REGION, None),
 }
 """SDK settings cut off from files and environment: name, variable, default, conversion."""
 
@@ -95,14 +98,15 @@ class Aws:
         self._given = credentials
         self._clock = clock
         self._stack = AsyncExitStack()
+        self._bodies = BodyBudget()
         self._clients: dict[str, Any] = {}
         self._transports: dict[str, Transport] = {}
         self._slots = {name: asyncio.Semaphore(count) for name, count in _CONNECTIONS.items()}
-        self._caller: Any = None
+        self._caller: CallerKeys | None = None
         self._sts_pace = Pace(_STS_PER_SECOND, 1.0, clock)
 
     async def __aenter__(self) -> Self:
-        _hush()
+        hush()
         try:
             await self._open()
         except BaseException:
@@ -127,10 +131,19 @@ class Aws:
             # Endpoint variables and profile entries could lead anywhere; also for the clients
             # that credential providers build for themselves.
             core.set_config_variable("ignore_configured_endpoint_urls", True)  # noqa: FBT003
-            self._caller = await core.get_credentials()
             region = self._chosen_region(core)
+            # The SDK needs one to sign in through STS.
+            core.set_config_variable("region", region or FALLBACK_REGION)
+            self._caller = CallerKeys(
+                core, self._settings.call_timeout_seconds, given=self._given is not None
+            )
+            self._stack.push_async_callback(self._caller.close)
+            if not await self._caller.find():
+                raise no_credentials()
             for name in self._services:
                 self._clients[name] = await self._client(core, name, region)
+        except (SignInError, UnsignableError) as error:
+            raise UsageError(usage_text(error)) from None
         except ProfileNotFound as error:
             # It may come from AWS_PROFILE as well as from the settings.
             message = f"AWS profile {error.kwargs['profile']!r} does not exist; see `aws configure`"
@@ -144,12 +157,6 @@ class Aws:
                 "check AWS_CA_BUNDLE and ca_bundle of the AWS profile"
             )
             raise UsageError(message) from None
-        if self._caller is None:
-            message = (
-                "no AWS credentials found; sign in (`aws sso login`, AWS_PROFILE or --profile) "
-                "and try again"
-            )
-            raise UsageError(message)
         self._check_models()
 
     def _check_models(self) -> None:
@@ -181,12 +188,13 @@ class Aws:
                 connections=_CONNECTIONS[name],
                 connect_timeout=min(10.0, self._settings.call_timeout_seconds),
                 ca_bundle=core.get_config_variable("ca_bundle"),
+                budget=self._bodies,
             )
         )
         client = await self._stack.enter_async_context(
             aioboto3.Session(botocore_session=core).client(
                 name,
-                region_name=region or _FALLBACK_REGION,
+                region_name=region or FALLBACK_REGION,
                 endpoint_url=self._settings.endpoint_url,
                 config=AioConfig(
                     # Retries are ours: the SDK's quota would be shared by all accounts.
@@ -208,11 +216,11 @@ class Aws:
         return client
 
     async def _own_keys(self) -> Keys:
-        """The caller's keys, refreshed by botocore where they come from a provider."""
-        frozen = await self._caller.get_frozen_credentials()
-        keys = Keys(frozen.access_key, frozen.secret_key, frozen.token)
-        keys.must_fit_a_header()
-        return keys
+        """The caller's keys, renewed before they expire."""
+        if self._caller is None:
+            message = "AWS is asked outside of its context"
+            raise RuntimeError(message)
+        return await self._caller.current()
 
     @cached_property
     def organizations(self) -> ServiceCalls:
@@ -386,8 +394,25 @@ def _of_epoch(seconds: float) -> datetime:
         raise ValueError(message) from None
 
 
-def _hush() -> None:
+def no_credentials() -> UsageError:
+    """The error where no source has any credentials."""
+    message = (
+        "no AWS credentials found; sign in (`aws sso login`, AWS_PROFILE or --profile) and try "
+        "again"
+    )
+    return UsageError(message)
+
+
+def usage_text(error: SignInError | UnsignableError) -> str:
+    """What a user is told of credentials no request can be signed with."""
+    if isinstance(error, SignInError):
+        return str(error)
+    return f"the caller's {unsignable(error)}; copy them again and try again"
+
+
+def hush() -> None:
     """Clamp the SDK's loggers: their debug lines hold the secrets of AssumeRole answers."""
     for name in _TALKATIVE:
         logger = logging.getLogger(name)
         logger.setLevel(max(logger.level, logging.WARNING))
+    quiet()

@@ -11,6 +11,7 @@ import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
+from orgscan.aws.signin import SignInError
 from orgscan.aws.transport import BodyTooLargeError, RedirectRefusedError
 from orgscan.aws.wire import UnsignableError
 from orgscan.errors import (
@@ -36,6 +37,7 @@ FOREIGN = (
     aiohttp.ClientError,
     RedirectRefusedError,
     BodyTooLargeError,
+    SignInError,
     UnsignableError,
     TimeoutError,
     OSError,
@@ -137,10 +139,9 @@ def translate(error: BaseException, action: str, *, own_credentials: bool) -> Ca
             text = f"{action} was answered with more than any honest answer holds"
         case UnsignableError():
             kind, code = CallerBroken, "BadCredentials"
-            text = (
-                f"the caller's {error} holds what AWS never puts there: a blank, a line break, a "
-                "letter with an accent or the like"
-            )
+            text = f"the caller's {unsignable(error)}"
+        case SignInError():
+            kind, code, text = CallerBroken, error.code, str(error)
         case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError() | OSError():
             kind, code = Unreachable, "ConnectionError"
             text = f"{action} could not reach AWS ({_brief(str(error)) or type(error).__name__})"
@@ -151,6 +152,14 @@ def translate(error: BaseException, action: str, *, own_credentials: bool) -> Ca
         case _:
             pass  # what botocore's parsers tripped over
     return kind(text, code=code, action=action)
+
+
+def unsignable(error: UnsignableError) -> str:
+    """What is wrong with keys no header can carry."""
+    return (
+        f"{error} holds what AWS never puts there: a blank, a line break, a letter with an accent "
+        "or the like"
+    )
 
 
 def malformed(action: str, what: str) -> Malformed:

@@ -6,7 +6,9 @@ bodies of any size. This one does neither.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
@@ -20,11 +22,17 @@ from yarl import URL
 from orgscan.settings import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from types import TracebackType
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """The largest honest answer, a report of 5,000 users, has about 4 MB."""
+
+MAX_SHARED_BYTES = 192 * 1024 * 1024
+"""What all bodies being received may hold together; one more body of the cap may come on top."""
+
+_UNCOUNTED_BYTES = 64 * 1024
+"""Nearly every answer is smaller, and the connection pools bound how many there are."""
 
 _FIRST_REDIRECT, _LAST_REDIRECT = 300, 399
 
@@ -75,11 +83,59 @@ class Request(Protocol):
         ...
 
 
+class BodyBudget:
+    """The memory that the bodies of all transports of a process share while they are received.
+
+    A body takes its share as its bytes arrive. Where none is left it waits for its turn; the one
+    whose turn it is is read to its end whatever it takes, so that bodies never wait for each
+    other. At most ``shared`` bytes and one whole body are held at any time.
+    """
+
+    def __init__(self, shared: int = MAX_SHARED_BYTES) -> None:
+        """``shared`` is the number of bytes bodies hold before they take turns."""
+        self._left = shared
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def share(self) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+        """Yield what to call with the number of bytes arrived before they are kept."""
+        held, has_turn = 0, False
+
+        async def take(size: int) -> None:
+            nonlocal held, has_turn
+            if has_turn:
+                return
+            if size <= self._left:
+                self._left -= size
+                held += size
+            else:
+                await self._turn.acquire()
+                has_turn = True
+
+        try:
+            yield take
+        finally:
+            self._left += held
+            if has_turn:
+                self._turn.release()
+
+
 class Transport:
     """One connection pool for one service's client. An async context manager."""
 
-    def __init__(self, *, connections: int, connect_timeout: float, ca_bundle: str | None) -> None:
-        """``connections`` bounds the pool; ``ca_bundle`` replaces the trusted authorities."""
+    def __init__(
+        self,
+        *,
+        connections: int,
+        connect_timeout: float,
+        ca_bundle: str | None,
+        budget: BodyBudget | None = None,
+    ) -> None:
+        """``connections`` bounds the pool; ``ca_bundle`` replaces the trusted authorities.
+
+        ``budget`` is shared with other transports; without one this has its own.
+        """
+        self._budget = budget or BodyBudget()
         self._connections = connections
         self._connect_timeout = connect_timeout
         self._ca_bundle = ca_bundle
@@ -128,7 +184,7 @@ class Transport:
         ) as response:
             if _FIRST_REDIRECT <= response.status <= _LAST_REDIRECT:
                 raise RedirectRefusedError(response.headers.get("Location", "nowhere"))
-            body = await _read(response)
+            body = await _read(response, self._budget)
             if (date := response.headers.get("Date")) is not None:
                 self.dated = date, datetime.now(UTC)
         lowered = {name.lower(): text for name, text in response.headers.items()}
@@ -145,15 +201,21 @@ class Transport:
         return self._proxies[host]
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
+async def _read(response: aiohttp.ClientResponse, budget: BodyBudget) -> bytes:
     announced = response.content_length
     if announced is not None:
         if announced > MAX_BODY_BYTES:
             raise BodyTooLargeError(announced)
-        return await response.read()
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise BodyTooLargeError(len(body))
-    return bytes(body)
+        if announced <= _UNCOUNTED_BYTES:
+            return await response.read()
+    chunks: list[bytes] = []
+    length = 0
+    async with budget.share() as take:
+        async for chunk in response.content.iter_any():
+            length += len(chunk)
+            if length > MAX_BODY_BYTES:
+                raise BodyTooLargeError(length)
+            if length > _UNCOUNTED_BYTES:
+                await take(len(chunk))
+            chunks.append(chunk)
+        return b"".join(chunks)

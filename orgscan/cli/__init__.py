@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 
 from orgscan.cli import check, compare, controls, demo, report, role, scan, trend, verify
-from orgscan.cli.usage import help_alone
+from orgscan.cli.usage import complain, help_alone
 from orgscan.errors import ExitCode, OrgscanError
 
 if TYPE_CHECKING:
@@ -134,6 +134,5 @@ def _message(error: Any) -> str:
 
 
 def _complain(message: str, code: ExitCode) -> ExitCode:
-    line = " ".join(message.split())
-    typer.echo(f"orgscan: {line}", err=True)
+    complain(message)
     return code

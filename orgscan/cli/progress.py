@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from orgscan.cli.usage import plain
 from orgscan.models import Observer
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Lines(Observer):
     def _write(self) -> None:
         self._last = time.monotonic()
         line = self._object() if self._as_json else self._text()
-        print(line, file=sys.stderr, flush=True)
+        print(plain(line), file=sys.stderr, flush=True)
 
     def _object(self) -> str:
         values: dict[str, Any] = {
@@ -132,7 +133,7 @@ class Bar(Observer):
         )
 
         self.progress: Progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[gaps]}"),
@@ -156,4 +157,4 @@ class Bar(Observer):
 
     def phase(self, text: str) -> None:
         """See :class:`orgscan.models.Observer`."""
-        self.progress.update(self._task, description=text)
+        self.progress.update(self._task, description=plain(text))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from orgscan.cli.usage import complain
 from orgscan.errors import RunInterrupted
 
 if TYPE_CHECKING:
@@ -37,10 +38,9 @@ def collect(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]], output: 
     except (RunInterrupted, asyncio.CancelledError):
         if not received:
             raise
-        typer.echo(
-            f"orgscan: interrupted; what was read is kept: `orgscan scan --resume {output}` goes "
-            f"on, `orgscan report {output}` shows it",
-            err=True,
+        complain(
+            f"interrupted; what was read is kept: `orgscan scan --resume {output}` goes on, "
+            f"`orgscan report {output}` shows it"
         )
         raise typer.Exit(128 + received[0]) from None
 
@@ -57,7 +57,7 @@ async def _until_stopped(
             task.cancel()
         else:
             stop.set()
-            typer.echo(f"orgscan: {_FIRST}", err=True)
+            complain(_FIRST)
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -75,10 +75,7 @@ def rendering(output: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo(
-            f"orgscan: interrupted while writing; run `orgscan report {output}` to write again",
-            err=True,
-        )
+        complain(f"interrupted while writing; run `orgscan report {output}` to write again")
         raise typer.Exit(128 + signal.SIGINT) from None
 
 
@@ -125,7 +122,12 @@ def conclude(
         from orgscan import pipeline
         from orgscan.models import Observer
 
-        profile = None if settings is None else settings.profile
-        pipeline.publish(directory, publish_to, observer=Observer(), profile=profile)
+        pipeline.publish(
+            directory,
+            publish_to,
+            observer=Observer(),
+            profile=None if settings is None else settings.profile,
+            timeout=None if settings is None else settings.call_timeout_seconds,
+        )
         typer.echo(f"Published {publish_to}")
     raise typer.Exit(run.exit_code(fail_on))

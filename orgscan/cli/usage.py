@@ -14,6 +14,11 @@ def help_alone(context: typer.Context) -> None:
         raise typer.Exit(ExitCode.USAGE)
 
 
+def complain(text: str) -> None:
+    """Write one line to standard error: what AWS and files say in it can do nothing there."""
+    typer.echo(f"orgscan: {plain(' '.join(text.split()))}", err=True)
+
+
 def plain(value: object) -> str:
     """Text safe for a terminal: names in AWS, and of files, may hold control characters."""
     text = value if isinstance(value, str) else ""

@@ -39,7 +39,8 @@ class Link:
         """
         path = run / rundir.MANIFEST
         content = rundir.read_manifest(run)
-        raw = path.read_bytes()
+        with rundir.opened(path) as file:
+            raw = file.read()
         _content, fault = rundir.unseal(raw)
         if fault:
             message = f"{path}: {fault}; name an earlier run that `orgscan verify` finds whole"

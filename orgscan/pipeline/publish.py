@@ -30,8 +30,17 @@ def check_destination(text: str | None, *, apart_from: Iterable[Path | None] = (
     target.check_writable()
 
 
-def publish(run: Path, destination: str, *, observer: Observer, profile: str | None = None) -> None:
+def publish(
+    run: Path,
+    destination: str,
+    *,
+    observer: Observer,
+    profile: str | None = None,
+    timeout: float | None = None,
+) -> None:
     """Add the tables of the finished run in ``run`` to the history at ``destination``.
+
+    ``timeout`` bounds in seconds how long signing in to AWS may take.
 
     Raises :class:`orgscan.errors.RunError` where it cannot: the run is finished nonetheless,
     and whole, only not published.
@@ -40,7 +49,7 @@ def publish(run: Path, destination: str, *, observer: Observer, profile: str | N
     observer.phase("Publishing")
     try:
         target.check_apart([run])
-        credentials = _credentials(target, profile)
+        credentials = _credentials(target, profile, timeout)
     except UsageError as error:
         message = f"{run}: is finished and whole, but not published: {error}"
         raise RunError(message) from None
@@ -68,10 +77,12 @@ def open_history(destination: str, *, profile: str | None = None) -> history.His
     return history.History(target, _credentials(target, profile))
 
 
-def _credentials(target: history.Destination, profile: str | None) -> Credentials | None:
+def _credentials(
+    target: history.Destination, profile: str | None, timeout: float | None = None
+) -> Credentials | None:
     """Whoever scans also publishes: pyarrow's own chain would not know the profile."""
     if target.is_local:
         return None
     from orgscan.aws.caller import caller_credentials  # noqa: PLC0415 - the SDK takes its time
 
-    return caller_credentials(profile)
+    return caller_credentials(profile, timeout=timeout)

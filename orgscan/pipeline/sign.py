@@ -42,7 +42,8 @@ async def sign(
     region = key_region(key)
     observer.phase("Signing the manifest")
     with rundir.locked(run):
-        raw = (run / rundir.MANIFEST).read_bytes()
+        with rundir.opened(run / rundir.MANIFEST) as file:
+            raw = file.read()
         _content, fault = rundir.unseal(raw)
         if fault:
             message = f"{run / rundir.MANIFEST}: {fault}; it was not signed"

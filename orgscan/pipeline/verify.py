@@ -14,8 +14,9 @@ from orgscan import evidence, reports, rundir, signing, tables
 from orgscan.errors import IntegrityError, RunError, UsageError
 from orgscan.models import Coverage
 from orgscan.pipeline.chain import Link, refuse_newer
+from orgscan.pipeline.totals import Totals
 from orgscan.rundir import EVIDENCE, MANIFEST, SIGNATURE
-from orgscan.schema import ACCOUNTS, CHANGES, LATER_TABLES, TABLES
+from orgscan.schema import ACCOUNTS, CHANGES, FINDINGS, LATER_TABLES, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -58,7 +59,8 @@ def verify(
 def _manifest(run: Path) -> bytes:
     path = run / MANIFEST
     try:
-        return path.read_bytes()
+        with rundir.opened(path) as file:
+            return file.read()
     except FileNotFoundError:
         if not (run / EVIDENCE).exists():
             message = f"{run}: is not an orgscan run (no {MANIFEST}, no {EVIDENCE})"
@@ -102,6 +104,7 @@ class _Claims:
     coverage: Mapping[str, int]
     metadata: Mapping[str, str]
     thresholds: Mapping[str, Any]
+    totals: Totals
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Self:
@@ -126,6 +129,7 @@ class _Claims:
                 "orgscan.schema_version": str(content["schema"]),
             },
             thresholds=dict(content["thresholds"].items()),
+            totals=Totals.of(content),
         )
 
 
@@ -146,6 +150,7 @@ class _Verifier:
             return self._result(0, 0)
         self.problems += self._files(claims)
         self.problems += self._foreign(claims)
+        self.problems += self._modes(claims)
         self.problems += self._tables(claims)
         self.problems += self._evidence(claims)
         self.problems += self._signature(key)
@@ -203,6 +208,30 @@ class _Verifier:
             if name not in known:
                 yield f"{name}: {_why_foreign(name, self.run)}"
 
+    def _modes(self, claims: _Claims) -> Iterator[str]:
+        """What others may write to; what they may merely read is a remark, as copies often are."""
+        readable = 0
+        for name in (".", *sorted({*claims.files, MANIFEST, SIGNATURE})):
+            try:
+                mode = (self.run / name).lstat().st_mode
+            except (OSError, ValueError):
+                continue  # named as missing already
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                continue
+            label = "the run directory" if name == "." else name
+            if mode & (stat.S_IWGRP | stat.S_IWOTH):
+                yield (
+                    f"{label}: others may change it (mode {stat.S_IMODE(mode):04o}); "
+                    "`chmod go-rwx` makes it private"
+                )
+            elif mode & (stat.S_IRWXG | stat.S_IRWXO):
+                readable += 1
+        if readable:
+            self.remarks.append(
+                f"others may read {readable} of its files and directories; `chmod -R go-rwx "
+                f"{self.run}` makes them private"
+            )
+
     def _tables(self, claims: _Claims) -> Iterator[str]:
         """What the Parquet files say of themselves; only where they are as they were written."""
         for table in (*TABLES, CHANGES):
@@ -213,6 +242,8 @@ class _Verifier:
                 yield from _metadata_differences(self.run / name, claims)
                 if table is ACCOUNTS:
                     yield from _account_differences(self.run / name, claims)
+                if table is FINDINGS:
+                    yield from claims.totals.finding_differences(self.run / name)
             except (RunError, ValueError) as error:
                 yield f"{name}: {' '.join(str(error).split())}"
 
@@ -333,6 +364,7 @@ def _account_differences(path: Path, claims: _Claims) -> Iterator[str]:
     counts = Counter(str(value) for value in frame["coverage"])
     if any(claims.coverage.get(value.value) != counts[value.value] for value in Coverage):
         yield f"{path.name}: its coverage does not add up to what the manifest counts"
+    yield from claims.totals.account_differences(frame)
 
 
 def _recorded_differences(found: pd.DataFrame, table: pd.DataFrame) -> Iterator[str]:

@@ -11,7 +11,7 @@ import pytest
 
 from orgscan.aws import transport
 from orgscan.aws.translate import translate
-from orgscan.aws.transport import BodyTooLargeError, RedirectRefusedError, Transport
+from orgscan.aws.transport import BodyBudget, BodyTooLargeError, RedirectRefusedError, Transport
 from orgscan.errors import CallerBroken
 
 if TYPE_CHECKING:
@@ -186,3 +186,73 @@ async def test_outside_its_context_it_sends_nothing() -> None:
     closed = Transport(connections=1, connect_timeout=1.0, ca_bundle=None)
     with pytest.raises(RuntimeError):
         await closed.send(request("http://127.0.0.1:9"))
+
+
+class TestSharedMemory:
+    """The bodies of all services together."""
+
+    async def test_a_body_waits_for_another_to_end_and_is_read_then(self) -> None:
+        budget, order = BodyBudget(shared=10), list[str]()
+
+        async def read(name: str, pieces: int) -> None:
+            async with budget.share() as take:
+                for _ in range(pieces):
+                    await take(6)
+                    await asyncio.sleep(0)
+                order.append(name)
+
+        await asyncio.wait_for(asyncio.gather(*(read(name, 3) for name in "abcdef")), 5)
+        assert sorted(order) == list("abcdef")
+        assert budget._left == 10
+
+    async def test_no_more_than_the_share_and_one_body_is_held(self) -> None:
+        budget, held, most = BodyBudget(shared=20), 0, 0
+
+        async def read() -> None:
+            nonlocal held, most
+            async with budget.share() as take:
+                mine = 0
+                for _ in range(10):
+                    await take(1)
+                    held, mine = held + 1, mine + 1
+                    most = max(most, held)
+                    await asyncio.sleep(0)
+                held -= mine
+
+        await asyncio.wait_for(asyncio.gather(*(read() for _ in range(50))), 5)
+        assert 20 < most <= 30
+
+    async def test_a_single_body_larger_than_the_share_is_read(self, serve: Any) -> None:
+        body = b"x" * 1_000_000
+        host = await serve(response(body))
+        async with Transport(
+            connections=1, connect_timeout=5.0, ca_bundle=None, budget=BodyBudget(shared=1000)
+        ) as one:
+            assert (await one.send(request(host.url))).body == body
+
+    async def test_two_services_share_it_and_a_body_that_fails_gives_its_part_back(
+        self, serve: Any
+    ) -> None:
+        budget = BodyBudget(shared=200_000)
+        body = b"x" * 300_000
+        whole = await serve(response(body))
+        cut = await serve(response(body)[:-1])
+        options: Any = {
+            "connections": 9,
+            "connect_timeout": 5.0,
+            "ca_bundle": None,
+            "budget": budget,
+        }
+        async with (
+            Transport(**options) as a,
+            Transport(**options) as b,
+        ):
+            sent = [one.send(request(whole.url)) for one in (a, b) * 4]
+            failing = [a.send(request(cut.url)) for _ in range(3)]
+            done = await asyncio.wait_for(
+                asyncio.gather(*sent, *failing, return_exceptions=True), 10
+            )
+        assert [answer.body == body for answer in done[:8]] == [True] * 8
+        assert all(isinstance(error, aiohttp.ClientError) for error in done[8:])
+        assert budget._left == 200_000
+        assert not budget._turn.locked()

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orgscan.cli import main
-from orgscan.cli.progress import Lines
+from orgscan.cli.progress import Bar, Lines
 from orgscan.errors import ExitCode
-from orgscan.simulator import AUDIT_ROLE, WORLDS, serve_in_thread
+from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, faults, serve_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -528,3 +528,53 @@ def test_a_report_for_a_time_before_the_scan_says_what_it_is_not(
         if one.startswith("Judged for 2020-01-01T00:00:00+00:00, before")
     ]
     assert note.endswith("It is no proof of what was so then.")
+
+
+HOSTILE = "No\x1b[2J\x1b]0;owned\x07 way\r\norgscan: all is \u202ewell\u2066 \x9b31m\u200b end"
+
+
+def test_what_aws_says_does_nothing_on_standard_error(
+    orgscan: Command, credentials: Callable[[Any], dict[str, str]]
+) -> None:
+    # Control characters do not survive XML; the JSON of Organizations carries all of them.
+    denied = Fault(
+        effect=faults.Error("AccessDeniedException", 400, HOSTILE), action="DescribeOrganization"
+    )
+    with serve_in_thread(WORLDS["small"](), faults=[denied]) as simulator:
+        finished = orgscan(
+            "scan", "--role-name", AUDIT_ROLE, "--endpoint-url", simulator.endpoint_url,
+            "--output", "run", "--quiet", env=credentials(simulator),
+        )  # fmt: skip
+
+    assert finished.returncode == ExitCode.RUN_FAILED
+    line = one_line(finished)
+    assert line.isprintable()
+    assert "No?[2J?]0;owned? way" in line
+    assert "?well?" in line
+    assert "end" in line
+
+
+def test_what_a_user_types_does_nothing_on_standard_error(orgscan: Command) -> None:
+    finished = orgscan("scan", "--role-name", f"x{HOSTILE}", "--output", "run")
+    assert finished.returncode == ExitCode.USAGE
+    assert one_line(finished).isprintable()
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_progress_shows_control_characters_harmless(
+    capsys: pytest.CaptureFixture[str], *, as_json: bool
+) -> None:
+    lines = Lines(as_json=as_json, seconds=0)
+    lines.phase(HOSTILE)
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert told.rstrip("\n").isprintable()
+    assert "owned" in told
+
+
+def test_the_progress_bar_shows_control_characters_harmless() -> None:
+    bar = Bar()
+    bar.phase(f"{HOSTILE}[bold]")
+    (task,) = bar.progress.tasks
+    assert task.description.isprintable()
+    assert task.description.endswith("[bold]")

@@ -287,3 +287,14 @@ def test_a_definition_of_another_version_of_orgscan_is_refused() -> None:
     stored["controls"]["no-such-control"] = ["1"]
     with pytest.raises(SettingsError, match="framework mine, controls: unknown control"):
         from_definition("mine", stored)
+
+
+@pytest.mark.parametrize("title", ["PCI DSS", "pci dss", "PCI  DSS", "pcidss", "\uff30CI DSS"])
+def test_the_title_of_a_shipped_framework_is_refused(write: Any, title: str) -> None:
+    said = refused(write(GOOD.replace('"X"', f'"{title}"')))
+    assert "[x], title: 'PCI DSS'" in said
+    assert "choose another" in said
+
+
+def test_a_title_that_only_begins_like_a_shipped_one_is_fine(write: Any) -> None:
+    assert list(read_files([write(GOOD.replace('"X"', '"PCI DSS, ours"'))])) == ["x"]

@@ -928,3 +928,72 @@ def die_at(patch: pytest.MonkeyPatch, step: int) -> Callable[[], bool]:
 
 def test_integrity_is_its_own_exit_code() -> None:
     assert IntegrityError.exit_code == 5
+
+
+class TestKinds:
+    @pytest.mark.parametrize("name", FILES)
+    def test_a_pipe_in_place_of_a_file_is_named_and_never_opened(
+        self, run: Path, name: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = named(run, name)
+        path.unlink()
+        os.mkfifo(path)
+        code, out, err = cli(capsys, "verify", run)
+        assert code == (2 if name == "manifest.json" else 5)
+        assert path.name in out + err
+
+    def test_a_device_in_place_of_the_manifest_is_not_read(self, run: Path) -> None:
+        (run / "manifest.json").unlink()
+        (run / "manifest.json").symlink_to("/dev/zero")
+        with pytest.raises(UsageError, match=r"manifest\.json: cannot be read"):
+            pipeline.verify(run)
+
+    def test_a_pipe_in_place_of_the_previous_manifest_is_not_read(
+        self, unsigned: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "earlier").mkdir()
+        os.mkfifo(tmp_path / "earlier" / "manifest.json")
+        with pytest.raises(UsageError, match=r"manifest\.json: cannot be read"):
+            pipeline.verify(unsigned, previous=tmp_path / "earlier")
+
+    @pytest.mark.parametrize("name", [".", *FILES])
+    @pytest.mark.parametrize("mode", [0o020, 0o002])
+    def test_what_others_may_change_is_a_problem(self, run: Path, name: str, mode: int) -> None:
+        path = run if name == "." else named(run, name)
+        path.chmod(path.stat().st_mode | mode)
+        (line,) = problems(run)
+        assert line.startswith("the run directory: " if name == "." else f"{path.name}: ")
+        assert "chmod go-rwx" in line
+
+    def test_what_others_may_read_is_a_remark(self, unsigned: Path) -> None:
+        for path in (unsigned, unsigned / "findings.parquet"):
+            path.chmod(path.stat().st_mode | 0o044)
+        found = pipeline.verify(unsigned)
+        assert not found.problems
+        assert any("others may read 2" in remark for remark in found.remarks)
+
+
+def _more(counts: dict[str, Any], name: str) -> None:
+    counts[name] = counts.get(name, 0) + 1
+
+
+class TestTotals:
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            (lambda m: _more(m["findings"]["access-key-rotation"], "PASS"), "access-key-rotation"),
+            (lambda m: m["findings"].pop("root-mfa"), "findings.parquet: root-mfa"),
+            (lambda m: m["findings"].update(nothing={"FAIL": 1}), "findings.parquet: nothing"),
+            (lambda m: _more(m["overdue"], "high"), "overdue findings of severity high"),
+            (lambda m: m["severities"].update({"root-mfa": "low"}), "root-mfa: is of severity"),
+            (lambda m: m.update(accounts=5), "has 4 accounts, the manifest counts 5"),
+            (lambda m: m["integrity_failures"].append("123456789012"), "integrity failures"),
+            (lambda m: m.pop("findings"), "is not the manifest of a run"),
+        ],
+    )
+    def test_a_figure_that_its_table_does_not_add_up_to_is_named(
+        self, unsigned: Path, change: Callable[[dict[str, Any]], Any], words: str
+    ) -> None:
+        reseal(unsigned, change)
+        found = problems(unsigned)
+        assert any(words in line for line in found), found

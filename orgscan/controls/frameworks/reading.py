@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
+import unicodedata
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
@@ -52,8 +53,28 @@ def read_files(files: Iterable[Path]) -> dict[str, Framework]:
         if not values:
             message = f"{file}: holds no framework; write {_FORM}"
             raise SettingsError(message)
-        found |= _parse(values, str(file), {**shipped(), **found})
+        read = _parse(values, str(file), {**shipped(), **found})
+        _refuse_shipped_titles(read, file)
+        found |= read
     return found
+
+
+def _refuse_shipped_titles(read: Mapping[str, Framework], file: Path) -> None:
+    """Nobody is to take an organization's own framework for the benchmark itself."""
+    titles = {_bare(framework.title): framework.title for framework in shipped().values()}
+    for key, framework in read.items():
+        if (title := titles.get(_bare(framework.title))) is not None:
+            message = (
+                f"{file}: [{key}], title: {title!r} is the title of a framework that comes with "
+                f"orgscan; choose another, as in {title + ', ours'!r}"
+            )
+            raise SettingsError(message)
+
+
+def _bare(title: str) -> str:
+    """What a title looks like, whatever its capitals, spaces and forms of letters."""
+    folded = unicodedata.normalize("NFKC", title).casefold()
+    return "".join(folded.split())
 
 
 def from_definition(key: str, definition: Mapping[str, Any]) -> Framework:
