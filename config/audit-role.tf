@@ -91,10 +91,16 @@ resource "aws_iam_role_policy" "audit" {
         Effect = "Allow"
         Action = [
           "iam:GenerateCredentialReport",
+          "iam:GetAccessKeyLastUsed",
           "iam:GetAccountPasswordPolicy",
           "iam:GetAccountSummary",
           "iam:GetCredentialReport",
+          "iam:GetLoginProfile",
           "iam:ListAccessKeys",
+          "iam:ListMFADevices",
+          "iam:ListSSHPublicKeys",
+          "iam:ListServiceSpecificCredentials",
+          "iam:ListSigningCertificates",
           "iam:ListUsers",
           "iam:ListVirtualMFADevices",
         ]
