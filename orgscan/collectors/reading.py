@@ -16,7 +16,6 @@ from orgscan.collectors import (
     users,
     virtual_mfa_devices,
 )
-from orgscan.collectors.access_keys import KeyListing
 from orgscan.errors import CallerBroken, CallError, IntegrityError
 from orgscan.models import ROOT_USER, Gap, Kind
 from orgscan.report import (
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orgscan.collectors import Limits
+    from orgscan.collectors.access_keys import KeyListing
     from orgscan.collectors.service_credentials import Credentials
     from orgscan.collectors.users import Listing
     from orgscan.models import Calls, Clock, Evidence
@@ -100,19 +100,19 @@ class AccountReading:
 
     async def _principals(self) -> None:
         await self._report_settled.wait()
-        listing = await self._listed_users()
+        found = await self._listed_users()
         await self._kind(
             Kind.VIRTUAL_MFA_DEVICES,
             virtual_mfa_devices.collect(
                 self._calls, self._clock, roots_matters=self._root_may_have_mfa()
             ),
         )
-        if listing is None:
+        if found is None:
             reason = "keys are listed user by user, and the users could not be listed"
             self._gap(Kind.ACCESS_KEYS, "UsersNotListed", reason)
-            listing = users.Listing(())
+        listing = users.Listing(()) if found is None else found
         matched = match(self._report, listing.created)
-        keys = await self._listed_keys(listing, matched) if listing.users else KeyListing()
+        keys = None if found is None else await self._listed_keys(listing, matched)
         gone = set() if keys is None else set(keys.deleted)
         details = await self._details(listing, matched, keys, gone)
         people = [name for name in listing.created if name not in gone]

@@ -20,7 +20,15 @@ from orgscan.models import (
     Status,
 )
 from orgscan.reports.content import ControlEntry, WorkbookContent
-from orgscan.schema import ACCESS_KEYS, ACCOUNTS, CREDENTIALS, FINDINGS, Table, Type
+from orgscan.schema import (
+    ACCESS_KEYS,
+    ACCOUNTS,
+    CREDENTIALS,
+    FINDINGS,
+    SERVICE_CREDENTIALS,
+    Table,
+    Type,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -159,6 +167,7 @@ def account_row(number: int, coverage: str, draw: random.Random) -> dict[str, An
         "report_generated_at": None if gap else AS_OF - timedelta(minutes=draw.randint(0, 200)),
         "users": None if gap else draw.randint(0, 9),
         "access_keys": None if gap else draw.randint(0, 12),
+        "service_credentials": None if gap else number % 5,
         "started_at": AS_OF,
         "duration_seconds": draw.random() * 9,
         "evidence_sha256": f"{draw.getrandbits(256):064x}",
@@ -220,6 +229,18 @@ def key_row(person: Mapping[str, Any], draw: random.Random) -> dict[str, Any]:
     }
 
 
+def service_row(person: Mapping[str, Any], number: int) -> dict[str, Any]:
+    return {
+        **person,
+        "credential_id": f"ACCA{number:017d}",
+        "service": ("bedrock.amazonaws.com", "codecommit.amazonaws.com")[number % 2],
+        "status": ("Active", "Inactive")[number % 3 == 0],
+        "created_at": AS_OF - timedelta(days=number % 700),
+        "expires_at": None if number % 2 else AS_OF + timedelta(days=30),
+        "age_days": float(number % 700),
+    }
+
+
 def finding_row(
     person: Mapping[str, Any], control: Sequence[str], status: str, draw: random.Random
 ) -> dict[str, Any]:
@@ -253,7 +274,7 @@ def content(
 ) -> WorkbookContent:
     """A whole workbook's content, drawn from a seed."""
     draw = random.Random(seed)
-    rows: dict[str, list[dict[str, Any]]] = {"a": [], "c": [], "k": [], "f": []}
+    rows: dict[str, list[dict[str, Any]]] = {"a": [], "c": [], "k": [], "s": [], "f": []}
     for number in range(1, accounts + 1):
         account = account_row(number, coverages[number % len(coverages)], draw)
         rows["a"].append(account)
@@ -267,6 +288,7 @@ def content(
                 rows["c"].append(credential_row(person, draw))
                 if not root:
                     rows["k"].append(key_row(person, draw))
+                    rows["s"].append(service_row(person, len(rows["s"])))
             for control in CONTROLS:
                 if (control[2] == "root") == root and (root or not gap):
                     status = "UNKNOWN" if gap else draw.choice(statuses)
@@ -277,6 +299,7 @@ def content(
         accounts=typed(ACCOUNTS, rows["a"]),
         credentials=typed(CREDENTIALS, rows["c"]),
         access_keys=typed(ACCESS_KEYS, rows["k"]),
+        service_credentials=typed(SERVICE_CREDENTIALS, rows["s"]),
         findings=typed(FINDINGS, rows["f"]),
         controls=controls(),
         assessments=assessments(),
