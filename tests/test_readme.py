@@ -228,9 +228,9 @@ def test_every_room_has_its_line() -> None:
 
 
 def test_figures_in_the_text() -> None:
-    assert len(ACTIONS) == 7, "README and security.md say seven calls"
-    assert "seven calls" in README
-    assert "seven calls" in PAGES[Path("orgscan/docs/security.md")]
+    assert len(ACTIONS) == 13, "README and security.md say thirteen calls"
+    assert "thirteen calls" in README
+    assert "thirteen calls" in PAGES[Path("orgscan/docs/security.md")]
     assert "25 accounts" in README
 
 

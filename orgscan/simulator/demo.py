@@ -17,6 +17,8 @@ from orgscan.models import AccountState
 from orgscan.simulator.faults import REGION_DISABLED, Fault
 from orgscan.simulator.people import Ages, account, guarded_root, populate
 from orgscan.simulator.world import (
+    BEDROCK,
+    CODECOMMIT,
     Certificate,
     Key,
     Mfa,
@@ -24,6 +26,7 @@ from orgscan.simulator.world import (
     ReportStyle,
     Role,
     Root,
+    ServiceCredential,
     View,
     World,
     digest,
@@ -115,7 +118,8 @@ def _story(make: Callable[..., Account], ago: Ages) -> tuple[Account, ...]:
         make("payments-staging", "Root/Workloads/Staging", ago(1500), roles=(no_keys,),
              users=_staging(ago)),
         make("network-hub", "Root/Infrastructure", ago(2000), roles=(no_devices,),
-             root=guarded_root(ago, Mfa.VIRTUAL), users=_plain(ago)),
+             root=replace(guarded_root(ago, Mfa.VIRTUAL), certificates=(Certificate(created=ago(1900)),)),
+             users=_plain(ago)),
         make("old-website", "Root/Suspended", ago(3100), state=AccountState.SUSPENDED),
         make("sandbox-training", "Root/Sandbox", ago(700), id=DEMO_EXCLUDED_ACCOUNT,
              users=_plain(ago)),
@@ -253,7 +257,12 @@ def _storefront(ago: Ages) -> tuple[User, ...]:
     return (
         ago.human("emeka.okafor", 1200, 6, mfa=Mfa.HARDWARE),
         ago.service("ses-smtp", 1300, ago.key(412, 0.2, used_for=("us-east-1", "ses"))),
-        ago.service("ci-deploy", 1300, ago.key(22, 0.1), path="/ci/pipelines/"),
+        ago.service("ci-deploy", 1300, ago.key(22, 0.1), path="/ci/pipelines/",
+                    service_credentials=(ServiceCredential(service=CODECOMMIT, created=ago(900)),)),
+        ago.service("product-texts", 130, service_credentials=(
+            ServiceCredential(service=BEDROCK, created=ago(130)),
+            ServiceCredential(service=BEDROCK, created=ago(20), expires=ago(-70)),
+        )),
         ago.service("cdn-purge", 900, ago.key(640, 2, active=False), ago.key(61, 1)),
     )
 

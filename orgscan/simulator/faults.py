@@ -246,6 +246,18 @@ class HideMember(Effect):
         return replace(answer, body=without_members(answer.body, self.text))
 
 
+@dataclass(frozen=True)
+class DeleteUser(Effect):
+    """The user is deleted when the call arrives."""
+
+    user: str
+
+    def before(self, cloud: Cloud, call: Call, /) -> str | Answer | None:
+        """Delete it, then let the call pass."""
+        cloud.estate(call.account).live.pop(self.user, None)
+        return None
+
+
 class DropLastPage(Effect):
     """A list of IAM ends one page early: the last page but one says that none follows."""
 

@@ -336,7 +336,7 @@ def test_controls_are_listed_with_the_ids_of_a_framework(orgscan: Command) -> No
     everything = orgscan("controls", "list").stdout.splitlines()
     newest = orgscan("controls", "list", "--framework", "cis-7.0").stdout
 
-    assert len(everything) == 17
+    assert len(everything) == 19
     assert "2.12" in newest
     assert "setup-access-key" not in newest
     assert "single-active-access-key" not in newest
@@ -344,10 +344,8 @@ def test_controls_are_listed_with_the_ids_of_a_framework(orgscan: Command) -> No
 
 def test_the_list_tells_limits_of_its_own_and_what_is_not_judged(orgscan: Command) -> None:
     newest = orgscan("controls", "list", "--framework", "cis-7.0").stdout.splitlines()
-    assert newest[-2:] == [
-        "CIS AWS Foundations Benchmark 7.0.0 (cis-7.0)",
-        "Not judged by orgscan: 2.1.1",
-    ]
+    assert "CIS AWS Foundations Benchmark 7.0.0 (cis-7.0)" in newest
+    assert newest[-1] == "Not judged by orgscan: 2.1.1"
     fsbp = orgscan("controls", "list", "--framework", "fsbp").stdout
     assert "Limit of its own: unused_credential_days = 90\n" in fsbp
     related = orgscan("controls", "list", "--framework", "soc-2").stdout
@@ -374,7 +372,7 @@ def test_frameworks_of_one_s_own_are_listed_and_audited_against(
         "--framework-file", "mine.toml", "--output", "again",
     )  # fmt: skip
     assert finished.returncode == ExitCode.COVERAGE_GAPS, finished.stderr
-    where = "2 requirements on credentials in 22 of 23 accounts"
+    where = "2 requirements on credentials, 20 of 23 accounts judged"
     assert f"Mine 2 (mine), {where}: 1 NOT MET, 1 NOT JUDGED" in finished.stdout
     keys = [
         one["key"]

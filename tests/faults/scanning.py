@@ -225,6 +225,8 @@ class Judged(pipeline.Run):
             organization_id=info.organization.id,
             as_of=info.as_of,
             thresholds=Thresholds(**info.thresholds),
+            framework=controls.shipped()[settings.DEFAULT_FRAMEWORK],
+            controls=controls.requested(info.evidence_kinds),
         )
         self.info = info
         self.accounts = built.accounts

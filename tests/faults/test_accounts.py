@@ -56,7 +56,7 @@ async def test_fault_15_a_user_deleted_meanwhile_is_a_state_and_no_error(
     small: World, tmp_path: Path
 ) -> None:
     gone = Fault(
-        effect=faults.NO_SUCH_ENTITY,
+        effect=faults.DeleteUser("ci-deploy"),
         action="ListAccessKeys",
         account=struck(small),
         user="ci-deploy",

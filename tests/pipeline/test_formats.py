@@ -98,7 +98,8 @@ def test_the_tables_as_csv_are_the_tables(later: Path) -> None:
     assert run.changes is not None
     frames = {
         "accounts": run.accounts, "credentials": run.credentials, "access_keys": run.access_keys,
-        "findings": run.findings, "changes": run.changes,
+        "service_credentials": run.service_credentials, "findings": run.findings,
+        "changes": run.changes,
     }  # fmt: skip
     for table in (*TABLES, CHANGES):
         found = rows(later / f"{table.name}.csv")
@@ -207,7 +208,7 @@ def test_the_command_line(
     )
     assert code in {ExitCode.OK, ExitCode.COVERAGE_GAPS}, err
     assert f"OCSF      {tmp_path}/new/findings.ocsf.jsonl" in out
-    assert f"CSV       {tmp_path}/new/{{access_keys,accounts,credentials,findings}}.csv" in out
+    assert f"CSV       {tmp_path}/new/{{access_keys,accounts,credentials,findings,service_credentials}}.csv" in out
     assert made(tmp_path / "new") == CSV | OCSF
     assert cli("verify", tmp_path / "new")[0] == ExitCode.OK
 

@@ -57,7 +57,7 @@ async def test_the_demo_shows_every_coverage_and_every_control_failing(
     assert all("FAIL" in seen for seen in statuses), statuses
     never_pass = {"inactive-access-key", "signing-certificate"}
     assert {name for name, seen in statuses.items() if "PASS" not in seen} == never_pass
-    assert len(statuses) == 17
+    assert len(statuses) == 19
 
 
 async def test_what_counts_as_judged_are_the_accounts_that_were_read(
@@ -128,7 +128,7 @@ async def test_denied_accounts_are_gaps_with_unknown_root_and_account_controls(
     findings = run.findings[run.findings["account_id"].isin(denied)]
     assert len(denied)
     assert set(findings["status"]) == {"UNKNOWN"}
-    assert len(findings) == 6 * len(denied)
+    assert len(findings) == 7 * len(denied)
     assert run.exit_code() == ExitCode.COVERAGE_GAPS
     assert run.exit_code(Severity.INFORMATIONAL) == ExitCode.COVERAGE_GAPS
 
@@ -193,7 +193,7 @@ async def test_the_run_directory_is_as_designed_and_private(scan: Callable[..., 
     files = {path.name: path for path in run.path.iterdir()}
     assert set(files) == {
         "evidence.sqlite", "accounts.parquet", "credentials.parquet", "access_keys.parquet",
-        "findings.parquet", f"orgscan-{organization}-{day}.xlsx", "manifest.json",
+        "service_credentials.parquet", "findings.parquet", f"orgscan-{organization}-{day}.xlsx", "manifest.json",
     }  # fmt: skip
     assert stat.S_IMODE(run.path.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in files.values()} == {0o600}

@@ -180,7 +180,7 @@ class TestWhole:
     ) -> None:
         code, out, err = cli(capsys, "verify", unsigned)
         assert (code, err) == (0, "")
-        assert out == f"{unsigned}: whole: 6 files, evidence of 4 accounts\n"
+        assert out == f"{unsigned}: whole: 7 files, evidence of 4 accounts\n"
 
     def test_nothing_is_written_not_even_a_journal(self, run: Path) -> None:
         before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in run.iterdir()}
@@ -230,7 +230,7 @@ class TestWhole:
         code, out, _ = cli(capsys, "verify", elsewhere)
         assert code == 0
         assert (
-            f"5 files, evidence of 4 accounts; its evidence is elsewhere (SHA-256 {digest[:12]}"
+            f"6 files, evidence of 4 accounts; its evidence is elsewhere (SHA-256 {digest[:12]}"
             in out
         )
         (elsewhere / "findings.parquet").write_bytes(b"")

@@ -219,7 +219,13 @@ def test_what_is_recorded_of_accounts_is_what_their_table_repeats() -> None:
     readings = sorted(small_organization(), key=lambda one: one.account.account_id)
     found, table = recorded(readings), build(readings, as_of=AS_OF).accounts
     assert len(found) == len(readings)
-    needs_evidence = {"report_generated_at", "users", "access_keys", "evidence_sha256"}
+    needs_evidence = {
+        "report_generated_at",
+        "users",
+        "access_keys",
+        "service_credentials",
+        "evidence_sha256",
+    }
     assert set(table.columns) - set(found.columns) == needs_evidence
     pd.testing.assert_frame_equal(found, table[list(found.columns)])
 
