@@ -455,7 +455,8 @@ class TestHashes:
                 assert len(list(store)) == len(store)
         with EvidenceStore.read(path) as store:
             assert store.info.notes == ("new",)
-            assert [len(reading.outcome.evidence) for reading in store] == [len(Kind), len(Kind), 0, 0]
+            every = len(Kind)
+            assert [len(one.outcome.evidence) for one in store] == [every, every, 0, 0]
         found = inspect(path)
         assert (found.problems, found.altered) == ((), {})
 

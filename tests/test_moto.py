@@ -1,10 +1,10 @@
 """A second opinion: the same scan against moto, someone else's AWS.
 
-moto's known gaps are part of what is expected here: its credential report has no root row and a
-fixed date in 2015, so that every account is PARTIAL and every control on root UNKNOWN; in
-accounts without users the report is empty. It never denies AssumeRole and pages nothing. It also
-leaves IsTruncated out of ListAccessKeys, which AWS always sends and orgscan insists on: moto is
-corrected in this one point.
+moto's known gaps are part of what is expected here: its credential report has no root row, so that
+every account is PARTIAL and every control on root UNKNOWN; in accounts without users the report is
+empty. It never denies AssumeRole and pages nothing. Two answers that AWS never gives are corrected,
+because orgscan refuses them: moto leaves IsTruncated out of ListAccessKeys, and dates every report
+2015. Service-specific credentials and SSH keys, of which moto knows too little, are none.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 from base64 import b64encode
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,13 @@ if TYPE_CHECKING:
 MANAGEMENT = "123456789012"
 """The account moto takes every caller without a session for."""
 
-ROOT_CONTROLS = ["root-access-key", "root-hardware-mfa", "root-mfa", "root-usage"]
+ROOT_CONTROLS = [
+    "root-access-key",
+    "root-hardware-mfa",
+    "root-mfa",
+    "root-signing-certificate",
+    "root-usage",
+]
 PLACES = {"app": "Workloads/Prod", "data": "Workloads", "empty": "", "closed": ""}
 KEYS = ("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", None)
 TEMPLATE = Path(__file__).parents[1] / "config" / "audit-role.cloudformation.yaml"
@@ -81,6 +88,16 @@ def elsewhere() -> Iterator[Elsewhere]:
         stack.enter_context(pytest.MonkeyPatch.context()).setattr(
             IamResponse, "list_access_keys", _with_flag(IamResponse.list_access_keys)
         )
+        for name, members in (
+            ("list_service_specific_credentials", "ServiceSpecificCredentials"),
+            ("list_ssh_public_keys", "SSHPublicKeys"),
+        ):
+            stack.enter_context(pytest.MonkeyPatch.context()).setattr(
+                IamResponse, name, _nothing(members), raising=False
+            )
+        stack.enter_context(pytest.MonkeyPatch.context()).setattr(
+            IamResponse, "get_credential_report", _dated_now(IamResponse.get_credential_report)
+        )
 
         def client(service: str, credentials: Any = KEYS) -> Any:
             key, secret, token = credentials
@@ -103,6 +120,21 @@ def elsewhere() -> Iterator[Elsewhere]:
 def _with_flag(listing: Callable[..., ActionResult]) -> Callable[..., ActionResult]:
     def answer(self: IamResponse) -> ActionResult:
         return ActionResult({**listing(self).result, "IsTruncated": False})
+
+    return answer
+
+
+def _nothing(members: str) -> Callable[..., ActionResult]:
+    def answer(_self: IamResponse) -> ActionResult:
+        return ActionResult({members: [], "IsTruncated": False})
+
+    return answer
+
+
+def _dated_now(report: Callable[..., ActionResult]) -> Callable[..., ActionResult]:
+    def answer(self: IamResponse) -> ActionResult:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return ActionResult({**report(self).result, "GeneratedTime": now})
 
     return answer
 

@@ -118,7 +118,8 @@ def _story(make: Callable[..., Account], ago: Ages) -> tuple[Account, ...]:
         make("payments-staging", "Root/Workloads/Staging", ago(1500), roles=(no_keys,),
              users=_staging(ago)),
         make("network-hub", "Root/Infrastructure", ago(2000), roles=(no_devices,),
-             root=replace(guarded_root(ago, Mfa.VIRTUAL), certificates=(Certificate(created=ago(1900)),)),
+             root=replace(guarded_root(ago, Mfa.VIRTUAL),
+                          certificates=(Certificate(created=ago(1900)),)),
              users=_plain(ago)),
         make("old-website", "Root/Suspended", ago(3100), state=AccountState.SUSPENDED),
         make("sandbox-training", "Root/Sandbox", ago(700), id=DEMO_EXCLUDED_ACCOUNT,
@@ -257,12 +258,21 @@ def _storefront(ago: Ages) -> tuple[User, ...]:
     return (
         ago.human("emeka.okafor", 1200, 6, mfa=Mfa.HARDWARE),
         ago.service("ses-smtp", 1300, ago.key(412, 0.2, used_for=("us-east-1", "ses"))),
-        ago.service("ci-deploy", 1300, ago.key(22, 0.1), path="/ci/pipelines/",
-                    service_credentials=(ServiceCredential(service=CODECOMMIT, created=ago(900)),)),
-        ago.service("product-texts", 130, service_credentials=(
-            ServiceCredential(service=BEDROCK, created=ago(130)),
-            ServiceCredential(service=BEDROCK, created=ago(20), expires=ago(-70)),
-        )),
+        ago.service(
+            "ci-deploy",
+            1300,
+            ago.key(22, 0.1),
+            path="/ci/pipelines/",
+            service_credentials=(ServiceCredential(service=CODECOMMIT, created=ago(900)),),
+        ),
+        ago.service(
+            "product-texts",
+            130,
+            service_credentials=(
+                ServiceCredential(service=BEDROCK, created=ago(130)),
+                ServiceCredential(service=BEDROCK, created=ago(20), expires=ago(-70)),
+            ),
+        ),
         ago.service("cdn-purge", 900, ago.key(640, 2, active=False), ago.key(61, 1)),
     )
 

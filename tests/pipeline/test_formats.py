@@ -208,7 +208,8 @@ def test_the_command_line(
     )
     assert code in {ExitCode.OK, ExitCode.COVERAGE_GAPS}, err
     assert f"OCSF      {tmp_path}/new/findings.ocsf.jsonl" in out
-    assert f"CSV       {tmp_path}/new/{{access_keys,accounts,credentials,findings,service_credentials}}.csv" in out
+    names = "access_keys,accounts,credentials,findings,service_credentials"
+    assert f"CSV       {tmp_path}/new/{{{names}}}.csv" in out
     assert made(tmp_path / "new") == CSV | OCSF
     assert cli("verify", tmp_path / "new")[0] == ExitCode.OK
 

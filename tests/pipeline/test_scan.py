@@ -193,7 +193,8 @@ async def test_the_run_directory_is_as_designed_and_private(scan: Callable[..., 
     files = {path.name: path for path in run.path.iterdir()}
     assert set(files) == {
         "evidence.sqlite", "accounts.parquet", "credentials.parquet", "access_keys.parquet",
-        "service_credentials.parquet", "findings.parquet", f"orgscan-{organization}-{day}.xlsx", "manifest.json",
+        "service_credentials.parquet", "findings.parquet",
+        f"orgscan-{organization}-{day}.xlsx", "manifest.json",
     }  # fmt: skip
     assert stat.S_IMODE(run.path.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in files.values()} == {0o600}
