@@ -344,8 +344,12 @@ def test_controls_are_listed_with_the_ids_of_a_framework(orgscan: Command) -> No
 
 def test_the_list_tells_limits_of_its_own_and_what_is_not_judged(orgscan: Command) -> None:
     newest = orgscan("controls", "list", "--framework", "cis-7.0").stdout.splitlines()
-    assert newest[-2:] == [
+    assert newest[-6:] == [
         "CIS AWS Foundations Benchmark 7.0.0 (cis-7.0)",
+        "Limit of its own: unused_credential_days = 45",
+        "Limit of its own: access_key_max_age_days = 90",
+        "Limit of its own: password_minimum_length = 14",
+        "Limit of its own: password_reuse_prevention = 24",
         "Not judged by orgscan: 2.1.1",
     ]
     fsbp = orgscan("controls", "list", "--framework", "fsbp").stdout
@@ -374,7 +378,7 @@ def test_frameworks_of_one_s_own_are_listed_and_audited_against(
         "--framework-file", "mine.toml", "--output", "again",
     )  # fmt: skip
     assert finished.returncode == ExitCode.COVERAGE_GAPS, finished.stderr
-    where = "2 requirements on credentials in 22 of 23 accounts"
+    where = "2 requirements on credentials, 20 of 23 accounts judged"
     assert f"Mine 2 (mine), {where}: 1 NOT MET, 1 NOT JUDGED" in finished.stdout
     keys = [
         one["key"]
