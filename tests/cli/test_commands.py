@@ -346,10 +346,10 @@ def test_the_list_tells_limits_of_its_own_and_what_is_not_judged(orgscan: Comman
     newest = orgscan("controls", "list", "--framework", "cis-7.0").stdout.splitlines()
     assert newest[-6:] == [
         "CIS AWS Foundations Benchmark 7.0.0 (cis-7.0)",
-        "Limit of its own: unused_credential_days = 45",
-        "Limit of its own: access_key_max_age_days = 90",
         "Limit of its own: password_minimum_length = 14",
         "Limit of its own: password_reuse_prevention = 24",
+        "Limit of its own: unused_credential_days = 45",
+        "Limit of its own: access_key_max_age_days = 90",
         "Not judged by orgscan: 2.1.1",
     ]
     fsbp = orgscan("controls", "list", "--framework", "fsbp").stdout
