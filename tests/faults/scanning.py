@@ -29,7 +29,7 @@ from orgscan.models import (
     Status,
 )
 from orgscan.rundir import EVIDENCE
-from orgscan.settings import Thresholds
+from orgscan.settings import DEFAULT_FRAMEWORK, Thresholds
 from orgscan.simulator import AUDIT_ROLE, Simulator
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ class Judged(pipeline.Run):
             organization_id=info.organization.id,
             as_of=info.as_of,
             thresholds=Thresholds(**info.thresholds),
-            framework=controls.shipped()[settings.DEFAULT_FRAMEWORK],
+            framework=controls.shipped()[DEFAULT_FRAMEWORK],
             controls=controls.requested(info.evidence_kinds),
         )
         self.info = info
