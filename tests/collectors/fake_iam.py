@@ -85,7 +85,7 @@ def _people(listed: Any) -> Iterator[dict[str, Any]]:
     for item in listed if isinstance(listed, list) else ():
         if isinstance(item, list):
             yield from _people(item)
-        elif item.get("UserName") and item.get("CreateDate"):
+        elif item.get("UserName") and isinstance(item.get("CreateDate"), datetime):
             yield item
 
 
