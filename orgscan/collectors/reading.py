@@ -98,6 +98,11 @@ class AccountReading:
                 self._generated_at = report.generated_at
             self._report_settled.set()
 
+    @property
+    def _has_report(self) -> bool:
+        """Whether there is a report, if only one without rows, to hold the listings against."""
+        return self._generated_at is not None and self._report.usable
+
     async def _principals(self) -> None:
         await self._report_settled.wait()
         found = await self._listed_users()
@@ -202,7 +207,7 @@ class AccountReading:
 
     async def _listed_keys(self, listing: Listing, matched: Matching) -> KeyListing | None:
         # Without a report nothing confirms a key, and asking twice would help no verdict.
-        unknown: list[str] | None = None if self._rows else []
+        unknown: list[str] | None = None if self._has_report else []
         expected = {
             name: slot_times(self._rows[name]) if name in matched.described else unknown
             for name in listing.created
@@ -239,7 +244,7 @@ class AccountReading:
         if Kind.USER_DETAILS not in self._kinds:
             return {}
         names, key_ids = [], []
-        if self._rows and self._generated_at is not None:
+        if self._has_report:
             names = [name for name in self._undescribed(listing, matched) if name not in gone]
             key_ids = self._undescribed_keys(matched, keys, names)
         found: list[dict[str, Any]] = []
