@@ -76,7 +76,9 @@ class KeyListing:
             return None
         named = ", ".join(sorted(self.unlisted)[:_NAMED])
         more = len(self.unlisted) - _NAMED
-        reason = f"the keys of {len(self.unlisted)} listed users could not be listed: {named}" + (
+        number = len(self.unlisted)
+        users = "1 listed user" if number == 1 else f"{number} listed users"
+        reason = f"the keys of {users} could not be listed: {named}" + (
             f" and {more} more" if more > 0 else ""
         )
         return Gap(kind=KIND, code="UserNotFound", reason=reason, usable=True)

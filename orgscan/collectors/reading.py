@@ -176,8 +176,10 @@ class AccountReading:
         unlisted = self._unlisted(listing)
         named = f"; not listed: {unlisted[0]!r}" if unlisted else ""
         if len(unlisted) > 1:
-            named += f" and {len(unlisted) - 1} more users of the credential report"
-        return f"ListUsers returned {len(listing.users)} users in two listings, {counted}{named}"
+            named += f" and {len(unlisted) - 1} more of the credential report"
+        number = len(listing.users)
+        users = "1 user" if number == 1 else f"{number} users"
+        return f"ListUsers returned {users} in two listings, {counted}{named}"
 
     async def _summary(self) -> None:
         self._counts = None
