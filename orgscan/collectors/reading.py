@@ -99,6 +99,11 @@ class AccountReading:
                 self._generated_at = report.generated_at
             self._report_settled.set()
 
+    @property
+    def _has_report(self) -> bool:
+        """Whether there is a report, if only one without rows, to hold the listings against."""
+        return self._generated_at is not None and self._report.usable
+
     async def _principals(self) -> None:
         await self._report_settled.wait()
         found = await self._listed_users()
@@ -186,8 +191,10 @@ class AccountReading:
         unlisted = self._unlisted(listing)
         named = f"; not listed: {unlisted[0]!r}" if unlisted else ""
         if len(unlisted) > 1:
-            named += f" and {len(unlisted) - 1} more users of the credential report"
-        return f"ListUsers returned {len(listing.users)} users in two listings, {counted}{named}"
+            named += f" and {len(unlisted) - 1} more of the credential report"
+        number = len(listing.users)
+        users = "1 user" if number == 1 else f"{number} users"
+        return f"ListUsers returned {users} in two listings, {counted}{named}"
 
     async def _summary(self) -> None:
         self._counts = None
@@ -217,7 +224,7 @@ class AccountReading:
 
     async def _listed_keys(self, listing: Listing, matched: Matching) -> KeyListing | None:
         # Without a report nothing confirms a key, and asking twice would help no verdict.
-        unknown: list[str] | None = None if self._rows else []
+        unknown: list[str] | None = None if self._has_report else []
         expected = {
             name: slot_times(self._rows[name]) if name in matched.described else unknown
             for name in listing.created
@@ -259,7 +266,7 @@ class AccountReading:
         if Kind.USER_DETAILS not in self._kinds:
             return {}
         names, key_ids = [], []
-        if self._rows and self._generated_at is not None:
+        if self._has_report:
             names = [name for name in self._undescribed(listing, matched) if name not in gone]
             key_ids = self._undescribed_keys(matched, keys, names)
         found: list[tuple[dict[str, Any], Gap | None]] = []
