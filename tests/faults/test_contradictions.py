@@ -1,6 +1,6 @@
 """Well-formed answers that contradict each other, and credentials that only one answer shows.
 
-``fault`` numbers are rows of the fault matrix, ``source`` numbers are those of the table's rows with an A; both
+``fault`` numbers are rows of the fault matrix, ``source`` numbers those of the rows with an A; both
 are listed in tests/README.md.
 """
 
