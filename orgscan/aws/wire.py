@@ -17,6 +17,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote_plus, urlsplit
 
+from botocore.parsers import ResponseParserError
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -90,15 +92,19 @@ class Wire:
             now=datetime.now(UTC),
         )
         answer = await self._transport.send(request)
-        parsed = await self._parser.parse(
-            {
-                "headers": answer.headers,
-                "status_code": answer.status_code,
-                "body": answer.body,
-                "context": {"operation_name": model.name},
-            },
-            model.output_shape,
-        )
+        try:
+            parsed = await self._parser.parse(
+                {
+                    "headers": answer.headers,
+                    "status_code": answer.status_code,
+                    "body": answer.body,
+                    "context": {"operation_name": model.name},
+                },
+                model.output_shape,
+            )
+        except UnboundLocalError as error:
+            # How botocore's parser fails on an entry of a map without its key or its value.
+            raise ResponseParserError(str(error)) from error
         return answer, parsed
 
 
