@@ -102,7 +102,8 @@ def inspect_report(content: bytes, account_id: str, partition: str | None = None
     """Check a report as it is collected, to decide the account's coverage.
 
     In the partition of China there is no root user row
-    (https://github.com/prowler-cloud/prowler/issues/1571), so its absence is no fault there.
+    (https://github.com/prowler-cloud/prowler/issues/1571), so its absence is no fault there, and
+    the report of an account without users is a header only.
 
     Raises :class:`orgscan.errors.IntegrityError` when an ARN in it is another account's (or,
     where ``partition`` is given, another partition's): such rows must never be stored.
@@ -110,6 +111,9 @@ def inspect_report(content: bytes, account_id: str, partition: str | None = None
     report = parse(content)
     if not report.usable:
         return ReportCheck(report.faults, report)
+    if partition != CHINA and not report.rows:
+        reason = "the report has a header only"
+        return ReportCheck((ReportFault("ReportWithoutRows", reason, usable=False),), report)
     faults = [*report.faults]
     if partition != CHINA and not any(row[0] == ROOT_USER for row in report.rows):
         reason = f"the report has no {ROOT_USER} row"
@@ -197,6 +201,8 @@ def _same_second(cell: str, created: str) -> bool:
 def parse(content: bytes) -> Report:
     """Take a report apart by header name; structural faults leave no rows.
 
+    A header only is no fault here: whether a report may have no row depends on the partition.
+
     Unknown columns are ignored and order does not matter. A byte order mark or carriage returns
     are no reason to refuse, but AWS sends neither, so something rewrote the bytes.
     """
@@ -249,8 +255,6 @@ def _layout(header: tuple[str, ...]) -> _Layout:
 
 
 def _row_fault(header: list[str], rows: list[list[str]]) -> ReportFault | None:
-    if not rows:
-        return ReportFault("ReportWithoutRows", "the report has a header only", usable=False)
     width, name_at = len(header), header.index("user")
     for number, row in enumerate(rows, start=1):
         if len(row) != width or not row[name_at]:

@@ -388,12 +388,9 @@ def is_simulated(endpoint_url: str | None) -> bool:
     if endpoint_url is None:
         return False
     try:
-        parts = urlsplit(endpoint_url)
+        return is_loopback(host_of(urlsplit(endpoint_url).netloc))
     except ValueError:
         return False
-    # urlsplit takes "[::1].example.com" for the host "::1": brackets must end the host.
-    whole = re.fullmatch(r"(?:\[[^\[\]]*\]|[^\[\]:]*)(?::\d*)?", parts.netloc, re.ASCII)
-    return whole is not None and is_loopback(parts.hostname or "")
 
 
 def load(

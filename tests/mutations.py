@@ -74,8 +74,8 @@ BUGS = (
     Bug(
         "one account's failure ends the others",
         "orgscan/pipeline/account.py",
-        "        except CallError as error:\n            return _ended(",
-        "        except ZeroDivisionError as error:\n            return _ended(",
+        "        except CallError as error:\n            return self._ended(",
+        "        except ZeroDivisionError as error:\n            return self._ended(",
         _fault(5, "calls"),
     ),
     Bug(
@@ -130,9 +130,9 @@ BUGS = (
     ),
     Bug(
         "a report without root is whole",
-        "orgscan/tables/report.py",
-        "    if not any(row[0] == ROOT_USER for row in rows):\n",
-        "    if not rows:\n",
+        "orgscan/report.py",
+        "    if partition != CHINA and not any(row[0] == ROOT_USER for row in report.rows):\n",
+        "    if not report.rows:\n",
         _fault(11, "reports"),
     ),
     Bug(
@@ -159,8 +159,8 @@ BUGS = (
     ),
     Bug(
         "a report of another account is kept",
-        "orgscan/tables/report.py",
-        "            raise _foreign(account_id, row[1])\n",
+        "orgscan/report.py",
+        "            raise foreign_arn(account_id, row[1])\n",
         "            return []\n",
         _fault(20, "accounts"),
     ),
@@ -217,8 +217,8 @@ BUGS = (
     Bug(
         "a user deleted meanwhile is an error",
         "orgscan/collectors/access_keys.py",
-        "        except Absent:\n",
-        "        except ZeroDivisionError:\n",
+        "            except Absent:\n                absent.add(name)\n",
+        "            except ZeroDivisionError:\n                absent.add(name)\n",
         _fault(15, "accounts"),
     ),
     # Calls.
@@ -294,7 +294,7 @@ BUGS = (
     ),
     Bug(
         "deadlines do not grow with the users",
-        "orgscan/collectors/__init__.py",
+        "orgscan/collectors/reading.py",
         "self._limits.account_seconds + patience)",
         "self._limits.account_seconds)",
         _fault(23, "accounts"),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from orgscan.collectors.document import (
+    DISAGREE,
     LIST_PAGE,
     agreed,
     document,
@@ -24,7 +24,7 @@ from orgscan.models import Evidence, Gap, Kind
 from orgscan.report import to_second
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
     from orgscan.models import Calls, Clock
 
@@ -42,8 +42,10 @@ _MEMBERS = {"AccessKeyId": is_id, "Status": is_text, "CreateDate": is_time}
 _AT_ONCE = 8
 """Users asked about at the same time; the account's pace is the real limit."""
 _NAMED = 3
+_NOT_FOUND = "UserNotFound"
 
 Keys = list[dict[str, Any]]
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -54,8 +56,8 @@ class KeyListing:
     """By user, in the order of the user listing; users that could not be listed are left out."""
     deleted: list[str] = field(default_factory=list)
     """Users deleted between the listing of users and that of their keys."""
-    unlisted: list[str] = field(default_factory=list)
-    """Users that exist, and whose keys could not be listed."""
+    unlisted: dict[str, str] = field(default_factory=dict)
+    """Users that exist, and whose keys could not be listed, with the code that says why."""
     repeated: int = 0
 
     def evidence(self, clock: Clock) -> Evidence:
@@ -63,7 +65,7 @@ class KeyListing:
         content = {
             "keys": [key for keys in self.keys.values() for key in keys],
             "deleted_users": self.deleted,
-            "unlisted_users": self.unlisted,
+            "unlisted_users": list(self.unlisted),
         }
         return Evidence(
             kind=KIND, content=document(content), collected_at=clock.now(), repeated=self.repeated
@@ -74,19 +76,20 @@ class KeyListing:
         """The gap that :attr:`unlisted` users are; the keys of all others may be evaluated."""
         if not self.unlisted:
             return None
-        named = ", ".join(sorted(self.unlisted)[:_NAMED])
-        more = len(self.unlisted) - _NAMED
-        reason = f"the keys of {len(self.unlisted)} listed users could not be listed: {named}" + (
-            f" and {more} more" if more > 0 else ""
+        count, named = len(self.unlisted), ", ".join(map(repr, list(self.unlisted)[:_NAMED]))
+        reason = (
+            f"the keys of {count} {'user' if count == 1 else 'users'} could not be listed: {named}"
+            + (f" and {count - _NAMED} more" if count > _NAMED else "")
         )
-        return Gap(kind=KIND, code="UserNotFound", reason=reason, usable=True)
+        code = next(iter(self.unlisted.values()))
+        return Gap(kind=KIND, code=code, reason=reason, usable=True)
 
 
 async def list_keys(
     calls: Calls,
     clock: Clock,
     expected: Mapping[str, Sequence[str] | None],
-    confirm_deleted: Callable[[Collection[str]], Awaitable[set[str]]],
+    confirm_deleted: Callable[[Collection[str]], Awaitable[Collection[str]]],
 ) -> KeyListing:
     """The keys of the users in ``expected``, in their order.
 
@@ -98,58 +101,63 @@ async def list_keys(
 
     Raises :class:`orgscan.errors.CallError`: an incomplete listing is no listing.
     """
-    found: dict[str, Keys | None] = {}
     listing = KeyListing()
-    names = iter(expected)
-    workers = [
-        asyncio.create_task(_work(calls, names, expected, found, listing)) for _ in range(_AT_ONCE)
-    ]
+    absent = await _list_all(calls, expected, expected, listing)
+    if absent:
+        deleted = await confirm_deleted(absent)
+        listing.deleted = [name for name in absent if name in deleted]
+        absent = [name for name in absent if name not in deleted]
+
+        async def again() -> None:
+            absent[:] = await _list_all(calls, absent, expected, listing)
+            if absent:
+                text = f"{ACTIONS[0]}: {len(absent)} users were not found"
+                raise Absent(text, code=_NOT_FOUND, action=ACTIONS[0])
+
+        try:
+            await until_found(again, clock)
+        except Absent:
+            listing.unlisted |= dict.fromkeys(absent, _NOT_FOUND)
+    listing.keys = _in_order(listing.keys, expected)
+    listing.unlisted = _in_order(listing.unlisted, expected)
+    return listing
+
+
+def _in_order(found: Mapping[str, T], names: Iterable[str]) -> dict[str, T]:
+    return {name: found[name] for name in names if name in found}
+
+
+async def _list_all(
+    calls: Calls,
+    names: Iterable[str],
+    expected: Mapping[str, Sequence[str] | None],
+    listing: KeyListing,
+) -> list[str]:
+    """List the keys of ``names`` into ``listing``; those that IAM did not find, in their order."""
+    absent: set[str] = set()
+    names = list(names)
+    left = iter(names)
+
+    async def work() -> None:
+        for name in left:
+            try:
+                listing.keys[name] = await _confirmed(calls, name, expected[name], listing)
+            except Absent:
+                absent.add(name)
+            except Malformed as error:
+                if error.code != DISAGREE:
+                    raise
+                # This user alone cannot be listed; the keys of the others are.
+                listing.unlisted[name] = error.code
+
+    workers = [asyncio.create_task(work()) for _ in range(_AT_ONCE)]
     try:
         await asyncio.gather(*workers)
     finally:
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
-    absent = [name for name in expected if name in found and found[name] is None]
-    if absent:
-        deleted = await confirm_deleted(absent)
-        listing.deleted = [name for name in absent if name in deleted]
-        for name in (name for name in absent if name not in deleted):
-            try:
-                found[name] = await until_found(
-                    partial(_confirmed, calls, name, expected[name], listing), clock
-                )
-            except (Absent, Malformed) as error:
-                _only_disagreement(error)
-                listing.unlisted.append(name)
-    for name in expected:
-        keys = found.get(name)
-        if keys is not None:
-            listing.keys[name] = keys
-    return listing
-
-
-async def _work(
-    calls: Calls,
-    names: Iterator[str],
-    expected: Mapping[str, Sequence[str] | None],
-    found: dict[str, Keys | None],
-    listing: KeyListing,
-) -> None:
-    for name in names:
-        try:
-            found[name] = await _confirmed(calls, name, expected[name], listing)
-        except Absent:
-            found[name] = None
-        except Malformed as error:
-            _only_disagreement(error)
-            listing.unlisted.append(name)
-
-
-def _only_disagreement(error: Absent | Malformed) -> None:
-    """Raise the error unless it is about this one user."""
-    if isinstance(error, Malformed) and error.code != "ListingsDisagree":
-        raise error
+    return [name for name in names if name in absent]
 
 
 async def _confirmed(

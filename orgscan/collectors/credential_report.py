@@ -90,15 +90,15 @@ def _check_age(generated_at: datetime, answer: Mapping[str, Any]) -> None:
     text = str(answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", ""))
     try:
         sent_at = parsedate_to_datetime(text)
-    except ValueError:
+        sent_at = sent_at.astimezone(UTC) if sent_at.tzinfo else sent_at.replace(tzinfo=UTC)
+    except (OverflowError, ValueError):
         problem = "the answer has no valid Date, so the age of the report cannot be checked"
         raise _impossible("ReportAgeUnknown", problem) from None
-    sent_at = sent_at if sent_at.tzinfo else sent_at.replace(tzinfo=UTC)
     times = (
         f"the report is dated {generated_at:%Y-%m-%d %H:%M} UTC and was sent "
         f"{sent_at:%Y-%m-%d %H:%M} UTC"
     )
-    if generated_at > sent_at + _MARGIN:
+    if generated_at - sent_at > _MARGIN:
         raise _impossible("ReportFromFuture", times)
     if sent_at - generated_at > _LIFETIME + _MARGIN:
         raise _impossible("ReportTooOld", f"{times}; AWS keeps a report for 4 hours")

@@ -17,6 +17,9 @@ T = TypeVar("T")
 LIST_PAGE = 1_000
 """IAM's largest page."""
 
+DISAGREE = "ListingsDisagree"
+"""The code of listings of which no two in a row agree."""
+
 _LISTINGS = 4
 _is_id = re.compile(r"\w{16,128}", re.ASCII).fullmatch
 
@@ -87,7 +90,7 @@ async def agreed(ask: Callable[[], Awaitable[T]], action: str, first: T | None =
         if before == latest:
             return latest
     text = f"{action}: {_LISTINGS} listings in a row disagree"
-    raise Malformed(text, code="ListingsDisagree", action=action)
+    raise Malformed(text, code=DISAGREE, action=action)
 
 
 def _plain(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orgscan.collectors import (
@@ -98,6 +99,11 @@ class AccountReading:
                 self._generated_at = report.generated_at
             self._report_settled.set()
 
+    @property
+    def _has_report(self) -> bool:
+        """Whether there is a report, if only one without rows, to hold the listings against."""
+        return self._generated_at is not None and self._report.usable
+
     async def _principals(self) -> None:
         await self._report_settled.wait()
         found = await self._listed_users()
@@ -110,6 +116,11 @@ class AccountReading:
         if found is None:
             reason = "keys are listed user by user, and the users could not be listed"
             self._gap(Kind.ACCESS_KEYS, "UsersNotListed", reason)
+        if found is None and not self._rows:
+            reason = "neither the listing nor the report names the users of the account"
+            for kind in (Kind.USER_DETAILS, Kind.SSH_PUBLIC_KEYS):
+                self._gap(kind, "UsersNotListed", reason)
+            return
         listing = users.Listing(()) if found is None else found
         matched = match(self._report, listing.created)
         keys = None if found is None else await self._listed_keys(listing, matched)
@@ -124,35 +135,44 @@ class AccountReading:
         Where they disagree both are asked again, once. What disagrees even then is a gap, and
         the users of both listings are kept.
         """
-        listing: Listing | None = None
+        first, counts = await self._users_and_counts()
+        if first is None:
+            return None
+        if not self._unlisted(first) and (counts is None or self._confirmed(first)):
+            return first
+        evidence = self.evidence[Kind.USERS]
+        again, _ = await self._users_and_counts()
+        if again is None:
+            # The first listing may be judged; that nothing confirms it stays a gap.
+            self.evidence[Kind.USERS] = evidence
+            self.gaps = [
+                replace(gap, reason=f"the second listing failed: {gap.reason}", usable=True)
+                if gap.kind == Kind.USERS
+                else gap
+                for gap in self.gaps
+            ]
+            return first
+        if self._confirmed(again):
+            return again
+        # Without a second count, a first one that named another number stays unexplained.
+        if self._counts is None and counts is None and not self._unlisted(again):
+            return again
+        union = first.with_those_of(again)
+        self.evidence[Kind.USERS] = union.evidence(self._clock)
+        self._gap(Kind.USERS, "UsersNotConfirmed", self._disagreement(union), usable=True)
+        return union
+
+    async def _users_and_counts(self) -> tuple[Listing | None, dict[str, int] | None]:
+        """One listing of the users, and the account summary after it."""
+        found: list[Listing] = []
 
         async def ask() -> Evidence:
-            nonlocal listing
-            listing = first = await users.list_users(self._calls)
-            await self._summary()
-            if not self._unlisted(first) and (self._counts is None or self._confirmed(first)):
-                return first.evidence(self._clock)
-            try:
-                again = await users.list_users(self._calls)
-            except CallerBroken:
-                raise
-            except CallError as error:
-                reason = f"the second listing of users failed: {error}"
-                self._gap(Kind.USERS, error.code, reason, usable=True)
-                return first.evidence(self._clock)
-            await self._summary()
-            listing = again
-            if not self._confirmed(again) and (self._counts is not None or self._unlisted(again)):
-                listing = first.with_those_of(again)
-                reason = self._disagreement(listing)
-                self._gap(Kind.USERS, "UsersNotConfirmed", reason, usable=True)
-            return listing.evidence(self._clock)
+            found.append(await users.list_users(self._calls))
+            return found[0].evidence(self._clock)
 
-        # The summary has a deadline of its own, twice.
-        await self._kind(Kind.USERS, ask(), 4 * self._limits.account_seconds)
-        if listing is None:
-            await self._summary()
-        return listing if Kind.USERS in self.evidence else None
+        await self._kind(Kind.USERS, ask())
+        await self._summary()
+        return (found[0] if Kind.USERS in self.evidence else None), self._counts
 
     def _confirmed(self, listing: Listing) -> bool:
         """Whether the account summary counts as many users as are listed."""
@@ -171,8 +191,10 @@ class AccountReading:
         unlisted = self._unlisted(listing)
         named = f"; not listed: {unlisted[0]!r}" if unlisted else ""
         if len(unlisted) > 1:
-            named += f" and {len(unlisted) - 1} more users of the credential report"
-        return f"ListUsers returned {len(listing.users)} users in two listings, {counted}{named}"
+            named += f" and {len(unlisted) - 1} more of the credential report"
+        number = len(listing.users)
+        users = "1 user" if number == 1 else f"{number} users"
+        return f"ListUsers returned {users} in two listings, {counted}{named}"
 
     async def _summary(self) -> None:
         self._counts = None
@@ -202,7 +224,7 @@ class AccountReading:
 
     async def _listed_keys(self, listing: Listing, matched: Matching) -> KeyListing | None:
         # Without a report nothing confirms a key, and asking twice would help no verdict.
-        unknown: list[str] | None = None if self._rows else []
+        unknown: list[str] | None = None if self._has_report else []
         expected = {
             name: slot_times(self._rows[name]) if name in matched.described else unknown
             for name in listing.created
@@ -228,7 +250,12 @@ class AccountReading:
 
     async def _really_deleted(self, names: Collection[str]) -> set[str]:
         """Those of ``names`` that a further listing lacks, if the account summary confirms it."""
-        again = await users.list_users(self._calls)
+        try:
+            again = await users.list_users(self._calls)
+        except CallerBroken:
+            raise
+        except CallError:
+            return set()
         await self._summary()
         return set(names) - again.created.keys() if self._confirmed(again) else set()
 
@@ -239,23 +266,26 @@ class AccountReading:
         if Kind.USER_DETAILS not in self._kinds:
             return {}
         names, key_ids = [], []
-        if self._rows and self._generated_at is not None:
+        if self._has_report:
             names = [name for name in self._undescribed(listing, matched) if name not in gone]
             key_ids = self._undescribed_keys(matched, keys, names)
-        found: list[dict[str, Any]] = []
+        found: list[tuple[dict[str, Any], Gap | None]] = []
 
         async def ask() -> Evidence:
             evidence, details, gap = await user_details.collect(
                 self._calls, self._clock, names, key_ids
             )
-            found.append(details)
-            if gap is not None:
-                self.gaps.append(gap)
+            found.append((details, gap))
             return evidence
 
         patience = len(names) * _PER_USER_SLACK + len(key_ids)
         await self._kind(Kind.USER_DETAILS, ask(), self._limits.account_seconds + patience)
-        return found[0]["users"] if found else {}
+        if not found:
+            return {}
+        details, gap = found[0]
+        if gap is not None:
+            self.gaps.append(gap)
+        return dict(details["users"])
 
     def _undescribed(self, listing: Listing, matched: Matching) -> list[str]:
         """Users created, re-created or renamed since the report, in the order of the listing.
@@ -328,19 +358,25 @@ class AccountReading:
     ) -> None:
         """Collect one kind; a second attempt replaces the evidence of the first, or its gap."""
         limit = self._limits.account_seconds if seconds is None else seconds
-        self.gaps = [gap for gap in self.gaps if gap.kind != kind]
-        self.evidence.pop(kind, None)
+        item, failure = None, None
         try:
             async with asyncio.timeout(limit):
-                self.evidence[kind] = await work
+                item = await work
         except (CallerBroken, IntegrityError) as error:
             # Kept as a value: a group of exceptions would hide which of the two it was.
             if not isinstance(self.broken, IntegrityError):
                 self.broken = error
         except CallError as error:
-            self._gap(kind, error.code, str(error))
+            failure = (error.code, str(error))
         except TimeoutError:
-            self._gap(kind, "Timeout", f"not collected within {limit:.0f} seconds")
+            failure = ("Timeout", f"not collected within {limit:.0f} seconds")
+        # Not before: an attempt that is cancelled from outside replaces nothing.
+        self.gaps = [gap for gap in self.gaps if gap.kind != kind]
+        self.evidence.pop(kind, None)
+        if item is not None:
+            self.evidence[kind] = item
+        if failure is not None:
+            self._gap(kind, *failure)
 
     def _gap(self, kind: Kind, code: str, reason: str, *, usable: bool = False) -> None:
         if kind in self._kinds:

@@ -268,6 +268,7 @@ def _root_mfa(frame: pd.DataFrame, _limits: Limits, _as_of: np.int64) -> Cases:
         Case(_has_none(frame), Status.NOT_APPLICABLE, _NO_CREDENTIALS),
         *_contradictions(frame, mfa, *_credentials(frame)),
         Case(has & mfa.reported & mfa.counted, Status.PASS, "root has an MFA device"),
+        Case(_additional(frame) & mfa.agreed_no, Status.UNKNOWN, _ADDITIONAL),
         Case(has, Status.UNKNOWN, "the report does not say whether root has an MFA device"),
         Case(OTHERWISE, Status.UNKNOWN, _CREDENTIALS_UNCLEAR),
     )
@@ -282,6 +283,7 @@ def _root_hardware_mfa(frame: pd.DataFrame, _limits: Limits, _as_of: np.int64) -
         Case(has & truth(virtual), Status.FAIL, "root's MFA device is a virtual one"),
         *_contradictions(frame, mfa, *_credentials(frame)),
         Case(~has, Status.UNKNOWN, _CREDENTIALS_UNCLEAR),
+        Case(_additional(frame) & mfa.agreed_no, Status.UNKNOWN, _ADDITIONAL),
         Case(
             ~mfa.reported | ~mfa.counted,
             Status.UNKNOWN,

@@ -68,6 +68,7 @@ _RESOURCE_TYPES = {
     "root": "AWS::IAM::RootUser",
     "user": "AWS::IAM::User",
     "access key": "AWS::IAM::AccessKey",
+    "service-specific credential": "AWS::IAM::ServiceSpecificCredential",
 }
 _CLASS, _CATEGORY = 2003, 2
 _AWS_ACCOUNT, _USER, _ROOT, _RULE = 10, 1, 2, 1
@@ -251,7 +252,7 @@ def _resource(kind: _Kind, hole: Mapping[str, str], partition: str) -> dict[str,
         "uid": hole["account_id"],
         "owner": account,
     }
-    if unit == "access key":
+    if unit in {"access key", "service-specific credential"}:
         key = hole.get("access_key_id")
         about = {
             "name": key or f"access key in slot {kind.slot} of the credential report",

@@ -19,6 +19,7 @@ from orgscan.simulator.people import Ages, account, guarded_root, populate
 from orgscan.simulator.world import (
     BEDROCK,
     CODECOMMIT,
+    KEYSPACES,
     Certificate,
     Key,
     Mfa,
@@ -222,7 +223,8 @@ def _payments(ago: Ages) -> tuple[User, ...]:
         ago.service("fraud-feed", 400, replace(ago.key(280, 90), view=View.REPORT_ONLY),
                     ago.key(15, 1)),
         ago.service("ledger-export", 600, toggled(active=False, active_in_report=True)),
-        ago.service("refund-worker", 600, toggled(active=True, active_in_report=False)),
+        ago.service("refund-worker", 600, toggled(active=True, active_in_report=False),
+                    service_credentials=(ServiceCredential(service=KEYSPACES, created=ago(30)),)),
         ago.service("twin-keys", 310, Key(created=together, last_used=ago(2)),
                     Key(created=together)),
         ago.service("chargeback-sync", 300, replace(ago.key(120), view=View.LIVE_ONLY)),

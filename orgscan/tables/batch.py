@@ -146,11 +146,12 @@ class Batch:
         account = len(self.readings)
         usable = _Usable(reading)
         facts = _facts(usable)
-        report, facts.generated_at = _report(usable)
-        facts.root_not_reported = bool(
-            report.rows
+        in_china = reading.account.arn.startswith(f"arn:{CHINA}:")
+        report, facts.generated_at = _report(usable, rows_needed=not in_china)
+        facts.root_not_reported = (
+            in_china
+            and facts.generated_at is not None
             and ROOT_USER not in (row[0] for row in report.rows)
-            and reading.account.arn.startswith(f"arn:{CHINA}:")
         )
         live = _listings(usable)
         facts.users_listed = usable.is_whole(Kind.USERS)
@@ -299,13 +300,18 @@ class _Usable:
             raise IntegrityError(message) from None
 
 
-def _report(usable: _Usable) -> tuple[Report, datetime | None]:
-    """The report and its age, if it can be judged; a report of unknown age cannot."""
+def _report(usable: _Usable, *, rows_needed: bool) -> tuple[Report, datetime | None]:
+    """The report and its age, if it can be judged; a report of unknown age cannot.
+
+    Where root has no row in it, an account without users has a report without rows.
+    """
     evidence = usable.evidence.get(Kind.CREDENTIAL_REPORT)
     if evidence is None or evidence.generated_at is None:
         return Report(), None
     report = parse(evidence.content)
-    return report, evidence.generated_at if report.rows else None
+    if not report.usable or (rows_needed and not report.rows):
+        return report, None
+    return report, evidence.generated_at
 
 
 class _Live(NamedTuple):

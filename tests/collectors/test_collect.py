@@ -6,13 +6,28 @@ import asyncio
 import json
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fake_iam import (
+    LIMITS,
+    NOW,
+    REPORT,
+    Iam,
+    InTurn,
+    key,
+    key_id,
+    refused,
+    report,
+    row,
+    sent,
+    summary,
+    user,
+)
 
 from orgscan import collectors, sessions
-from orgscan.collectors import Limits, credential_report
+from orgscan.collectors import credential_report, user_details
 from orgscan.errors import (
     Absent,
     CallerBroken,
@@ -24,73 +39,22 @@ from orgscan.errors import (
 )
 from orgscan.models import Kind
 from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, faults
+from orgscan.simulator.world import User, View
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection
 
+    from orgscan.collectors import Limits
     from orgscan.models import Calls
     from orgscan.simulator import Simulator, World
+    from orgscan.simulator.world import Account
     from tests.conftest import FakeClock
-
-LIMITS = Limits(report_seconds=300, account_seconds=20, calls_per_second=20)
-NOW = datetime(2026, 11, 3, 12, 0, 0, tzinfo=UTC)
-REPORT = b"user,arn\n<root_account>,x"
-
-
-class Iam:
-    """IAM as a dictionary: an answer, an exception or something to call, by action."""
-
-    def __init__(self, **answers: Any) -> None:
-        self.asked: list[tuple[str, dict[str, Any]]] = []
-        self._answers = {
-            "GenerateCredentialReport": {"State": "COMPLETE"},
-            "GetCredentialReport": {"Content": REPORT, "GeneratedTime": NOW},
-            "ListUsers": [],
-            "ListAccessKeys": [],
-            "GetAccountSummary": {"SummaryMap": {"Users": 0}},
-            "GetAccountPasswordPolicy": {"PasswordPolicy": {"MinimumPasswordLength": 14}},
-            "ListVirtualMFADevices": [],
-            **answers,
-        }
-
-    async def _answer(self, action: str, parameters: dict[str, Any]) -> Any:
-        self.asked.append((action, parameters))
-        answer = self._answers[action]
-        if callable(answer):
-            answer = await answer(**parameters)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    async def call(self, action: str, _result: str, /, **parameters: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = await self._answer(action, parameters)
-        return answer
-
-    async def pages(self, action: str, _result: str, /, **parameters: Any) -> AsyncIterator[Any]:
-        items = await self._answer(action, parameters)
-        for page in items if items and isinstance(items[0], list) else [items]:
-            yield page
-
-    def count(self, action: str) -> int:
-        return sum(asked == action for asked, _ in self.asked)
-
-
-def user(name: str) -> dict[str, Any]:
-    return {"UserName": name, "CreateDate": NOW}
-
-
-def key(identity: str, **more: Any) -> dict[str, Any]:
-    return {"AccessKeyId": identity, "Status": "Active", "CreateDate": NOW, **more}
-
-
-def refused(code: str, kind: type[CallError] = Refused) -> CallError:
-    return kind(f"it said {code}", code=code, action="iam:X")
 
 
 async def collect(
-    iam: Any, clock: FakeClock, limits: Limits = LIMITS
+    iam: Any, clock: FakeClock, limits: Limits = LIMITS, usable: Collection[Kind] = ()
 ) -> tuple[dict[Kind, bytes], dict[Kind, tuple[str, str]]]:
-    """Content and gaps by kind; each kind is in exactly one of them."""
+    """Content and gaps by kind; each kind is in exactly one of them, unless it is ``usable``."""
     before = asyncio.all_tasks()
     try:
         evidence, gaps = await collectors.collect(iam, clock, limits)
@@ -98,33 +62,42 @@ async def collect(
         assert asyncio.all_tasks() <= before
     kept = {item.kind: item.content for item in evidence}
     missing = {gap.kind: (gap.code, gap.reason) for gap in gaps}
-    assert sorted([*kept, *missing]) == sorted(Kind)
-    assert len(evidence) + len(gaps) == len(Kind)
+    assert sorted([*kept, *missing]) == sorted([*Kind, *usable])
+    assert len(evidence) + len(gaps) == len(Kind) + len(usable)
     assert [*kept] == [kind for kind in Kind if kind in kept]
-    assert not any(gap.usable for gap in gaps)
+    assert [gap.kind for gap in gaps if gap.usable] == [*usable]
     return kept, missing
 
 
 class TestDocuments:
     async def test_are_these_bytes(self, clock: FakeClock) -> None:
+        content = report(row(user("b"), key("b")), row(user("a"), key("a")))
         iam = Iam(
+            GetCredentialReport=sent(content),
             ListUsers=[user("b"), user("a")],
-            ListAccessKeys=lambda UserName, MaxItems: answer([key(f"AKIA{UserName}")]),  # noqa: ARG005, N803
+            ListAccessKeys=lambda UserName, MaxItems: answer([key(UserName)]),  # noqa: ARG005, N803
             ListVirtualMFADevices=[{"SerialNumber": "arn:mfa/ü", "EnableDate": NOW}],
         )
         kept, missing = await collect(iam, clock)
         assert missing == {}
         at = '"CreateDate":"2026-11-03T12:00:00+00:00"'
         expected = {
-            Kind.CREDENTIAL_REPORT: REPORT.decode(),
-            Kind.USERS: f'[{{{at},"UserName":"b"}},{{{at},"UserName":"a"}}]',
+            Kind.CREDENTIAL_REPORT: content.decode(),
+            Kind.USERS: f'[{{"Arn":"arn:aws:iam::012345678901:user/b",{at},'
+            '"UserId":"AIDABXXXXXXXXXXXXXXX0","UserName":"b"},'
+            f'{{"Arn":"arn:aws:iam::012345678901:user/a",{at},'
+            '"UserId":"AIDAAXXXXXXXXXXXXXXX0","UserName":"a"}]',
             Kind.ACCESS_KEYS: '{"deleted_users":[],"keys":['
-            f'{{"AccessKeyId":"AKIAb",{at},"Status":"Active","UserName":"b"}},'
-            f'{{"AccessKeyId":"AKIAa",{at},"Status":"Active","UserName":"a"}}]}}',
-            Kind.ACCOUNT_SUMMARY: '{"Users":0}',
+            f'{{"AccessKeyId":"AKIA000000000000000b",{at},"Status":"Active","UserName":"b"}},'
+            f'{{"AccessKeyId":"AKIA000000000000000a",{at},"Status":"Active","UserName":"a"}}],'
+            '"unlisted_users":[]}',
+            Kind.ACCOUNT_SUMMARY: '{"AccountAccessKeysPresent":0,"AccountMFAEnabled":0,"Users":2}',
             Kind.PASSWORD_POLICY: '{"MinimumPasswordLength":14}',
             Kind.VIRTUAL_MFA_DEVICES: '[{"EnableDate":"2026-11-03T12:00:00+00:00",'
             '"SerialNumber":"arn:mfa/\\u00fc"}]',
+            Kind.USER_DETAILS: '{"keys":{},"users":{}}',
+            Kind.SERVICE_SPECIFIC_CREDENTIALS: "[]",
+            Kind.SSH_PUBLIC_KEYS: "{}",
         }
         assert {kind: content.decode() for kind, content in kept.items()} == expected
 
@@ -147,24 +120,24 @@ class TestDocuments:
         page = [user("a"), user("b")]
         iam = Iam(
             ListUsers=[page, page],
-            ListAccessKeys=[[key("AKIA1")], [key("AKIA1"), key("AKIA2")]],
+            ListAccessKeys=[[key("1")], [key("1"), key("2")]],
             ListVirtualMFADevices=[[{"SerialNumber": "1"}], [{"SerialNumber": "1"}]],
         )
         kept, _ = await collect(iam, clock)
         assert len(json.loads(kept[Kind.USERS])) == 2
         keys = json.loads(kept[Kind.ACCESS_KEYS])["keys"]
         found = [(item["UserName"], item["AccessKeyId"]) for item in keys]
-        assert found == [("a", "AKIA1"), ("a", "AKIA2"), ("b", "AKIA1"), ("b", "AKIA2")]
+        assert found == [(name, key_id(number)) for name in "ab" for number in "12"]
         assert json.loads(kept[Kind.VIRTUAL_MFA_DEVICES]) == [{"SerialNumber": "1"}]
         assert iam.count("ListAccessKeys") == 2
 
     async def test_file_keys_under_the_name_that_was_asked_for(self, clock: FakeClock) -> None:
-        iam = Iam(ListUsers=[user("a")], ListAccessKeys=[key("AKIA1")])
+        iam = Iam(ListUsers=[user("a")], ListAccessKeys=[key("1")])
         kept, _ = await collect(iam, clock)
         assert json.loads(kept[Kind.ACCESS_KEYS])["keys"][0]["UserName"] == "a"
 
     async def test_of_another_user_than_was_asked_for_are_none(self, clock: FakeClock) -> None:
-        iam = Iam(ListUsers=[user("a")], ListAccessKeys=[key("AKIA1", UserName="another")])
+        iam = Iam(ListUsers=[user("a")], ListAccessKeys=[key("1", UserName="another")])
         kept, gaps = await collect(iam, clock)
         assert Kind.ACCESS_KEYS not in kept
         assert "another user" in gaps[Kind.ACCESS_KEYS][1]
@@ -226,7 +199,7 @@ class TestGaps:
         self, clock: FakeClock
     ) -> None:
         async def keys(UserName: str, MaxItems: int) -> Any:  # noqa: ARG001, N803
-            return refused("AccessDenied", Denied) if UserName == "u7" else [key("AKIA1")]
+            return refused("AccessDenied", Denied) if UserName == "u7" else [key("1")]
 
         iam = Iam(ListUsers=[user(f"u{number}") for number in range(20)], ListAccessKeys=keys)
         kept, missing = await collect(iam, clock)
@@ -243,9 +216,13 @@ class TestGaps:
         self, clock: FakeClock
     ) -> None:
         async def keys(UserName: str, MaxItems: int) -> Any:  # noqa: ARG001, N803
-            return refused("NoSuchEntity", Absent) if UserName == "gone" else [key("AKIA1")]
+            return refused("NoSuchEntity", Absent) if UserName == "gone" else [key("1")]
 
-        iam = Iam(ListUsers=[user("gone"), user("here")], ListAccessKeys=keys)
+        iam = Iam(
+            ListUsers=InTurn([user("gone"), user("here")], [user("here")]),
+            GetAccountSummary=InTurn(summary(2), summary(1)),
+            ListAccessKeys=keys,
+        )
         kept, missing = await collect(iam, clock)
         found = json.loads(kept[Kind.ACCESS_KEYS])
         assert missing == {}
@@ -310,21 +287,8 @@ class TestDeadlines:
         assert most == 8
 
 
-class Report:
-    """Gives its answers one after the other; the last for ever."""
-
-    def __init__(self, *answers: Any) -> None:
-        self._answers = [*answers]
-
-    async def __call__(self) -> Any:
-        first = self._answers[0]
-        if len(self._answers) > 1:
-            self._answers.pop(0)
-        return first
-
-
-def states(*names: str) -> Report:
-    return Report(*({"State": name} for name in names))
+def states(*names: str) -> InTurn:
+    return InTurn(*({"State": name} for name in names))
 
 
 class TestReport:
@@ -349,7 +313,7 @@ class TestReport:
 
     @pytest.mark.parametrize("code", ["ReportNotPresent", "ReportExpired"])
     async def test_gone_is_generated_anew_at_most_twice(self, clock: FakeClock, code: str) -> None:
-        twice = Report(refused(code), refused(code), {"Content": REPORT, "GeneratedTime": NOW})
+        twice = InTurn(refused(code), refused(code), sent())
         iam = Iam(GetCredentialReport=twice)
         assert (await credential_report.collect(iam, clock, timeout=300)).content == REPORT
         iam = Iam(GetCredentialReport=refused(code))
@@ -360,7 +324,7 @@ class TestReport:
 
     async def test_in_progress_when_fetched_is_waited_for(self, clock: FakeClock) -> None:
         busy = [refused("ReportInProgress")] * 9
-        iam = Iam(GetCredentialReport=Report(*busy, {"Content": REPORT, "GeneratedTime": NOW}))
+        iam = Iam(GetCredentialReport=InTurn(*busy, sent()))
         assert (await credential_report.collect(iam, clock, timeout=300)).content == REPORT
         iam = Iam(GetCredentialReport=busy[0])
         with pytest.raises(CallError) as caught:
@@ -380,7 +344,11 @@ class TestReport:
         self, clock: FakeClock, given: dict[str, Any]
     ) -> None:
         with pytest.raises(Malformed):
-            await credential_report.collect(Iam(GetCredentialReport=given), clock, timeout=300)
+            await credential_report.collect(
+                Iam(GetCredentialReport={"ResponseMetadata": sent()["ResponseMetadata"], **given}),
+                clock,
+                timeout=300,
+            )
 
 
 @pytest.fixture
@@ -401,11 +369,33 @@ def enter(
     return start
 
 
+def with_changes(world: World, name: str) -> World:
+    """The account's report is three hours old; since then it got a bare user and a key.
+
+    The last of several users is made the new one.
+    """
+
+    def changed(account: Account) -> Account:
+        first, *others = account.all_users()
+        recent = world.now - timedelta(hours=1)
+        key = replace(first.keys[0], created=recent, last_used=None, view=View.LIVE_ONLY)
+        bare = User(name=others[-1].name if others else "bare", created=recent, view=View.LIVE_ONLY)
+        users = (replace(first, keys=(*first.keys, key)), *others[:-1], bare)
+        return replace(account, users=users, report_age=timedelta(hours=3))
+
+    return replace(
+        world,
+        accounts=tuple(changed(one) if one.name == name else one for one in world.accounts),
+    )
+
+
 class TestAgainstTheSimulator:
     async def test_exactly_the_declared_actions_are_called(
         self, enter: Any, clock: FakeClock
     ) -> None:
-        simulator, iam = await enter(WORLDS["small"](), "tidy-staging")
+        # Only users and keys that are newer than the report are asked about directly.
+        world = with_changes(WORLDS["small"](), "tidy-staging")
+        simulator, iam = await enter(world, "tidy-staging")
         kept, missing = await collect(iam, clock)
         assert missing == {}
         called = {call.name for call in simulator.calls if call.service == "iam"}
@@ -429,8 +419,11 @@ class TestAgainstTheSimulator:
     async def test_an_action_the_role_lacks_leaves_a_gap_with_aws_words(
         self, enter: Any, clock: FakeClock, action: str
     ) -> None:
-        _, iam = await enter(WORLDS["denied"](), f"no-{action.removeprefix('iam:')}")
-        _, missing = await collect(iam, clock)
+        name = f"no-{action.removeprefix('iam:')}"
+        _, iam = await enter(with_changes(WORLDS["denied"](), name), name)
+        # The other answers about new users and keys may be evaluated.
+        usable = [Kind.USER_DETAILS] if action in user_details.ACTIONS else []
+        _, missing = await collect(iam, clock, usable=usable)
         codes = Counter(code for code, _ in missing.values())
         assert codes == {"AccessDenied": 1, **({"UsersNotListed": 1} if "Users" in action else {})}
         assert any(action in reason for _, reason in missing.values())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fake_iam import key, user
 
 from orgscan.collectors import access_keys, users
 from orgscan.errors import Malformed
@@ -13,8 +13,6 @@ from orgscan.models import Clock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class OnePage:
@@ -30,17 +28,21 @@ class OnePage:
         raise AssertionError
 
 
-@pytest.mark.parametrize("lost", ["UserName", "CreateDate"])
+@pytest.mark.parametrize("lost", ["UserName", "UserId", "Arn", "CreateDate"])
 async def test_a_user_without_a_member_is_malformed(lost: str) -> None:
-    user = {"UserName": "ann", "CreateDate": CREATED}
-    del user[lost]
+    ann = user("ann")
+    del ann[lost]
     with pytest.raises(Malformed, match=lost):
-        await users.collect(OnePage(user), Clock())
+        await users.list_users(OnePage(ann))
 
 
 @pytest.mark.parametrize("lost", ["AccessKeyId", "Status", "CreateDate"])
 async def test_a_key_without_a_member_is_malformed(lost: str) -> None:
-    key = {"AccessKeyId": "AKIA", "Status": "Active", "CreateDate": CREATED}
-    del key[lost]
+    only = key("1")
+    del only[lost]
     with pytest.raises(Malformed, match=lost):
-        await access_keys.collect(OnePage(key), Clock(), ["ann"])
+        await access_keys.list_keys(OnePage(only), Clock(), {"ann": []}, _never_asked)
+
+
+async def _never_asked(_names: Any) -> Any:
+    raise AssertionError

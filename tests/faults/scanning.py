@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from orgscan.simulator import Fault, World
 
 NOW = datetime(2026, 11, 3, 12, tzinfo=UTC)
-TABLES = ("accounts", "credentials", "access_keys", "findings")
+TABLES = ("accounts", "credentials", "access_keys", "service_credentials", "findings")
 GAPS = {"PARTIAL", "DENIED", "FAILED", "NOT_ATTEMPTED"}
 """Written out: what calls itself a gap must not be asked."""
 OWN_TIMES = ("attempts", "started_at", "duration_seconds")
@@ -232,6 +232,7 @@ class Judged(pipeline.Run):
         self.accounts = built.accounts
         self.credentials = built.credentials
         self.access_keys = built.access_keys
+        self.service_credentials = built.service_credentials
         self.findings = found.astype(
             {name: "str" for name, kind in found.dtypes.items() if kind == "category"}
         )
@@ -266,7 +267,7 @@ def _manifest(info: RunInfo, accounts: pd.DataFrame, found: pd.DataFrame) -> dic
 
 
 def assert_same_tables(one: pipeline.Run, other: pipeline.Run) -> None:
-    """All four tables are equal in every column but an account's own times."""
+    """All five tables are equal in every column but an account's own times."""
     for name in TABLES:
         left, right = getattr(one, name), getattr(other, name)
         kept = [column for column in left.columns if column not in OWN_TIMES]

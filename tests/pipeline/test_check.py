@@ -125,6 +125,31 @@ async def test_an_action_denied_to_the_role_is_named(check: Check, action: str) 
     assert "`orgscan role policy`" in failing(found)["member account"]
 
 
+async def test_every_action_that_an_older_role_lacks_is_named(check: Check) -> None:
+    lacking = frozenset(
+        {
+            "iam:GetAccessKeyLastUsed",
+            "iam:GetLoginProfile",
+            "iam:ListMFADevices",
+            "iam:ListSSHPublicKeys",
+            "iam:ListServiceSpecificCredentials",
+            "iam:ListSigningCertificates",
+        }
+    )
+    found, simulator = await check(with_role(WORLDS["small"](), denied_actions=lacking))
+
+    assert found.exit_code == ExitCode.COVERAGE_GAPS
+    assert set(failing(found)) == {"member account"}
+    text = failing(found)["member account"]
+    named = {action for action in collectors.ACTIONS if action in text}
+    assert named == lacking
+    assert "`orgscan role policy`" in text
+    # The old actions were tried, too.
+    trial = next(call.target for call in simulator.calls if call.action == "AssumeRole")
+    tried = {call.name for call in simulator.calls if call.account == trial}
+    assert tried >= set(collectors.ACTIONS)
+
+
 async def test_an_action_denied_to_the_caller_is_missed_in_its_own_account(check: Check) -> None:
     world = WORLDS["small"]()
     lacking = frozenset({"iam:ListUsers", "iam:GetAccountSummary"})

@@ -1,0 +1,980 @@
+"""Well-formed answers that contradict each other, and credentials that only one answer shows.
+
+``fault`` numbers are rows of the fault matrix, ``source`` numbers are those of the table's rows with an A; both
+are listed in tests/README.md.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from clocks import HurriedClock
+from scanning import (
+    NOW,
+    Scanned,
+    assert_alone,
+    assert_same_tables,
+    assert_sound,
+    finish,
+    resume,
+    scan,
+)
+
+from orgscan import collectors, pipeline
+from orgscan.errors import ExitCode
+from orgscan.evidence import EvidenceStore
+from orgscan.models import FIRST_KINDS, ROOT_USER, Coverage, Kind
+from orgscan.rundir import EVIDENCE
+from orgscan.simulator import WORLDS, Fault, Simulator, faults
+from orgscan.simulator.elements import Mutation
+from orgscan.simulator.faults import Error, MutateElement
+from orgscan.simulator.people import Ages, account, guarded_root
+from orgscan.simulator.world import Mfa
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from orgscan.simulator import World
+    from orgscan.simulator.faults import Effect
+    from orgscan.simulator.world import Account
+
+STRUCK = "tidy-staging"
+DENIED = Error("AccessDenied", 403)
+ROOT_CONTROLS = (
+    "root-access-key",
+    "root-mfa",
+    "root-hardware-mfa",
+    "root-usage",
+    "root-signing-certificate",
+)
+MORE_ACTIONS = {
+    "iam:GetAccessKeyLastUsed",
+    "iam:GetLoginProfile",
+    "iam:ListMFADevices",
+    "iam:ListSSHPublicKeys",
+    "iam:ListServiceSpecificCredentials",
+    "iam:ListSigningCertificates",
+}
+"""What an audit role or a run of orgscan 0.1.0 knows nothing of; written out on purpose."""
+
+
+def case(name: str) -> World:
+    """The management account and one account of the contradictory world."""
+    world = WORLDS["contradictory"](now=NOW)
+    chosen = (world.accounts[0], next(one for one in world.accounts if one.name == name))
+    return replace(world, accounts=chosen)
+
+
+def only(*accounts: Account, partition: str = "aws") -> World:
+    """The management account of the contradictory world, and these."""
+    world = WORLDS["contradictory"](now=NOW)
+    return replace(world, accounts=(world.accounts[0], *accounts), partition=partition, faults=())
+
+
+def fleet(**more: int) -> World:
+    """Four accounts of six users, several of which fail controls."""
+    return replace(WORLDS["uniform"](accounts=4, users=6, now=NOW), **more)  # type: ignore[arg-type]
+
+
+def verdicts(scanned: Scanned, name: str, user: str | None = ROOT_USER) -> dict[str, str]:
+    """Status by control of one user; of the account itself with None."""
+    found = scanned.of("findings", name)
+    rows = found[found["user"].isna() if user is None else found["user"] == user]
+    assert not rows["control_id"].duplicated().any()
+    return dict(zip(rows["control_id"], rows["status"], strict=True))
+
+
+def failing(scanned: Scanned, name: str) -> set[tuple[str, str, str]]:
+    """Control, user and status of all that neither passes nor is not applicable."""
+    found = scanned.of("findings", name)
+    found = found[~found["status"].isin(["PASS", "NOT_APPLICABLE"])]
+    return set(zip(found["control_id"], found["user"].fillna(""), found["status"], strict=True))
+
+
+def existing(scanned: Scanned, name: str) -> set[str]:
+    """The principals of the account that exist."""
+    rows = scanned.of("credentials", name)
+    return set(rows["user"][rows["exists"]])
+
+
+def assert_no_better(scanned: Scanned, calm: Scanned, name: str) -> None:
+    """No principal vanished, and whatever failed is now either FAIL or UNKNOWN."""
+    assert existing(scanned, name) == existing(calm, name)
+    failed = {(control, user) for control, user, _ in failing(calm, name)}
+    assert failed, "this world would hide what the test looks for"
+    assert failed <= {(control, user) for control, user, _ in failing(scanned, name)}
+
+
+def assert_same_statuses(scanned: Scanned, calm: Scanned) -> None:
+    """The same findings with the same verdicts, whatever their reasons."""
+    columns = ["finding_id", "account_id", "user", "control_id", "status"]
+    found, wanted = (
+        one.run.findings[columns].sort_values("finding_id").to_dict("list")
+        for one in (scanned, calm)
+    )
+    assert found == wanted
+
+
+@pytest.mark.parametrize("user", ["ci-deploy", ""])
+async def test_fault_33_a_user_that_is_not_found_once_is_asked_about_again(
+    small: World, tmp_path: Path, user: str
+) -> None:
+    struck = next(one for one in small.accounts if one.name == STRUCK)
+    scanned = await scan(small, tmp_path / "run", faults.lagging(1, user=user, account=struck.id))
+    assert_alone(scanned, STRUCK, "COMPLETE")
+    assert_same_tables(scanned.run, (await scan(small, tmp_path / "calm")).run)
+    lagged = 1 if user else len(struck.users)
+    assert scanned.asked("ListAccessKeys", STRUCK) == len(struck.users) + lagged
+    # One listing of the users and one summary for all of them together.
+    assert scanned.asked("ListUsers", STRUCK) == scanned.asked("GetAccountSummary", STRUCK) == 2
+
+
+@pytest.mark.parametrize("everybody", [False, True])
+async def test_fault_33_users_that_are_never_found_are_a_gap_and_do_not_vanish(
+    tmp_path: Path,
+    everybody: bool,  # noqa: FBT001 - both ways are tested
+) -> None:
+    world = fleet()
+    calm = await scan(world, tmp_path / "calm")
+    struck = world.accounts[2]
+    keyed = sorted(calm.of("access_keys", struck.name).query("status == 'Active'")["user"])
+    unknown = Fault(
+        effect=faults.UnknownUser(),
+        action="ListAccessKeys",
+        account=struck.id,
+        user="" if everybody else keyed[0],
+    )
+    scanned = await scan(world, tmp_path / "run", unknown)
+    assert_alone(scanned, struck.name, "PARTIAL", "access_keys", "UserNotFound")
+    assert keyed[0] in scanned.row(struck.name)["reason"]
+    assert_no_better(scanned, calm, struck.name)
+    # Asked at once, and with growing waits five times more.
+    tries = [
+        call
+        for call in scanned.simulator.calls
+        if (call.action, call.target) == ("ListAccessKeys", struck.id)
+        and call.parameters["UserName"] == keyed[0]
+    ]
+    assert len(tries) == 6
+
+
+async def test_fault_33_a_listing_alone_proves_no_deletion(small: World, tmp_path: Path) -> None:
+    struck = next(one.id for one in small.accounts if one.name == STRUCK)
+    scanned = await scan(
+        small,
+        tmp_path / "run",
+        Fault(
+            effect=faults.NO_SUCH_ENTITY, action="ListAccessKeys", account=struck, user="ci-deploy"
+        ),
+        Fault(
+            effect=faults.HideMember("ci-deploy"),
+            action="ListUsers",
+            account=struck,
+            nth=range(2, 99),
+        ),
+    )
+    assert_alone(scanned, STRUCK, "PARTIAL", "access_keys", "UserNotFound")
+    assert "ci-deploy" in existing(scanned, STRUCK)
+    assert verdicts(scanned, STRUCK, "ci-deploy")
+
+
+@pytest.mark.parametrize("calls", [1, 3, 5])
+async def test_fault_33_a_new_user_that_is_not_visible_yet_is_judged_all_the_same(
+    tmp_path: Path, calls: int
+) -> None:
+    world = case("created-again")
+    lag = faults.lagging(calls, user="ines.abara", account=world.accounts[1].id)
+    scanned = await scan(world, tmp_path / "run", lag)
+    assert_alone(scanned, "created-again", "COMPLETE")
+    assert_same_tables(scanned.run, (await scan(world, tmp_path / "calm")).run)
+
+
+async def test_fault_33_a_password_that_is_not_found_once_is_not_taken_for_none(
+    tmp_path: Path,
+) -> None:
+    world = case("created-again")
+    lag = Fault(effect=faults.NO_SUCH_ENTITY, action="GetLoginProfile", times=2)
+    scanned = await scan(world, tmp_path / "run", lag)
+    assert_alone(scanned, "created-again", "COMPLETE")
+    assert verdicts(scanned, "created-again", "ines.abara")["console-mfa"] == "FAIL"
+    assert scanned.asked("GetLoginProfile", "created-again") == 3
+
+
+SHORTENED: dict[str, Effect] = {
+    "empty": faults.EmptyList(),
+    "last page lost": faults.DropLastPage(),
+}
+
+
+@pytest.mark.parametrize("name", SHORTENED)
+async def test_fault_34_a_list_of_users_that_is_short_once_is_read_again(
+    tmp_path: Path, name: str
+) -> None:
+    world = fleet(iam_page_size=4)
+    struck = world.accounts[2]
+    short = Fault(effect=SHORTENED[name], action="ListUsers", account=struck.id, nth=1)
+    scanned = await scan(world, tmp_path / "run", short)
+    assert_alone(scanned, struck.name, "COMPLETE")
+    assert_same_tables(scanned.run, (await scan(world, tmp_path / "calm")).run)
+    assert scanned.asked("GetAccountSummary", struck.name) == 2
+
+
+@pytest.mark.parametrize("name", SHORTENED)
+async def test_fault_34_a_list_of_users_that_stays_short_is_a_gap(
+    tmp_path: Path, name: str
+) -> None:
+    world = fleet(iam_page_size=4)
+    struck = world.accounts[2]
+    short = Fault(effect=SHORTENED[name], action="ListUsers", account=struck.id)
+    scanned = await scan(world, tmp_path / "run", short)
+    assert_alone(scanned, struck.name, "PARTIAL", "users", "UsersNotConfirmed")
+    assert_no_better(scanned, await scan(world, tmp_path / "calm"), struck.name)
+    assert scanned.row(struck.name)["users"] == 6
+    # Both sources once more, and no further.
+    assert scanned.asked("ListUsers", struck.name) == 2
+    assert scanned.asked("GetAccountSummary", struck.name) == 2
+
+
+@pytest.mark.parametrize(
+    ("denied", "missing"),
+    [
+        ("GetAccountSummary", "users,account_summary"),
+        ("GetCredentialReport", "credential_report,users"),
+    ],
+)
+async def test_fault_34_report_or_summary_alone_show_that_users_are_missing(
+    small: World, tmp_path: Path, denied: str, missing: str
+) -> None:
+    struck = next(one.id for one in small.accounts if one.name == STRUCK)
+    scanned = await scan(
+        small,
+        tmp_path / "run",
+        Fault(effect=faults.HideMember("ci-deploy"), action="ListUsers", account=struck),
+        Fault(effect=DENIED, action=denied, account=struck),
+    )
+    assert_sound(scanned)
+    coverage, lacking, _ = scanned.state(STRUCK)
+    assert (coverage, lacking) == ("PARTIAL", missing)
+    assert scanned.run.exit_code() == ExitCode.COVERAGE_GAPS
+    assert set(verdicts(scanned, STRUCK).values()) == {"UNKNOWN"}
+    if denied == "GetAccountSummary":
+        assert "ci-deploy" in existing(scanned, STRUCK)
+
+
+async def test_fault_34_the_summary_counts_a_user_that_no_source_names(tmp_path: Path) -> None:
+    scanned = await scan(case("summary-more-users"), tmp_path / "run")
+    assert_alone(scanned, "summary-more-users", "PARTIAL", "users", "UsersNotConfirmed")
+    assert "ci-deploy" in existing(scanned, "summary-more-users")
+
+
+async def test_fault_34_users_that_were_really_deleted_are_no_gap(
+    small: World, tmp_path: Path
+) -> None:
+    struck = next(one.id for one in small.accounts if one.name == STRUCK)
+    deleted = Fault(effect=faults.DeleteUser("ci-deploy"), action="ListUsers", account=struck)
+    scanned = await scan(small, tmp_path / "run", deleted)
+    assert_alone(scanned, STRUCK, "COMPLETE")
+    assert existing(scanned, STRUCK) == {ROOT_USER, "backup-agent"}
+    assert verdicts(scanned, STRUCK, "ci-deploy") == {}
+    # The row of what the report still shows is kept.
+    assert "ci-deploy" in set(scanned.of("credentials", STRUCK)["user"])
+
+
+PAGED = {
+    "ListUsers": "users,access_keys",
+    "ListAccessKeys": "access_keys",
+    "ListVirtualMFADevices": "virtual_mfa_devices",
+    "ListServiceSpecificCredentials": "service_specific_credentials",
+}
+
+
+@pytest.mark.parametrize("name", ["marker-not-truncated", "marker-without-flag"])
+@pytest.mark.parametrize("action", PAGED)
+async def test_fault_35_a_marker_leads_to_the_next_page_in_a_whole_scan(
+    tmp_path: Path, action: str, name: str
+) -> None:
+    world = fleet(iam_page_size=1)
+    edited = Fault(effect=faults.PAGING_EDITS[name], action=action)
+    scanned = await scan(world, tmp_path / "run", edited)
+    assert_alone(scanned, world.accounts[2].name, "COMPLETE")
+    assert_same_tables(scanned.run, (await scan(world, tmp_path / "calm")).run)
+
+
+@pytest.mark.parametrize("action", PAGED)
+async def test_fault_35_a_page_with_neither_flag_nor_marker_is_a_gap(
+    tmp_path: Path, action: str
+) -> None:
+    world = fleet(iam_page_size=1)
+    struck = world.accounts[2]
+    edited = Fault(effect=faults.PAGING_EDITS["neither"], action=action, account=struck.id)
+    scanned = await scan(world, tmp_path / "run", edited)
+    assert_alone(scanned, struck.name, "PARTIAL", PAGED[action], "MalformedAnswer")
+    assert existing(scanned, struck.name) == {
+        ROOT_USER,
+        *(user.name for user in struck.all_users()),
+    }
+
+
+async def test_fault_36_a_user_created_again_is_not_judged_by_the_former_one(
+    tmp_path: Path,
+) -> None:
+    scanned = await scan(case("created-again"), tmp_path / "run")
+    assert_alone(scanned, "created-again", "COMPLETE")
+    rows = scanned.of("credentials", "created-again").query("user == 'ines.abara'")
+    former, present = rows.sort_values("user_created_at").to_dict("records")
+    assert (former["source"], bool(former["exists"])) == ("report_only", False)
+    assert (present["source"], bool(present["exists"])) == ("live_only", True)
+    assert present["user_id"].startswith("AIDA")
+    assert former["user_id"] != present["user_id"]
+    # The former user had MFA, the present one has none; its key is not the former one's either.
+    assert verdicts(scanned, "created-again", "ines.abara")["console-mfa"] == "FAIL"
+    keys = scanned.of("access_keys", "created-again").set_index("match")
+    assert sorted(keys.index) == ["live_only", "report_only"]
+    judged = scanned.of("findings", "created-again")["access_key_id"].dropna()
+    assert set(judged) == {keys["access_key_id"]["live_only"]}
+
+
+async def test_fault_36_a_renamed_user_is_the_same_principal_with_the_same_key(
+    tmp_path: Path,
+) -> None:
+    world = case("renamed")
+    management, changed = world.accounts
+    before = replace(
+        changed,
+        users=tuple(
+            replace(user, name=user.first_name, name_in_report="") for user in changed.users
+        ),
+    )
+    calm = await scan(replace(world, accounts=(management, before)), tmp_path / "calm")
+    scanned = await scan(world, tmp_path / "run")
+    assert_alone(scanned, "renamed", "COMPLETE")
+    assert existing(scanned, "renamed") == {ROOT_USER, "hana.sato", "monitoring"}
+    assert verdicts(scanned, "renamed", "hana.kimura") == {}
+    assert verdicts(scanned, "renamed", "hana.sato") == verdicts(calm, "renamed", "hana.kimura")
+    for table, column in (("credentials", "user_id"), ("access_keys", "access_key_id")):
+        found, wanted = (set(one.of(table, "renamed")[column].dropna()) for one in (scanned, calm))
+        assert found == wanted, table
+    # One user and one key were asked about directly.
+    assert scanned.asked("GetLoginProfile", "renamed") == 1
+    assert scanned.asked("GetAccessKeyLastUsed", "renamed") == 1
+
+
+AGAINST_THE_SUMMARY = {
+    "summary-mfa-off": {"root-mfa": "FAIL", "root-hardware-mfa": "FAIL"},
+    "summary-mfa-on": {"root-mfa": "UNKNOWN", "root-hardware-mfa": "UNKNOWN"},
+    "summary-password": {
+        "root-mfa": "FAIL",
+        "root-hardware-mfa": "FAIL",
+        "root-usage": "UNKNOWN",
+    },
+    "summary-no-password": dict.fromkeys(["root-mfa", "root-hardware-mfa"], "UNKNOWN"),
+    "summary-keys": {"root-access-key": "FAIL", "root-usage": "UNKNOWN"},
+    "summary-no-keys": {"root-access-key": "UNKNOWN", "root-usage": "UNKNOWN"},
+    "summary-certificates": {"root-signing-certificate": "FAIL"},
+    "summary-no-certificates": {"root-signing-certificate": "UNKNOWN"},
+}
+"""What must come of each contradiction; nothing else may be better than UNKNOWN either."""
+
+
+@pytest.mark.parametrize("name", AGAINST_THE_SUMMARY)
+async def test_fault_37_the_summary_contradicts_the_report_about_root(
+    tmp_path: Path, name: str
+) -> None:
+    scanned = await scan(case(name), tmp_path / "run")
+    assert_sound(scanned)
+    assert scanned.state(name) == ("COMPLETE", "", "")
+    found = verdicts(scanned, name)
+    assert found.keys() == set(ROOT_CONTROLS)
+    assert {**found, **AGAINST_THE_SUMMARY[name]} == found
+    assert all(verdicts(scanned, name, None)[one] == "PASS" for one in ("password-length",))
+    unknown = "UNKNOWN" in found.values()
+    assert scanned.run.exit_code() == (ExitCode.COVERAGE_GAPS if unknown else ExitCode.OK)
+    reasons = scanned.of("findings", name).query("status == 'UNKNOWN'")["reason"]
+    # Both values with both times.
+    assert reasons.str.contains("credential report of 2026-11-03 12:00 UTC").all()
+    assert reasons.str.contains("account summary of 2026-11-03 12:00 UTC").all()
+
+
+async def test_fault_37_a_summary_that_lacks_what_verdicts_rest_on_is_a_gap(
+    tmp_path: Path,
+) -> None:
+    scanned = await scan(case("summary-incomplete"), tmp_path / "run")
+    assert_alone(scanned, "summary-incomplete", "PARTIAL", "account_summary", "MalformedAnswer")
+    assert set(verdicts(scanned, "summary-incomplete").values()) == {"UNKNOWN"}
+
+
+AGES = {
+    "from the future": (timedelta(hours=-1), "ReportFromFuture"),
+    "just beyond the lifetime": (timedelta(hours=4, minutes=6), "ReportTooOld"),
+    "3 days": (timedelta(days=3), "ReportTooOld"),
+    "400 days": (timedelta(days=400), "ReportTooOld"),
+}
+
+
+@pytest.mark.parametrize("name", AGES)
+async def test_fault_38_a_report_of_an_impossible_age_is_a_gap(tmp_path: Path, name: str) -> None:
+    age, code = AGES[name]
+    world = fleet()
+    struck = world.accounts[2]
+    shifted = Fault(effect=faults.ShiftReport(age), action="GetCredentialReport", account=struck.id)
+    scanned = await scan(world, tmp_path / "run", shifted)
+    assert_alone(scanned, struck.name, "PARTIAL", "credential_report", code)
+    calm = await scan(world, tmp_path / "calm")
+    # Only the root user is unknown without a report; its verdicts are there.
+    assert existing(scanned, struck.name) | {ROOT_USER} == existing(calm, struck.name)
+    assert verdicts(scanned, struck.name) == dict.fromkeys(ROOT_CONTROLS, "UNKNOWN")
+    users = scanned.of("findings", struck.name)
+    assert set(users[users["control_id"] == "console-mfa"]["status"]) == {"UNKNOWN"}
+    assert scanned.asked("GetCredentialReport", struck.name) == 2
+
+
+@pytest.mark.parametrize("minutes", [-4, 3 * 60 + 59, 4 * 60 + 4])
+async def test_fault_38_a_report_within_the_margin_is_accepted(
+    small: World, tmp_path: Path, minutes: int
+) -> None:
+    shifted = Fault(
+        effect=faults.ShiftReport(timedelta(minutes=minutes)), action="GetCredentialReport"
+    )
+    scanned = await scan(small, tmp_path / "run", shifted)
+    assert_alone(scanned, STRUCK, "COMPLETE")
+    assert scanned.asked("GetCredentialReport", STRUCK) == 1
+
+
+async def test_fault_38_an_impossible_age_that_passes_is_asked_for_once_more(
+    small: World, tmp_path: Path
+) -> None:
+    once = Fault(
+        effect=faults.ShiftReport(timedelta(days=3)),
+        action="GetCredentialReport",
+        account=next(one.id for one in small.accounts if one.name == STRUCK),
+        nth=1,
+    )
+    scanned = await scan(small, tmp_path / "run", once)
+    assert_alone(scanned, STRUCK, "COMPLETE")
+    assert_same_tables(scanned.run, (await scan(small, tmp_path / "calm")).run)
+
+
+@pytest.mark.parametrize("days", [-3, 3])
+async def test_fault_38_the_local_clock_does_not_date_a_report(
+    small: World, tmp_path: Path, days: int
+) -> None:
+    clock = HurriedClock(NOW + timedelta(days=days))
+    scanned = await scan(small, tmp_path / "run", clock=clock)
+    assert_sound(scanned)
+    assert set(scanned.run.accounts["coverage"]) == {"COMPLETE"}
+
+
+async def test_source_04_ordinary_changes_end_without_unknown(tmp_path: Path) -> None:
+    """Created, deleted, created again, renamed; keys created, deleted, replaced and toggled."""
+    world = WORLDS["changing"](now=NOW, accounts=60, users=10, share=0.05)
+    scanned = await scan(world, tmp_path / "run")
+    assert_sound(scanned)
+    assert set(scanned.run.accounts["coverage"]) == {"COMPLETE"}
+    assert "UNKNOWN" not in set(scanned.run.findings["status"])
+    assert scanned.run.exit_code() == ExitCode.OK
+    # The verdicts are those of a report made at this moment: nothing is better than the truth.
+    truth = replace(world, accounts=tuple(replace(one, report_age=None) for one in world.accounts))
+    assert_same_statuses(scanned, await scan(truth, tmp_path / "truth"))
+
+
+async def test_source_04_an_organization_without_changes_is_asked_nothing_more(
+    tmp_path: Path,
+) -> None:
+    world = WORLDS["changing"](now=NOW, accounts=20, users=10, share=0.0)
+    scanned = await scan(world, tmp_path / "run")
+    assert scanned.run.exit_code() == ExitCode.OK
+    per_account = {
+        "GetAccountSummary": 1,
+        "GetCredentialReport": 1,
+        "ListUsers": 1,
+        "ListVirtualMFADevices": 1,
+        "ListAccessKeys": 10,
+        # Without a second source it is listed twice.
+        "ListServiceSpecificCredentials": 2,
+        "GetLoginProfile": 0,
+        "ListMFADevices": 0,
+        "GetAccessKeyLastUsed": 0,
+        "ListSigningCertificates": 0,
+    }
+    for action, times in per_account.items():
+        assert scanned.simulator.count(action=action) == 20 * times, action
+
+
+async def test_source_04_changes_cost_few_further_calls(tmp_path: Path) -> None:
+    calls = []
+    for share in (0.0, 0.01):
+        world = WORLDS["changing"](now=NOW, accounts=100, users=10, share=share)
+        scanned = await scan(world, tmp_path / f"run-{share}")
+        assert scanned.run.exit_code() == ExitCode.OK
+        calls.append(scanned.simulator.count(service="iam"))
+    without, with_changes = calls
+    # About ten of a thousand users and as many keys changed: at most one call an account more.
+    assert 0 < with_changes - without <= 100
+
+
+async def test_source_04_every_way_to_drift_ends_without_unknown(tmp_path: Path) -> None:
+    world = WORLDS["drift"](now=NOW)
+    scanned = await scan(world, tmp_path / "run")
+    assert_sound(scanned)
+    assert scanned.state("drift-member") == ("COMPLETE", "", "")
+    assert not {status for _, _, status in failing(scanned, "drift-member")} & {"UNKNOWN"}
+
+
+@pytest.mark.parametrize(
+    ("action", "unknown"),
+    [
+        ("GetLoginProfile", {"console-mfa", "unused-password", "console-user"}),
+        ("ListMFADevices", {"console-mfa"}),
+        ("ListSigningCertificates", {"signing-certificate"}),
+        ("GetAccessKeyLastUsed", {"unused-access-key", "never-used-access-key"}),
+    ],
+)
+async def test_source_04_what_may_not_be_asked_directly_is_unknown_and_a_gap(
+    tmp_path: Path, action: str, unknown: set[str]
+) -> None:
+    scanned = await scan(case("renamed"), tmp_path / "run", Fault(effect=DENIED, action=action))
+    assert_alone(scanned, "renamed", "PARTIAL", "user_details", "AccessDenied")
+    assert f"iam:{action}" in scanned.row("renamed")["reason"]
+    found = scanned.of("findings", "renamed").query("user == 'hana.sato' and status == 'UNKNOWN'")
+    assert unknown <= set(found["control_id"])
+    # Nobody else is touched.
+    assert "UNKNOWN" not in verdicts(scanned, "renamed", "monitoring").values()
+
+
+async def test_source_08_an_unknown_status_is_unknown_and_an_expired_key_cannot_be_used(
+    tmp_path: Path,
+) -> None:
+    scanned = await scan(case("key-statuses"), tmp_path / "run")
+    assert_sound(scanned)
+    assert scanned.state("key-statuses") == ("COMPLETE", "", "")
+    assert scanned.run.exit_code() == ExitCode.COVERAGE_GAPS
+    strange = verdicts(scanned, "key-statuses", "unheard-of")
+    for control in (
+        "unused-access-key",
+        "access-key-rotation",
+        "single-active-access-key",
+        "never-used-access-key",
+        "inactive-access-key",
+        "user-without-credentials",
+    ):
+        assert strange[control] == "UNKNOWN", control
+    expired = verdicts(scanned, "key-statuses", "expired")
+    assert expired["access-key-rotation"] == expired["unused-access-key"] == "NOT_APPLICABLE"
+    assert expired["user-without-credentials"] == "FAIL"
+    assert "UNKNOWN" not in expired.values()
+
+
+@pytest.mark.parametrize("how", [Mutation.DROPPED, Mutation.EMPTIED])
+@pytest.mark.parametrize("element", ["AccessKeyId", "Status", "CreateDate"])
+async def test_source_08_a_key_that_lacks_a_field_is_malformed(
+    tmp_path: Path, element: str, how: Mutation
+) -> None:
+    world = fleet()
+    struck = world.accounts[2]
+    path = f"ListAccessKeysResult/AccessKeyMetadata/member/{element}"
+    lost = Fault(effect=MutateElement(path, how), action="ListAccessKeys", account=struck.id)
+    scanned = await scan(world, tmp_path / "run", lost)
+    assert_alone(scanned, struck.name, "PARTIAL", "access_keys", "MalformedAnswer")
+    assert_no_better(scanned, await scan(world, tmp_path / "calm"), struck.name)
+
+
+@pytest.mark.parametrize("how", [Mutation.DROPPED, Mutation.EMPTIED])
+@pytest.mark.parametrize("element", ["UserName", "UserId", "Arn", "CreateDate"])
+async def test_source_08_a_user_that_lacks_a_field_is_malformed(
+    tmp_path: Path, element: str, how: Mutation
+) -> None:
+    world = fleet()
+    struck = world.accounts[2]
+    effect = MutateElement(f"ListUsersResult/Users/member[2]/{element}", how)
+    lost = Fault(effect=effect, action="ListUsers", account=struck.id)
+    scanned = await scan(world, tmp_path / "run", lost)
+    assert_alone(scanned, struck.name, "PARTIAL", "users,access_keys", "MalformedAnswer")
+    assert_no_better(scanned, await scan(world, tmp_path / "calm"), struck.name)
+
+
+def emptied(world: World, **which: int | range) -> Fault:
+    """The keys of ci-deploy are not listed."""
+    return Fault(
+        effect=faults.EmptyList(),
+        action="ListAccessKeys",
+        account=next(one.id for one in world.accounts if one.name == STRUCK),
+        user="ci-deploy",
+        **which,  # type: ignore[arg-type]
+    )
+
+
+async def test_source_08_a_key_missing_once_is_found_by_the_next_listings(
+    small: World, tmp_path: Path
+) -> None:
+    scanned = await scan(small, tmp_path / "run", emptied(small, nth=1))
+    assert_alone(scanned, STRUCK, "COMPLETE")
+    assert_same_tables(scanned.run, (await scan(small, tmp_path / "calm")).run)
+    # Missing, there, and there again; and once for the other user.
+    assert scanned.asked("ListAccessKeys", STRUCK) == 3 + 1
+
+
+async def test_source_08_a_key_missing_from_two_listings_was_deleted(
+    small: World, tmp_path: Path
+) -> None:
+    scanned = await scan(small, tmp_path / "run", emptied(small))
+    assert_alone(scanned, STRUCK, "COMPLETE")
+    assert scanned.asked("ListAccessKeys", STRUCK) == 2 + 1
+    (key,) = scanned.of("access_keys", STRUCK).query("user == 'ci-deploy'").to_dict("records")
+    assert (key["match"], bool(key["exists"])) == ("report_only", False)
+    found = verdicts(scanned, STRUCK, "ci-deploy")
+    assert "access-key-rotation" not in found
+    # The user exists and has nothing left.
+    assert found["user-without-credentials"] == "FAIL"
+
+
+async def test_source_08_listings_of_keys_that_never_agree_are_a_gap(
+    small: World, tmp_path: Path
+) -> None:
+    wavering = [emptied(small, nth=nth) for nth in (1, 3)]
+    scanned = await scan(small, tmp_path / "run", *wavering)
+    coverage, missing, _ = scanned.state(STRUCK)
+    assert (coverage, missing) == ("PARTIAL", "access_keys")
+    assert "ci-deploy" in scanned.row(STRUCK)["reason"]
+    assert scanned.run.exit_code() == ExitCode.COVERAGE_GAPS
+    # Judged by the report's slot.
+    assert "access-key-rotation" in verdicts(scanned, STRUCK, "ci-deploy")
+
+
+async def test_source_10_credentials_of_root_that_no_column_describes_are_unknown(
+    tmp_path: Path,
+) -> None:
+    scanned = await scan(case("additional-of-root"), tmp_path / "run")
+    assert_sound(scanned)
+    assert scanned.state("additional-of-root") == ("COMPLETE", "", "")
+    assert scanned.run.exit_code() == ExitCode.COVERAGE_GAPS
+    found = verdicts(scanned, "additional-of-root")
+    for control in ("root-access-key", "root-mfa", "root-hardware-mfa", "root-signing-certificate"):
+        assert found[control] == "UNKNOWN", control
+    rows = scanned.of("findings", "additional-of-root")
+    unknown = rows[rows["status"] == "UNKNOWN"]
+    assert unknown["reason"].str.contains("additional credentials of root").all()
+
+
+async def test_source_10_a_user_with_credentials_no_column_describes_is_not_called_empty(
+    tmp_path: Path,
+) -> None:
+    scanned = await scan(case("additional-of-a-user"), tmp_path / "run")
+    assert scanned.state("additional-of-a-user") == ("COMPLETE", "", "")
+    assert scanned.run.exit_code() == ExitCode.COVERAGE_GAPS
+    bare = verdicts(scanned, "additional-of-a-user", "bare")
+    assert bare["user-without-credentials"] == bare["signing-certificate"] == "UNKNOWN"
+    other = verdicts(scanned, "additional-of-a-user", "ci-deploy")
+    assert "UNKNOWN" not in other.values()
+
+
+async def test_source_10_root_s_own_device_is_known_by_its_serial_number(tmp_path: Path) -> None:
+    scanned = await scan(case("device-without-user"), tmp_path / "run")
+    assert_alone(scanned, "device-without-user", "COMPLETE")
+    found = verdicts(scanned, "device-without-user")
+    assert (found["root-mfa"], found["root-hardware-mfa"]) == ("PASS", "FAIL")
+
+
+async def test_source_10_an_assigned_device_of_nobody_may_be_root_s(tmp_path: Path) -> None:
+    ago = Ages(NOW)
+    member = account(
+        0,
+        "device-of-nobody",
+        "Root",
+        ago(900),
+        root=guarded_root(ago, Mfa.HARDWARE),
+        users=(ago.human("mei.tanaka", 300, 3),),
+    )
+    calm = await scan(only(member), tmp_path / "calm")
+    assert verdicts(calm, member.name)["root-hardware-mfa"] == "PASS"
+    nobody = Fault(
+        effect=faults.DEVICE_WITHOUT_USER, action="ListVirtualMFADevices", account=member.id
+    )
+    scanned = await scan(only(member), tmp_path / "run", nobody)
+    assert scanned.state(member.name) == ("COMPLETE", "", "")
+    found = verdicts(scanned, member.name)
+    assert (found["root-mfa"], found["root-hardware-mfa"]) == ("PASS", "UNKNOWN")
+    assert scanned.run.exit_code() == ExitCode.COVERAGE_GAPS
+
+
+SERVICE_CREDENTIALS = {
+    "bedrock-for-ever": "FAIL",
+    "bedrock-100-years": "FAIL",
+    "bedrock-30-days": "PASS",
+    "bedrock-expired": "NOT_APPLICABLE",
+    "bedrock-inactive": "NOT_APPLICABLE",
+    "codecommit-old": "FAIL",
+    "codecommit-young": "PASS",
+    "codecommit-inactive": "NOT_APPLICABLE",
+    "keyspaces-old": "FAIL",
+    "logs-for-ever": "FAIL",
+}
+
+
+async def test_source_11_service_specific_credentials_are_judged_and_count_as_credentials(
+    tmp_path: Path,
+) -> None:
+    name = "service-credentials"
+    scanned = await scan(case(name), tmp_path / "run")
+    assert_alone(scanned, name, "COMPLETE")
+    table = scanned.of("service_credentials", name)
+    assert set(table["user"]) == SERVICE_CREDENTIALS.keys()
+    assert len(table) == len(SERVICE_CREDENTIALS)
+    for user, status in SERVICE_CREDENTIALS.items():
+        found = verdicts(scanned, name, user)
+        assert found["service-specific-credential"] == status, user
+        unusable = status == "NOT_APPLICABLE"
+        assert found["user-without-credentials"] == ("FAIL" if unusable else "PASS"), user
+    assert scanned.asked("ListServiceSpecificCredentials", name) == 2
+
+
+async def test_source_11_a_credential_missing_once_is_found_by_the_next_listings(
+    tmp_path: Path,
+) -> None:
+    world = case("service-credentials")
+    once = Fault(
+        effect=faults.HideMember("bedrock-for-ever"),
+        action="ListServiceSpecificCredentials",
+        account=world.accounts[1].id,
+        nth=1,
+    )
+    scanned = await scan(world, tmp_path / "run", once)
+    assert_alone(scanned, "service-credentials", "COMPLETE")
+    assert_same_tables(scanned.run, (await scan(world, tmp_path / "calm")).run)
+    assert scanned.asked("ListServiceSpecificCredentials", "service-credentials") == 3
+
+
+async def test_source_11_ssh_keys_are_asked_for_where_nothing_else_is_left(
+    tmp_path: Path,
+) -> None:
+    scanned = await scan(case("ssh-only"), tmp_path / "run")
+    assert_alone(scanned, "ssh-only", "COMPLETE")
+    found = verdicts(scanned, "ssh-only", "git-mirror")
+    assert found["user-without-credentials"] == "PASS"
+    assert scanned.asked("ListSSHPublicKeys", "ssh-only") == 1
+    other = await scan(case("summary-more-users"), tmp_path / "other")
+    assert other.simulator.count(action="ListSSHPublicKeys") == 0
+
+
+async def test_source_11_a_service_that_is_not_supported_has_no_credentials(
+    tmp_path: Path,
+) -> None:
+    scanned = await scan(case("no-service-credentials"), tmp_path / "run")
+    assert_alone(scanned, "no-service-credentials", "COMPLETE")
+    assert scanned.of("service_credentials", "no-service-credentials").empty
+
+
+@pytest.mark.parametrize(
+    ("name", "action", "missing"),
+    [
+        ("service-credentials", "ListServiceSpecificCredentials", "service_specific_credentials"),
+        ("ssh-only", "ListSSHPublicKeys", "ssh_public_keys"),
+    ],
+)
+async def test_source_11_a_user_is_not_called_empty_where_its_credentials_are_unread(
+    tmp_path: Path, name: str, action: str, missing: str
+) -> None:
+    world = case(name)
+    denied = Fault(effect=DENIED, action=action, account=world.accounts[1].id)
+    scanned = await scan(world, tmp_path / "run", denied)
+    assert_alone(scanned, name, "PARTIAL", missing, "AccessDenied")
+    for user in world.accounts[1].users:
+        found = verdicts(scanned, name, user.name)
+        assert found["user-without-credentials"] == "UNKNOWN", user.name
+
+
+def china(*, root_row: bool = False, summary: dict[str, int] | None = None) -> World:
+    """The small world in China, where reports have no root row."""
+    world = WORLDS["partition"](name="aws-cn", now=NOW)
+    accounts = [
+        replace(one, style=replace(one.style, root_row=root_row), summary=summary or {})
+        for one in world.accounts
+    ]
+    return replace(world, accounts=tuple(accounts))
+
+
+async def test_source_12_in_china_a_report_without_root_is_no_gap(tmp_path: Path) -> None:
+    """Two of the accounts have no users: their report is a header only."""
+    scanned = await scan(china(), tmp_path / "run")
+    assert_sound(scanned)
+    assert set(scanned.run.accounts["coverage"]) == {"COMPLETE"}
+    assert scanned.run.exit_code() == ExitCode.OK
+    for one in scanned.simulator.world.accounts:
+        found = verdicts(scanned, one.name)
+        assert found == dict.fromkeys(ROOT_CONTROLS, "NOT_APPLICABLE"), one.name
+    rows = scanned.run.findings
+    reasons = rows[rows["control_id"].isin(ROOT_CONTROLS)]["reason"]
+    assert reasons.str.contains("China").all()
+
+
+async def test_source_12_in_china_a_summary_that_counts_root_keys_still_fails(
+    tmp_path: Path,
+) -> None:
+    scanned = await scan(china(summary={"AccountAccessKeysPresent": 1}), tmp_path / "run")
+    for one in scanned.simulator.world.accounts:
+        assert verdicts(scanned, one.name)["root-access-key"] == "FAIL", one.name
+
+
+async def test_source_12_in_china_a_root_row_that_is_there_is_judged(tmp_path: Path) -> None:
+    scanned = await scan(china(root_row=True), tmp_path / "run")
+    assert verdicts(scanned, STRUCK)["root-mfa"] == "PASS"
+    assert scanned.run.exit_code() == ExitCode.OK
+
+
+async def test_source_12_in_china_a_report_without_its_users_is_a_gap(tmp_path: Path) -> None:
+    world = china()
+    struck = next(one.id for one in world.accounts if one.name == STRUCK)
+    cut = Fault(
+        effect=faults.REPORT_EDITS["header-only"], action="GetCredentialReport", account=struck
+    )
+    scanned = await scan(world, tmp_path / "run", cut)
+    assert_alone(scanned, STRUCK, "PARTIAL", "credential_report", "ReportIncomplete")
+    assert {"ci-deploy", "backup-agent"} == existing(scanned, STRUCK)
+    assert verdicts(scanned, STRUCK, "ci-deploy")["console-mfa"] == "UNKNOWN"
+
+
+async def test_source_12_elsewhere_a_report_without_root_stays_a_gap(tmp_path: Path) -> None:
+    world = china()
+    elsewhere = replace(world, partition="aws-us-gov")
+    scanned = await scan(elsewhere, tmp_path / "run")
+    assert set(scanned.run.accounts["coverage"]) == {"PARTIAL"}
+    assert verdicts(scanned, STRUCK) == dict.fromkeys(ROOT_CONTROLS, "UNKNOWN")
+
+
+@pytest.mark.parametrize("name", ["root-certificate", "summary-certificates"])
+async def test_source_13_a_signing_certificate_of_root_fails_by_either_source(
+    tmp_path: Path, name: str
+) -> None:
+    scanned = await scan(case(name), tmp_path / "run")
+    assert scanned.state(name) == ("COMPLETE", "", "")
+    rows = scanned.of("findings", name).set_index("control_id")
+    assert rows["status"]["root-signing-certificate"] == "FAIL"
+    assert rows["severity"]["root-signing-certificate"] == "high"
+
+
+async def test_source_13_without_a_certificate_it_passes_and_without_the_summary_it_is_unknown(
+    small: World, tmp_path: Path
+) -> None:
+    calm = await scan(small, tmp_path / "calm")
+    denied = Fault(effect=DENIED, action="GetAccountSummary")
+    scanned = await scan(small, tmp_path / "run", denied)
+    control = "root-signing-certificate"
+    assert verdicts(calm, STRUCK)[control] == "PASS"
+    assert verdicts(scanned, STRUCK)[control] == "UNKNOWN"
+
+
+def with_older_roles(world: World) -> World:
+    """The audit roles of orgscan 0.1.0, which allow none of the new actions."""
+    return replace(
+        world,
+        accounts=tuple(
+            replace(
+                one,
+                roles=tuple(
+                    replace(role, denied_actions=frozenset(MORE_ACTIONS)) for role in one.roles
+                ),
+            )
+            for one in world.accounts
+        ),
+    )
+
+
+def test_older_actions_are_all_but_those_written_out_here() -> None:
+    assert set(collectors.ACTIONS) >= MORE_ACTIONS
+    assert len(set(collectors.ACTIONS) - MORE_ACTIONS) == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [
+        ("root-certificate", "service_specific_credentials"),
+        ("key-statuses", "service_specific_credentials,ssh_public_keys"),
+        ("created-again", "user_details,service_specific_credentials"),
+        ("ssh-only", "service_specific_credentials,ssh_public_keys"),
+    ],
+)
+async def test_older_roles_leave_exactly_the_kinds_that_were_needed(
+    tmp_path: Path, name: str, missing: str
+) -> None:
+    world = case(name)
+    calm = await scan(world, tmp_path / "calm")
+    scanned = await scan(with_older_roles(world), tmp_path / "run")
+    assert_alone(scanned, name, "PARTIAL", missing, "AccessDenied")
+    before, after = (
+        one.of("findings", name).set_index("finding_id")["status"] for one in (calm, scanned)
+    )
+    assert set(before.index) - set(after.index) == set()
+    changed = after[before != after]
+    assert set(changed) <= {"UNKNOWN"}
+    # Everything that needs no new action is judged as ever.
+    assert verdicts(scanned, name) == verdicts(calm, name)
+    assert verdicts(scanned, name, None) == verdicts(calm, name, None)
+
+
+def as_older(run: Path, older: Path, *, without: Iterable[str] = ()) -> None:
+    """Copy a run as orgscan 0.1.0 would have left it: six kinds, no seal, no record of kinds.
+
+    The accounts ``without`` have no outcome yet.
+    """
+    older.mkdir()
+    with EvidenceStore.read(run / EVIDENCE) as source:
+        info = replace(source.info, evidence_kinds=FIRST_KINDS, finished_at=None)
+        with EvidenceStore.create(older / EVIDENCE, info) as store:
+            store.add_accounts(reading.account for reading in source)
+            for reading in source:
+                outcome = reading.outcome
+                if outcome.account_id in without:
+                    continue
+                gaps = tuple(gap for gap in outcome.gaps if gap.kind in FIRST_KINDS)
+                evidence = tuple(one for one in outcome.evidence if one.kind in FIRST_KINDS)
+                coverage = Coverage.PARTIAL if gaps else Coverage.COMPLETE
+                store.keep(replace(outcome, gaps=gaps, evidence=evidence, coverage=coverage))
+    with closing(sqlite3.connect(older / EVIDENCE)) as store, store:
+        store.execute("UPDATE run SET info = json_remove(info, '$.evidence_kinds')")
+        store.execute("DROP TABLE seal")
+        store.execute("ALTER TABLE outcomes DROP COLUMN outcome_sha256")
+
+
+async def test_older_evidence_is_rendered_with_the_controls_it_was_collected_for(
+    tmp_path: Path,
+) -> None:
+    world = WORLDS["contradictory"](now=NOW)
+    await scan(world, tmp_path / "run")
+    as_older(tmp_path / "run", tmp_path / "older")
+    run = finish(tmp_path / "older")
+    manifest = json.loads((tmp_path / "older" / "manifest.json").read_text("utf-8"))
+    assert "service-specific-credential" not in manifest["findings"]
+    assert "service-specific-credential" not in set(run.findings["control_id"])
+    assert run.service_credentials.empty
+    assert not set(Kind) - set(FIRST_KINDS) & {
+        kind for text in run.accounts["missing"].dropna() for kind in text.split(",")
+    }
+    # Controls that need no new evidence are evaluated in older runs, too.
+    assert "root-signing-certificate" in manifest["findings"]
+    # The former rule: without the new kinds a user without password and keys has nothing.
+    ssh = run.findings.query("control_id == 'user-without-credentials' and user == 'git-mirror'")
+    assert set(ssh["status"]) == {"FAIL"}
+    assert not pipeline.verify(tmp_path / "older").problems
+
+
+async def test_older_runs_are_resumed_without_asking_for_more(tmp_path: Path) -> None:
+    world = with_older_roles(fleet())
+    done, unread, partial, _ = (one.id for one in world.accounts)
+    denied = Fault(effect=DENIED, action="ListUsers", account=partial)
+    await scan(world, tmp_path / "run", denied)
+    as_older(tmp_path / "run", tmp_path / "older", without=[unread])
+    async with Simulator(world) as simulator:
+        await resume(simulator, tmp_path / "older", retry_gaps=True)
+        asked = {call.action for call in simulator.calls if call.service == "iam"}
+        assert simulator.count(service="iam", target=done) == 0
+    assert asked == {one.partition(":")[2] for one in set(collectors.ACTIONS) - MORE_ACTIONS}
+    run = finish(tmp_path / "older")
+    assert set(run.accounts["coverage"]) == {"COMPLETE"}
+    assert run.exit_code() == ExitCode.OK
+    assert "service-specific-credential" not in run.manifest["findings"]
