@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from orgscan.aws.transport import Answer, Transport
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
+_whole_entries = re.compile(
+    rb"<entry>\s*<key>[^<]+</key>\s*<value>[^<]*</value>\s*</entry>"
+).findall
 _is_one_word = re.compile(r"[!-~]+").fullmatch
 _UNSIGNED = {"accept-encoding", "user-agent", "expect", "transfer-encoding", "x-amzn-trace-id"}
 
@@ -92,20 +95,26 @@ class Wire:
             now=datetime.now(UTC),
         )
         answer = await self._transport.send(request)
-        try:
-            parsed = await self._parser.parse(
-                {
-                    "headers": answer.headers,
-                    "status_code": answer.status_code,
-                    "body": answer.body,
-                    "context": {"operation_name": model.name},
-                },
-                model.output_shape,
-            )
-        except UnboundLocalError as error:
-            # How botocore's parser fails on an entry of a map without its key or its value.
-            raise ResponseParserError(str(error)) from error
+        _must_have_whole_entries(answer.body)
+        parsed = await self._parser.parse(
+            {
+                "headers": answer.headers,
+                "status_code": answer.status_code,
+                "body": answer.body,
+                "context": {"operation_name": model.name},
+            },
+            model.output_shape,
+        )
         return answer, parsed
+
+
+def _must_have_whole_entries(body: bytes) -> None:
+    """Raise ``ResponseParserError`` for an XML map with an entry that lacks its key or value.
+
+    botocore's parser completes such an entry with the key or the value of the entry before it.
+    """
+    if body.startswith(b"<") and body.count(b"<entry") != len(_whole_entries(body)):
+        raise ResponseParserError("an entry of a map lacks its key or its value")
 
 
 def sign(

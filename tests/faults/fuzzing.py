@@ -20,6 +20,7 @@ from scanning import GAPS, Judged, scan
 
 from orgscan.errors import RunError
 from orgscan.models import INTEGRITY_FAILURE
+from orgscan.report import ADDITIONAL
 from orgscan.simulator import Fault, World
 from orgscan.simulator.elements import Mutation, element_paths, mutate
 from orgscan.simulator.faults import Edit, Effect, EditReport
@@ -274,9 +275,23 @@ def violations(before: Judgement, after: Judgement, *, harmless: bool) -> list[s
         wrong += [f"key {name} lost" for name in sorted(before.keys - after.keys)]
         if any(now < then for then, now in zip(before.counted, after.counted, strict=True)):
             wrong.append(f"counts {before.counted} -> {after.counted}")
+    # Without its listing a key goes by its slot, under another name: count by user as well.
+    before_good, after_good = _favourable(before), _favourable(after)
+    more = {key for key, number in after_good.items() if number > before_good[key]}
+    wrong += [f"{control} of {user}: more passes" for control, user in sorted(more)]
     if SEVERITY.index(after.exit_code) < SEVERITY.index(before.exit_code):
         wrong.append(f"exit code {before.exit_code} -> {after.exit_code}")
     return wrong
+
+
+def _favourable(judged: Judgement) -> Counter[tuple[str, str]]:
+    """How many findings pass or do not apply, by control and user."""
+    return Counter(
+        (control, user)
+        for (control, user, _key), statuses in judged.findings.items()
+        for status in statuses
+        if RANK[status] == RANK["PASS"]
+    )
 
 
 def cases(world: World) -> tuple[list[Case], dict[str, Judgement]]:
@@ -325,6 +340,8 @@ def _all_changes(action: str, body: bytes) -> Iterator[Change]:
 
 def _allowed(case: Case, body: bytes) -> Iterator[Case]:
     """The case, unless nothing but the changed answer could tell the truth."""
+    if _is_optional(case.change):
+        return
     hidden = _hidden(body, case.change.edit(body))
     if not hidden:
         yield case
@@ -340,6 +357,16 @@ def _allowed(case: Case, body: bytes) -> Iterator[Case]:
         if hidden <= newer:
             return
     yield replace(case, harmless=True)
+
+
+def _is_optional(change: Change) -> bool:
+    """Whether a part of the report is gone that AWS itself leaves out or leaves empty.
+
+    Live reports have 22 columns, and no other source describes what the 23rd would.
+    """
+    if not isinstance(change, Cell) or change.column != HEADER.index(ADDITIONAL):
+        return False
+    return change.how is not Mutation.HALVED or change.row in {None, 0}
 
 
 def _users(case: Case) -> Iterator[User]:
