@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from orgscan.collectors.document import (
@@ -43,10 +42,7 @@ _MEMBERS = {"AccessKeyId": is_id, "Status": is_text, "CreateDate": is_time}
 _AT_ONCE = 8
 """Users asked about at the same time; the account's pace is the real limit."""
 _NAMED = 3
-_NEVER = datetime.max.replace(tzinfo=UTC)
 _CONTRADICT = "KeysContradictReport"
-_MARGIN = timedelta(minutes=15)
-"""Clocks may differ by five minutes, or AWS would refuse the requests."""
 _NOT_FOUND = "UserNotFound"
 
 Keys = list[dict[str, Any]]
@@ -64,8 +60,6 @@ class KeyListing:
     unlisted: dict[str, str] = field(default_factory=dict)
     """Users that exist, and whose keys could not be listed, with the code that says why."""
     repeated: int = 0
-    latest: datetime = _NEVER
-    """No key can have been created later."""
 
     def evidence(self, clock: Clock) -> Evidence:
         """The listing as it is stored."""
@@ -100,6 +94,8 @@ class Expected:
     """By user, when the keys in its report row were created, to the second; None without a row."""
     complete_until: str = ""
     """A key created before this second is in the report; empty where that is not known."""
+    latest: str = "~"
+    """No key can have been created later: the report is a few hours old at most."""
 
     def lacks(self, user: str, keys: Keys) -> bool:
         """Whether the report confirms the user's keys and one of them is not listed."""
@@ -136,7 +132,7 @@ async def list_keys(
 
     Raises :class:`orgscan.errors.CallError`: an incomplete listing is no listing.
     """
-    listing = KeyListing(latest=clock.now() + _MARGIN)
+    listing = KeyListing()
     absent = await _list_all(calls, expected.slots, expected, listing)
     if absent:
         deleted = await confirm_deleted(absent)
@@ -198,6 +194,8 @@ async def _list_all(
 async def _confirmed(calls: Calls, user: str, expected: Expected, listing: KeyListing) -> Keys:
     """The keys of one user, listed again where the report knows a key that is missing."""
     keys = await _keys_of(calls, user, listing)
+    if any(second > expected.latest for second in _seconds(keys)):
+        raise malformed(ACTIONS[0], "the answer contains a key created in the future")
     if expected.slots[user] is not None and not expected.lacks(user, keys):
         return keys
     keys = await agreed(lambda: _keys_of(calls, user, listing), ACTIONS[0], keys)
@@ -217,7 +215,5 @@ async def _keys_of(calls: Calls, user: str, listing: KeyListing) -> Keys:
     found, repeated = unique(pages, _MEMBERS, ACTIONS[0])
     if any(key.get("UserName", user) != user for key in found):
         raise malformed(ACTIONS[0], "the answer contains a key of another user")
-    if any(key["CreateDate"] > listing.latest for key in found):
-        raise malformed(ACTIONS[0], "the answer contains a key created in the future")
     listing.repeated += repeated
     return [{name: key[name] for name in _MEMBERS} | {"UserName": user} for key in found]

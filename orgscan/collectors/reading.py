@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from orgscan.collectors import (
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 _PER_USER_SLACK = 3.0
 """How much longer than the pace alone asking about one user may take."""
 _ACTIVE = "Active"
+_OLDEST_REPORT = timedelta(hours=6)
+"""AWS returns a report for four hours, and reading an account takes some time."""
 
 
 class AccountReading:
@@ -253,8 +256,13 @@ class AccountReading:
             name: slot_times(self._rows[name]) if name in matched.described else unknown
             for name in listing.created
         }
-        until = to_second(self._generated_at - SETTLING) if self._generated_at else ""
-        expected = access_keys.Expected(slots, until)
+        expected = access_keys.Expected(slots)
+        if self._generated_at is not None:
+            expected = access_keys.Expected(
+                slots,
+                complete_until=to_second(self._generated_at - SETTLING),
+                latest=to_second(self._generated_at + _OLDEST_REPORT),
+            )
         found: list[KeyListing] = []
 
         async def ask() -> Evidence:
