@@ -114,7 +114,8 @@ def _must_have_whole_entries(body: bytes) -> None:
     botocore's parser completes such an entry with the key or the value of the entry before it.
     """
     if body.startswith(b"<") and body.count(b"<entry") != len(_whole_entries(body)):
-        raise ResponseParserError("an entry of a map lacks its key or its value")
+        message = "an entry of a map lacks its key or its value"
+        raise ResponseParserError(message)
 
 
 def sign(

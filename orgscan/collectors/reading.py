@@ -239,9 +239,7 @@ class AccountReading:
             reason = f"credentials belong to users that ListUsers did not return: {strangers[0]!r}"
             if len(strangers) > 1:
                 reason += f" and {len(strangers) - 1} more"
-            self._gap(
-                Kind.SERVICE_SPECIFIC_CREDENTIALS, "OwnerNotListed", reason, usable=True
-            )
+            self._gap(Kind.SERVICE_SPECIFIC_CREDENTIALS, "OwnerNotListed", reason, usable=True)
 
     def _without_owner(self, listing: Listing) -> list[str]:
         """The owners of service-specific credentials that are not listed."""

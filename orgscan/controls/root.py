@@ -40,7 +40,9 @@ _NOT_SUPPORTED = ReportWord.NOT_SUPPORTED
 _NO_ROOT = "no readable root row in a credential report was collected"
 _NO_ROOT_USER = "credential reports of the China partition describe no root user"
 _NO_SUMMARY = "the account summary, which must confirm the report, was not collected"
-_NO_COUNT = "the account summary, which must confirm the report, lacks a count of root's credentials"
+_NO_COUNT = (
+    "the account summary, which must confirm the report, lacks a count of root's credentials"
+)
 _NO_CREDENTIALS = "root has no password, no access key and no certificate"
 _CREDENTIALS_UNCLEAR = "the report does not say which credentials root has"
 _ADDITIONAL = "the report names additional credentials of root that it does not describe"

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.etree.ElementTree import fromstring
 
 from scanning import GAPS, Judged, scan
 
@@ -23,7 +22,7 @@ from orgscan.models import INTEGRITY_FAILURE
 from orgscan.report import ADDITIONAL
 from orgscan.simulator import Fault, World
 from orgscan.simulator.elements import Mutation, element_paths, mutate
-from orgscan.simulator.faults import Edit, Effect, EditReport
+from orgscan.simulator.faults import Effect
 from orgscan.simulator.report import HEADER
 from orgscan.simulator.world import View, letters
 
@@ -192,6 +191,9 @@ class Judgement:
     users: frozenset[str]
     keys: frozenset[str]
     coverage: str
+    by_slots: bool
+    """Keys that could not be listed are judged from the slots of the report (controls.md): such a
+    slot is a finding of its own, and an active one is a credential of the user."""
     exit_code: int
     counted: tuple[Any, ...]
 
@@ -237,7 +239,7 @@ def _judgements(run: Judged) -> Iterator[tuple[str, Judgement]]:
     live = run.access_keys[run.access_keys["exists"]]
     keys = live.groupby("account_id")["access_key_id"].agg(frozenset)
     sizes = run.accounts[["users", "access_keys", "service_credentials"]].astype("object")
-    for (place, row) in run.accounts.iterrows():
+    for place, row in run.accounts.iterrows():
         name = row["account_id"]
         found = {key: tuple(sorted(of, key=RANK.__getitem__)) for key, of in findings[name].items()}
         unknown = any("UNKNOWN" in statuses for statuses in found.values())
@@ -249,6 +251,7 @@ def _judgements(run: Judged) -> Iterator[tuple[str, Judgement]]:
                 users.get(name, frozenset()),
                 keys.get(name, frozenset()),
                 row["coverage"],
+                "access_keys" in str(row["missing"]),
                 5 if row["error_code"] == INTEGRITY_FAILURE else code,
                 tuple(sizes.loc[place].fillna(-1)),
             ),
@@ -263,6 +266,7 @@ def violations(before: Judgement, after: Judgement, *, harmless: bool) -> list[s
         f"{key}: {before.findings[key]} -> {statuses}"
         for key, statuses in after.findings.items()
         if key in before.findings
+        and not (after.by_slots and key[0] == "user-without-credentials")
         and RANK[statuses[0]] > RANK[before.findings[key][0]]
         # Evidence that is missing makes a FAIL UNKNOWN, as it must: that ends with exit code 4.
         and statuses[0] != "UNKNOWN"
@@ -275,23 +279,9 @@ def violations(before: Judgement, after: Judgement, *, harmless: bool) -> list[s
         wrong += [f"key {name} lost" for name in sorted(before.keys - after.keys)]
         if any(now < then for then, now in zip(before.counted, after.counted, strict=True)):
             wrong.append(f"counts {before.counted} -> {after.counted}")
-    # Without its listing a key goes by its slot, under another name: count by user as well.
-    before_good, after_good = _favourable(before), _favourable(after)
-    more = {key for key, number in after_good.items() if number > before_good[key]}
-    wrong += [f"{control} of {user}: more passes" for control, user in sorted(more)]
     if SEVERITY.index(after.exit_code) < SEVERITY.index(before.exit_code):
         wrong.append(f"exit code {before.exit_code} -> {after.exit_code}")
     return wrong
-
-
-def _favourable(judged: Judgement) -> Counter[tuple[str, str]]:
-    """How many findings pass or do not apply, by control and user."""
-    return Counter(
-        (control, user)
-        for (control, user, _key), statuses in judged.findings.items()
-        for status in statuses
-        if RANK[status] == RANK["PASS"]
-    )
 
 
 def cases(world: World) -> tuple[list[Case], dict[str, Judgement]]:
