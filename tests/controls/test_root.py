@@ -156,3 +156,18 @@ def test_password_policy(control: str) -> None:
     assert verdict(control, policy=None) == "UNKNOWN"
     assert "13" in finding("password-length", policy=weak)["reason"]
     assert finding("password-length")["threshold"] == "14 characters (default)"
+
+
+@pytest.mark.parametrize("count", ["AccountPasswordPresent", "AccountSigningCertificatesPresent"])
+@pytest.mark.parametrize("control", ["root-mfa", "root-hardware-mfa", "root-usage"])
+def test_a_summary_without_a_count_confirms_no_report(count: str, control: str) -> None:
+    report = rooted(password_enabled=True, password_last_used=OLD, mfa_active=True)
+    summary = {
+        "AccountMFAEnabled": 1,
+        "AccountPasswordPresent": 1,
+        "AccountAccessKeysPresent": 0,
+        "AccountSigningCertificatesPresent": 0,
+    }
+    assert verdict(control, report=report, summary=summary) == "PASS"
+    del summary[count]
+    assert verdict(control, report=report, summary=summary) == "UNKNOWN"

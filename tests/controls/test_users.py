@@ -171,3 +171,21 @@ def test_users_called_like_missing_values_are_judged_under_their_names() -> None
     )
     assert rows["user"].tolist() == names
     assert rows["status"].eq("FAIL").all()
+
+
+def test_a_report_alone_proves_no_single_key_where_keys_were_not_listed() -> None:
+    one = slot(1, active=True, created=OLD)
+    assert verdict("single-active-access-key", **alice(**one), keys=[key("AKIA1", OLD)]) == "PASS"
+    assert verdict("single-active-access-key", **alice(**one), keys=None) == "UNKNOWN"
+
+
+@pytest.mark.parametrize("control", USER_CONTROLS)
+def test_a_report_alone_proves_a_failure_but_no_pass_of_a_user_that_was_not_listed(
+    control: str,
+) -> None:
+    guarded = {"report": [root(), row(mfa_active=True, **PASSWORD)], "users": None, "keys": None}
+    assert verdict(control, **guarded) == ("FAIL" if control == "console-user" else "UNKNOWN")
+    failing = [root(), row(cert_1_active=True, **PASSWORD)]
+    expected = {"console-mfa": "FAIL", "console-user": "FAIL", "signing-certificate": "FAIL"}
+    got = verdict(control, report=failing, users=None, keys=None)
+    assert got == expected.get(control, "UNKNOWN")

@@ -8,10 +8,14 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import pytest
-from fuzzing import Case, Judgement, cases, identified, tried
-from scanning import NOW
+from fuzzing import Case, Element, Judgement, cases, identified, tried
+from scanning import NOW, Judged, collect
 
-from orgscan.simulator import WORLDS, World
+from orgscan import collectors
+from orgscan.controls import CATALOGUE
+from orgscan.errors import ExitCode
+from orgscan.simulator import WORLDS, Simulator, World
+from orgscan.simulator.elements import Mutation
 from orgscan.simulator.people import Ages, account
 from orgscan.simulator.world import (
     BEDROCK,
@@ -29,6 +33,9 @@ from orgscan.simulator.world import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from orgscan.simulator import Call
 
 AGO = Ages(NOW)
 STORED = timedelta(hours=3)
@@ -134,9 +141,139 @@ def all_cases(name: str) -> tuple[list[Case], dict[str, Judgement]]:
     return cases(of(name))
 
 
+def sample(chosen: list[Case], every: int) -> list[Case]:
+    """One case in ``every``, spread evenly over accounts, actions and elements."""
+    return [case for place, case in enumerate(chosen) if place % every == every // 2]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_no_part_of_an_answer_makes_a_verdict_better(name: str) -> None:
     chosen, calm = all_cases(name)
     wrong = tried(of(name), chosen, calm)
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(("name", "every"), [("own", 300), ("contradictory", 600)])
+def test_a_sample_of_changes_makes_no_verdict_better(name: str, every: int) -> None:
+    chosen, calm = all_cases(name)
+    wrong = tried(of(name), sample(chosen, every), calm)
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_cases_cover_every_action_and_every_verdict() -> None:
+    chosen, calm = all_cases("own")
+    assert {f"iam:{case.action}" for case in chosen} == set(collectors.ACTIONS)
+    seen = {
+        (control, status)
+        for name in ("own", "contradictory")
+        for judged in all_cases(name)[1].values()
+        for (control, _user, _key), statuses in judged.findings.items()
+        for status in statuses
+    }
+    for control in CATALOGUE:
+        assert (control.id, "FAIL") in seen, control.id
+        assert {(control.id, "PASS"), (control.id, "NOT_APPLICABLE")} & seen, control.id
+    assert all(judged.coverage == "COMPLETE" for judged in calm.values())
+
+
+ONCE_WRONG = {
+    "a count takes the value of the entry before it": (
+        "contradictory",
+        (
+            "summary-mfa-off: GetAccountSummary() GetAccountSummaryResult/SummaryMap/entry[5] "
+            "halved, all"
+        ),
+    ),
+    "an entry without its key takes the key of the entry before it": (
+        "contradictory",
+        (
+            "summary-certificates: GetAccountSummary() GetAccountSummaryResult/SummaryMap/entry[9]/key "
+            "dropped, all"
+        ),
+    ),
+    "the first entry has no key": (
+        "own",
+        "people: GetAccountSummary() GetAccountSummaryResult/SummaryMap/entry[1]/key dropped, all",
+    ),
+    "the summary does not say whether root has a password": (
+        "contradictory",
+        (
+            "summary-no-password: GetAccountSummary() GetAccountSummaryResult/SummaryMap/entry[7] "
+            "dropped, all"
+        ),
+    ),
+    "a credential belongs to a user that is not listed": (
+        "own",
+        (
+            "specific: ListServiceSpecificCredentials(AllUsers=true) "
+            "ListServiceSpecificCredentialsResult/ServiceSpecificCredentials/member[3]/UserName "
+            "halved, all"
+        ),
+    ),
+    "the device of a new user is missing once": (
+        "own",
+        (
+            "changed: ListMFADevices(UserName=new-guarded) ListMFADevicesResult/MFADevices "
+            "emptied, once"
+        ),
+    ),
+    "the only SSH key of a user is missing once": (
+        "own",
+        (
+            "people: ListSSHPublicKeys(UserName=mirror) ListSSHPublicKeysResult/SSHPublicKeys "
+            "emptied, once"
+        ),
+    ),
+    "users are not listed, and one was created again": (
+        "own",
+        "changed: ListUsers() ListUsersResult/Users/member[1]/Arn dropped, all",
+    ),
+    "keys are not listed, and there is a new one": (
+        "own",
+        "changed: ListAccessKeys(UserName=new-bare) ListAccessKeysResult dropped, all",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ["own", "contradictory"])
+def test_changes_that_once_made_a_verdict_better(name: str) -> None:
+    chosen, calm = all_cases(name)
+    wanted = {text for world, text in ONCE_WRONG.values() if world == name}
+    found = [case for case in chosen if str(case) in wanted]
+    assert {str(case) for case in found} == wanted
+    wrong = tried(of(name), found, calm)
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("how", list(Mutation))
+def test_what_no_verdict_rests_on_changes_none(how: Mutation) -> None:
+    chosen, calm = all_cases("own")
+    idle = ("/RequestId", "/Path", "/CertificateBody", "/RequireSymbols", "/Description")
+    found = [
+        replace(case, harmless=True)
+        for case in chosen
+        if isinstance(case.change, Element)
+        and case.change.path.endswith(idle)
+        and case.change.how is how
+    ]
+    assert found
+    wrong = tried(of("own"), found[:: len(found) // 20 + 1], calm)
+    assert not wrong, "\n".join(wrong)
+
+
+class Undated(Simulator):
+    """AWS without the Date of its answers."""
+
+    def _common(self, call: Call) -> bytes:
+        head, _, _ = super()._common(call).partition(b"Date: ")
+        return head + b"\r\n"
+
+
+async def test_a_report_without_a_date_to_hold_it_to_is_a_gap(tmp_path: Path) -> None:
+    async with Undated(of("small")) as simulator:
+        await collect(simulator, tmp_path / "run")
+    run = Judged(tmp_path / "run")
+    assert set(run.accounts["coverage"]) == {"PARTIAL"}
+    assert set(run.accounts["missing"]) == {"credential_report"}
+    assert run.exit_code() == ExitCode.COVERAGE_GAPS
