@@ -847,11 +847,22 @@ async def test_source_12_elsewhere_a_report_without_root_stays_a_gap(tmp_path: P
     assert verdicts(scanned, STRUCK) == dict.fromkeys(ROOT_CONTROLS, "UNKNOWN")
 
 
-@pytest.mark.parametrize("name", ["root-certificate", "summary-certificates"])
+CERTIFICATES: dict[str, tuple[str, dict[str, int | None]]] = {
+    "both": ("root-certificate", {}),
+    "report alone": ("root-certificate", {"AccountSigningCertificatesPresent": None}),
+    "summary alone": ("summary-certificates", {"AccountSigningCertificatesPresent": 1}),
+}
+
+
+@pytest.mark.parametrize("source", CERTIFICATES)
 async def test_source_13_a_signing_certificate_of_root_fails_by_either_source(
-    tmp_path: Path, name: str
+    tmp_path: Path, source: str
 ) -> None:
-    scanned = await scan(case(name), tmp_path / "run")
+    name, summary = CERTIFICATES[source]
+    world = case(name)
+    accounts = (world.accounts[0], replace(world.accounts[1], summary=summary))
+    world = replace(world, accounts=accounts)
+    scanned = await scan(world, tmp_path / "run")
     assert scanned.state(name) == ("COMPLETE", "", "")
     rows = scanned.of("findings", name).set_index("control_id")
     assert rows["status"]["root-signing-certificate"] == "FAIL"
