@@ -17,12 +17,17 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote_plus, urlsplit
 
+from botocore.parsers import ResponseParserError
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from orgscan.aws.transport import Answer, Transport
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
+_whole_entries = re.compile(
+    rb"<entry>\s*<key>[^<]+</key>\s*<value>[^<]*</value>\s*</entry>"
+).findall
 _is_one_word = re.compile(r"[!-~]+").fullmatch
 _UNSIGNED = {"accept-encoding", "user-agent", "expect", "transfer-encoding", "x-amzn-trace-id"}
 
@@ -90,6 +95,7 @@ class Wire:
             now=datetime.now(UTC),
         )
         answer = await self._transport.send(request)
+        _must_have_whole_entries(answer.body)
         parsed = await self._parser.parse(
             {
                 "headers": answer.headers,
@@ -100,6 +106,15 @@ class Wire:
             model.output_shape,
         )
         return answer, parsed
+
+
+def _must_have_whole_entries(body: bytes) -> None:
+    """Raise ``ResponseParserError`` for an XML map with an entry that lacks its key or value.
+
+    botocore's parser completes such an entry with the key or the value of the entry before it.
+    """
+    if body.startswith(b"<") and body.count(b"<entry") != len(_whole_entries(body)):
+        raise ResponseParserError("an entry of a map lacks its key or its value")
 
 
 def sign(

@@ -122,6 +122,8 @@ class AccountReading:
                 self._gap(kind, "UsersNotListed", reason)
             return
         listing = users.Listing(()) if found is None else found
+        if found is not None:
+            await self._confirm_owners(found)
         matched = match(self._report, listing.created)
         keys = None if found is None else await self._listed_keys(listing, matched)
         gone = set() if keys is None else set(keys.deleted)
@@ -211,6 +213,8 @@ class AccountReading:
         return not (denied and self._counts is not None and not self._counts["AccountMFAEnabled"])
 
     async def _list_service_credentials(self) -> None:
+        self._service_credentials = None
+
         async def ask() -> Evidence:
             evidence, self._service_credentials = await service_credentials.collect(
                 self._calls, self._clock
@@ -220,6 +224,28 @@ class AccountReading:
         if Kind.SERVICE_SPECIFIC_CREDENTIALS in self._kinds:
             await self._kind(Kind.SERVICE_SPECIFIC_CREDENTIALS, ask())
         self._service_credentials_settled.set()
+
+    async def _confirm_owners(self, listing: Listing) -> None:
+        """Every service-specific credential belongs to a listed user, or its owner is unknown.
+
+        A user may have been deleted or renamed since the credentials were listed: they are
+        listed once more before it is a gap.
+        """
+        await self._service_credentials_settled.wait()
+        if self._without_owner(listing):
+            await self._list_service_credentials()
+        if strangers := self._without_owner(listing):
+            reason = f"credentials belong to users that ListUsers did not return: {strangers[0]!r}"
+            if len(strangers) > 1:
+                reason += f" and {len(strangers) - 1} more"
+            self._gap(
+                Kind.SERVICE_SPECIFIC_CREDENTIALS, "OwnerNotListed", reason, usable=True
+            )
+
+    def _without_owner(self, listing: Listing) -> list[str]:
+        """The owners of service-specific credentials that are not listed."""
+        owners = {item["UserName"] for item in self._service_credentials or ()}
+        return sorted(owners - listing.created.keys())
 
     async def _listed_keys(self, listing: Listing, matched: Matching) -> KeyListing | None:
         # Without a report nothing confirms a key, and asking twice would help no verdict.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orgscan.collectors.document import (
     LIST_PAGE,
+    agreed,
     document,
     is_id,
     is_text,
@@ -37,9 +38,14 @@ _MEMBERS = {"SSHPublicKeyId": is_id, "Status": is_text}
 async def collect(calls: Calls, clock: Clock, users: Iterable[str]) -> Evidence:
     """The SSH public keys of ``users``, by user.
 
+    No other source knows them, so they are listed until two listings agree.
+
     Raises :class:`orgscan.errors.CallError`.
     """
-    found = {name: await until_found(partial(_keys_of, calls, name), clock) for name in users}
+    found = {}
+    for name in users:
+        ask = partial(_keys_of, calls, name)
+        found[name] = await until_found(partial(agreed, ask, ACTIONS[0]), clock)
     return Evidence(kind=KIND, content=document(found), collected_at=clock.now())
 
 

@@ -82,7 +82,9 @@ def evidence(details: Details, clock: Clock) -> Evidence:
 async def _user(calls: Calls, clock: Clock, name: str) -> dict[str, Any]:
     return {
         "login_profile": await or_none(lambda: _login_profile(calls, name), clock),
-        "mfa_devices": await until_found(lambda: _mfa_devices(calls, name), clock),
+        "mfa_devices": await until_found(
+            lambda: agreed(lambda: _mfa_devices(calls, name), ACTIONS[2]), clock
+        ),
         "signing_certificates": await until_found(
             lambda: agreed(lambda: _certificates(calls, name), ACTIONS[3]), clock
         ),

@@ -40,6 +40,7 @@ _NOT_SUPPORTED = ReportWord.NOT_SUPPORTED
 _NO_ROOT = "no readable root row in a credential report was collected"
 _NO_ROOT_USER = "credential reports of the China partition describe no root user"
 _NO_SUMMARY = "the account summary, which must confirm the report, was not collected"
+_NO_COUNT = "the account summary, which must confirm the report, lacks a count of root's credentials"
 _NO_CREDENTIALS = "root has no password, no access key and no certificate"
 _CREDENTIALS_UNCLEAR = "the report does not say which credentials root has"
 _ADDITIONAL = "the report names additional credentials of root that it does not describe"
@@ -179,6 +180,13 @@ def _unproven(frame: pd.DataFrame) -> tuple[Case, ...]:
     )
 
 
+def _uncounted_credentials(frame: pd.DataFrame) -> Case:
+    """UNKNOWN where the summary lacks a count, so that nothing confirms the report."""
+    names = ("summary_root_password", "summary_root_keys", "summary_root_certificates")
+    counted = np.logical_and.reduce([known(frame[name]) for name in names])
+    return Case(~counted, Status.UNKNOWN, _NO_COUNT)
+
+
 def _additional(frame: pd.DataFrame) -> Mask:
     return known(frame["root_additional_credentials_info"])
 
@@ -267,6 +275,7 @@ def _root_mfa(frame: pd.DataFrame, _limits: Limits, _as_of: np.int64) -> Cases:
         *_unproven(frame),
         Case(_has_none(frame), Status.NOT_APPLICABLE, _NO_CREDENTIALS),
         *_contradictions(frame, mfa, *_credentials(frame)),
+        _uncounted_credentials(frame),
         Case(has & mfa.reported & mfa.counted, Status.PASS, "root has an MFA device"),
         Case(_additional(frame) & mfa.agreed_no, Status.UNKNOWN, _ADDITIONAL),
         Case(has, Status.UNKNOWN, "the report does not say whether root has an MFA device"),
@@ -283,6 +292,7 @@ def _root_hardware_mfa(frame: pd.DataFrame, _limits: Limits, _as_of: np.int64) -
         Case(has & truth(virtual), Status.FAIL, "root's MFA device is a virtual one"),
         *_contradictions(frame, mfa, *_credentials(frame)),
         Case(~has, Status.UNKNOWN, _CREDENTIALS_UNCLEAR),
+        _uncounted_credentials(frame),
         Case(_additional(frame) & mfa.agreed_no, Status.UNKNOWN, _ADDITIONAL),
         Case(
             ~mfa.reported | ~mfa.counted,
@@ -324,6 +334,7 @@ def _root_usage(frame: pd.DataFrame, limits: Limits, as_of: np.int64) -> Cases:
             Status.UNKNOWN,
             "the report does not say when root's password was last used",
         ),
+        _uncounted_credentials(frame),
         Case(~used, Status.PASS, "no use of root is recorded"),
         Case(OTHERWISE, Status.PASS, "root was last used longer ago than the limit"),
     )

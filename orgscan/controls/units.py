@@ -5,8 +5,8 @@
 ``root_``.
 
 ``users``: the columns of credentials (less ``_NOT_ASKED``) for IAM users that exist, with
-``in_report`` (a readable report row exists, or AWS was asked directly), ``account_has_report``
-and ``more_credentials_requested``.
+``listed`` (the live listing contains the user), ``in_report`` (a readable report row exists, or
+AWS was asked directly), ``account_has_report`` and ``more_credentials_requested``.
 
 ``access_keys``: the columns of access_keys (less ``_NOT_ASKED``) for keys that exist, with the
 owner's ``user_created_at``, ``password_enabled`` and ``in_report``; ``account_generated_at``; and
@@ -166,6 +166,7 @@ def _user_frame(credentials: pd.DataFrame, in_scope: pd.DataFrame) -> pd.DataFra
     frame = _rows(credentials, judged, _NOT_ASKED)
     account = account[judged]
     extra = {
+        "listed": ~_says(frame["source"], "report_only"),
         "in_report": known(frame["details_source"]),
         "account": account,
         "account_has_report": truth(in_scope["has_report"])[account],

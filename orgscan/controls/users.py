@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _KEYS = (Kind.CREDENTIAL_REPORT, Kind.USERS, Kind.ACCESS_KEYS)
 _TWO = 2
+_NOT_LISTED = "the access keys of the user were not listed; the report shows no second active key"
 _ADDITIONAL = "the report names additional credentials of the user that it does not describe"
 
 
@@ -65,6 +66,8 @@ def _single_active_key(frame: pd.DataFrame, _limits: Limits, _as_of: np.int64) -
             "neither the access keys nor a readable report row of the user were collected",
         ),
         Case(_no_keys(frame), Status.NOT_APPLICABLE, "the user has no access key"),
+        # A key created or activated since the report would be the second one.
+        Case(~known(frame["access_keys_listed"]), Status.UNKNOWN, _NOT_LISTED),
         Case(OTHERWISE, Status.PASS, "the user has no more than one active access key"),
     )
 

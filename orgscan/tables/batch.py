@@ -242,8 +242,10 @@ class Batch:
         for item in sorted(listed, key=lambda one: str(one["ServiceSpecificCredentialId"])):
             owned.setdefault(item["UserName"], []).append(item)
             self._add_service_credential(account, item, places)
+        whole = usable.is_whole(Kind.SERVICE_SPECIFIC_CREDENTIALS)
         for name, items in owned.items():
-            if name in places:
+            # A credential of an unknown owner may be anybody's: no count of 0 is certain.
+            if name in places and (whole or items):
                 self.service_counts.principal.append(places[name])
                 self.service_counts.active.append(_active(items))
 
