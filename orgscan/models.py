@@ -249,6 +249,9 @@ class Kind(StrEnum):
     SSH_PUBLIC_KEYS = "ssh_public_keys"
 
 
+STATUSES = frozenset({"Active", "Inactive", "Expired"})
+"""The statuses of IAM's model; a credential of any other is not known to be unusable."""
+
 FIRST_KINDS = (
     Kind.CREDENTIAL_REPORT,
     Kind.USERS,

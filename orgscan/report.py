@@ -147,6 +147,20 @@ def names_missing_from_report(
     return ReportFault("ReportIncomplete", reason, usable=True)
 
 
+def times_in_the_future(check: ReportCheck, generated_at: datetime) -> ReportFault | None:
+    """A fault where a cell is a time later than the report itself, with 15 minutes' margin.
+
+    Such a time is wrong, and would make a credential look younger or more used than it is.
+    """
+    latest = to_second(generated_at + SETTLING)
+    for row in check.report.rows:
+        for name, cell in zip(COLUMNS[2:], row[2:], strict=False):
+            if cell[:_SECOND] > latest and name in _PAST and is_time(cell):
+                reason = f"the report gives {cell} as {name} of {row[0]!r}, later than itself"
+                return ReportFault("ReportTimeImpossible", reason, usable=True)
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Matching:
     """Which listed users the rows of a report describe."""
@@ -385,6 +399,10 @@ def states_mfa(row: Sequence[str]) -> bool | None:
     return cell.lower() == "true" if is_boolean(cell) else None
 
 
+_PAST = frozenset(
+    name for name in COLUMNS if name.endswith(("_time", "_used", "_changed", "_rotated", "_date"))
+)
+"""The columns of times that lie in the past."""
 _SLOT_TIMES = tuple(COLUMNS.index(f"access_key_{slot}_last_rotated") for slot in (1, 2))
 _OTHER_CREDENTIALS = tuple(
     COLUMNS.index(name) for name in ("password_enabled", "cert_1_active", "cert_2_active")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from binascii import Error as BinasciiError
 from typing import TYPE_CHECKING, Any
-from xml.parsers.expat import ExpatError
 
 import aiohttp
 from botocore.exceptions import BotoCoreError, ClientError
@@ -13,7 +11,7 @@ from botocore.parsers import ResponseParserError
 
 from orgscan.aws.signin import SignInError
 from orgscan.aws.transport import BodyTooLargeError, RedirectRefusedError
-from orgscan.aws.wire import UnsignableError
+from orgscan.aws.wire import UnparsableError, UnsignableError
 from orgscan.errors import (
     Absent,
     CallerBroken,
@@ -38,20 +36,16 @@ FOREIGN = (
     RedirectRefusedError,
     BodyTooLargeError,
     SignInError,
+    UnparsableError,
     UnsignableError,
     TimeoutError,
     OSError,
-    # What botocore's parsers let through when an answer is not what the model promises.
-    AttributeError,
-    BinasciiError,
-    ExpatError,
-    IndexError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
 )
-"""Every exception a call can end with short of a bug of ours; tests hold it to the fault matrix."""
+"""Every exception a call can end with short of a bug of ours; tests hold it to the fault matrix.
+
+TypeError, LookupError, ValueError and the like are missing on purpose: where they are the
+answer's fault, :mod:`orgscan.aws.wire` has made an UnparsableError of them.
+"""
 
 _DENIED = {
     "AccessDenied",
@@ -123,7 +117,8 @@ def translate(error: BaseException, action: str, *, own_credentials: bool) -> Ca
         return _from_answer(error.response, action, own_credentials=own_credentials)
     kind: type[CallError] = Malformed
     code = "MalformedAnswer"
-    text = f"{action} was answered with something that is not AWS's ({type(error).__name__})"
+    odd = str(error) if isinstance(error, UnparsableError) else type(error).__name__
+    text = f"{action} was answered with something that is not AWS's ({odd})"
     match error:
         case aiohttp.ClientConnectorCertificateError():
             kind, code = CallerBroken, "CertificateNotTrusted"
@@ -150,7 +145,7 @@ def translate(error: BaseException, action: str, *, own_credentials: bool) -> Ca
             kind, code = CallerBroken, type(error).__name__
             text = f"the caller's credentials do not work: {_brief(str(error))}"
         case _:
-            pass  # what botocore's parsers tripped over
+            pass  # UnparsableError: what botocore's parsers tripped over
     return kind(text, code=code, action=action)
 
 

@@ -14,8 +14,10 @@ import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote_plus, urlsplit
+from xml.parsers.expat import ExpatError
 
 from botocore.parsers import ResponseParserError
 
@@ -29,6 +31,16 @@ _whole_entries = re.compile(
     rb"<entry>\s*<key>[^<]+</key>\s*<value>[^<]*</value>\s*</entry>"
 ).findall
 _is_one_word = re.compile(r"[!-~]+").fullmatch
+_PARSER_ERRORS = (
+    ResponseParserError,
+    AttributeError,
+    ExpatError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What botocore's parsers raise when an answer is not what the model promises."""
 _UNSIGNED = {"accept-encoding", "user-agent", "expect", "transfer-encoding", "x-amzn-trace-id"}
 
 
@@ -55,6 +67,10 @@ class UnsignableError(Exception):
     """Keys no header can carry: copied with a line break, say. Names the part, not its value."""
 
 
+class UnparsableError(Exception):
+    """An answer that is not what the service's model promises. Says what is wrong in a word."""
+
+
 class Outgoing(NamedTuple):
     """A signed request."""
 
@@ -78,7 +94,11 @@ class Wire:
     async def answer(
         self, model: Any, params: Any, request_signer: Any, context: Any, **_event: object
     ) -> tuple[Answer, dict[str, Any]]:
-        """Handle ``before-call``: send what botocore serialised, parse what comes back."""
+        """Handle ``before-call``: send what botocore serialised, parse what comes back.
+
+        Raises :class:`UnparsableError` where the answer is at fault; any other TypeError,
+        LookupError and the like is a bug of ours.
+        """
         scope = context.get("signing", {})
         body = params["body"]
         if isinstance(body, dict):
@@ -95,26 +115,43 @@ class Wire:
             now=datetime.now(UTC),
         )
         answer = await self._transport.send(request)
-        _must_have_whole_entries(answer.body)
-        parsed = await self._parser.parse(
-            {
-                "headers": answer.headers,
-                "status_code": answer.status_code,
-                "body": answer.body,
-                "context": {"operation_name": model.name},
-            },
-            model.output_shape,
-        )
-        return answer, parsed
+        return answer, await self._parsed(answer, model)
+
+    async def _parsed(self, answer: Answer, model: Any) -> dict[str, Any]:
+        content = {
+            "headers": answer.headers,
+            "status_code": answer.status_code,
+            "body": answer.body,
+            "context": {"operation_name": model.name},
+        }
+        shape = model.output_shape
+        if not _has_whole_entries(answer.body):
+            raise UnparsableError("entry")
+        try:
+            parsed = await self._parser.parse(content, shape)
+        except _PARSER_ERRORS as error:
+            raise UnparsableError(type(error).__name__) from error
+        return _checked(parsed, answer.status_code)
 
 
-def _must_have_whole_entries(body: bytes) -> None:
-    """Raise ``ResponseParserError`` for an XML map with an entry that lacks its key or value.
+def _checked(parsed: Any, status: int) -> dict[str, Any]:
+    """What the parser returned, in the shape that botocore relies on when it raises an error."""
+    if not isinstance(parsed, dict):
+        raise UnparsableError(type(parsed).__name__)
+    if status >= HTTPStatus.MULTIPLE_CHOICES:
+        error = parsed.get("Error", {})
+        # The parser takes the elements of an error as they come, nested ones included.
+        if not isinstance(error, dict) or not isinstance(error.get("Code", ""), str | None):
+            raise UnparsableError("Error")
+    return parsed
 
-    botocore's parser completes such an entry with the key or the value of the entry before it.
+
+def _has_whole_entries(body: bytes) -> bool:
+    """Whether every entry of an XML map has its key and its value.
+
+    botocore's parser completes one that lacks a part with that of the entry before it.
     """
-    if body.startswith(b"<") and body.count(b"<entry") != len(_whole_entries(body)):
-        raise ResponseParserError("an entry of a map lacks its key or its value")
+    return not body.startswith(b"<") or body.count(b"<entry") == len(_whole_entries(body))
 
 
 def sign(

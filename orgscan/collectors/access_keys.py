@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from orgscan.collectors.document import (
@@ -42,6 +43,10 @@ _MEMBERS = {"AccessKeyId": is_id, "Status": is_text, "CreateDate": is_time}
 _AT_ONCE = 8
 """Users asked about at the same time; the account's pace is the real limit."""
 _NAMED = 3
+_NEVER = datetime.max.replace(tzinfo=UTC)
+_CONTRADICT = "KeysContradictReport"
+_MARGIN = timedelta(minutes=15)
+"""Clocks may differ by five minutes, or AWS would refuse the requests."""
 _NOT_FOUND = "UserNotFound"
 
 Keys = list[dict[str, Any]]
@@ -59,6 +64,8 @@ class KeyListing:
     unlisted: dict[str, str] = field(default_factory=dict)
     """Users that exist, and whose keys could not be listed, with the code that says why."""
     repeated: int = 0
+    latest: datetime = _NEVER
+    """No key can have been created later."""
 
     def evidence(self, clock: Clock) -> Evidence:
         """The listing as it is stored."""
@@ -85,24 +92,52 @@ class KeyListing:
         return Gap(kind=KIND, code=code, reason=reason, usable=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the credential report says about the keys of the listed users."""
+
+    slots: Mapping[str, Sequence[str] | None]
+    """By user, when the keys in its report row were created, to the second; None without a row."""
+    complete_until: str = ""
+    """A key created before this second is in the report; empty where that is not known."""
+
+    def lacks(self, user: str, keys: Keys) -> bool:
+        """Whether the report confirms the user's keys and one of them is not listed."""
+        slots, listed = self.slots[user] or (), _seconds(keys)
+        return any(listed.count(second) < slots.count(second) for second in slots)
+
+    def contradicts(self, user: str, keys: Keys) -> bool:
+        """Whether a key of the report is not listed and one is listed that it must contain.
+
+        A key that only was replaced is newer than the report.
+        """
+        slots = self.slots[user] or ()
+        return self.lacks(user, keys) and any(
+            second < self.complete_until and second not in slots for second in _seconds(keys)
+        )
+
+
+def _seconds(keys: Keys) -> list[str]:
+    return [to_second(key["CreateDate"]) for key in keys]
+
+
 async def list_keys(
     calls: Calls,
     clock: Clock,
-    expected: Mapping[str, Sequence[str] | None],
+    expected: Expected,
     confirm_deleted: Callable[[Collection[str]], Awaitable[Collection[str]]],
 ) -> KeyListing:
     """The keys of the users in ``expected``, in their order.
 
-    ``expected`` maps each user to the creation times (to the second) of the keys in its report
-    row, and to None where it has no row. A user whose listing lacks one of them, or that no report
-    row confirms, is listed until two listings agree. ``confirm_deleted`` is given the users that
+    A user whose listing lacks a key of the report, or that no report row confirms, is listed
+    until two listings agree. ``confirm_deleted`` is given the users that
     IAM did not find and returns those that were really deleted; the others are asked about again,
     because a new user takes a while to become visible everywhere.
 
     Raises :class:`orgscan.errors.CallError`: an incomplete listing is no listing.
     """
-    listing = KeyListing()
-    absent = await _list_all(calls, expected, expected, listing)
+    listing = KeyListing(latest=clock.now() + _MARGIN)
+    absent = await _list_all(calls, expected.slots, expected, listing)
     if absent:
         deleted = await confirm_deleted(absent)
         listing.deleted = [name for name in absent if name in deleted]
@@ -118,8 +153,8 @@ async def list_keys(
             await until_found(again, clock)
         except Absent:
             listing.unlisted |= dict.fromkeys(absent, _NOT_FOUND)
-    listing.keys = _in_order(listing.keys, expected)
-    listing.unlisted = _in_order(listing.unlisted, expected)
+    listing.keys = _in_order(listing.keys, expected.slots)
+    listing.unlisted = _in_order(listing.unlisted, expected.slots)
     return listing
 
 
@@ -130,7 +165,7 @@ def _in_order(found: Mapping[str, T], names: Iterable[str]) -> dict[str, T]:
 async def _list_all(
     calls: Calls,
     names: Iterable[str],
-    expected: Mapping[str, Sequence[str] | None],
+    expected: Expected,
     listing: KeyListing,
 ) -> list[str]:
     """List the keys of ``names`` into ``listing``; those that IAM did not find, in their order."""
@@ -141,11 +176,11 @@ async def _list_all(
     async def work() -> None:
         for name in left:
             try:
-                listing.keys[name] = await _confirmed(calls, name, expected[name], listing)
+                listing.keys[name] = await _confirmed(calls, name, expected, listing)
             except Absent:
                 absent.add(name)
             except Malformed as error:
-                if error.code != DISAGREE:
+                if error.code not in {DISAGREE, _CONTRADICT}:
                     raise
                 # This user alone cannot be listed; the keys of the others are.
                 listing.unlisted[name] = error.code
@@ -160,17 +195,16 @@ async def _list_all(
     return [name for name in names if name in absent]
 
 
-async def _confirmed(
-    calls: Calls, user: str, expected: Sequence[str] | None, listing: KeyListing
-) -> Keys:
+async def _confirmed(calls: Calls, user: str, expected: Expected, listing: KeyListing) -> Keys:
     """The keys of one user, listed again where the report knows a key that is missing."""
     keys = await _keys_of(calls, user, listing)
-    listed = [to_second(key["CreateDate"]) for key in keys]
-    if expected is not None and all(
-        listed.count(second) >= expected.count(second) for second in expected
-    ):
+    if expected.slots[user] is not None and not expected.lacks(user, keys):
         return keys
-    return await agreed(lambda: _keys_of(calls, user, listing), ACTIONS[0], keys)
+    keys = await agreed(lambda: _keys_of(calls, user, listing), ACTIONS[0], keys)
+    if expected.contradicts(user, keys):
+        text = f"{ACTIONS[0]}: the creation times contradict the credential report"
+        raise Malformed(text, code=_CONTRADICT, action=ACTIONS[0])
+    return keys
 
 
 async def _keys_of(calls: Calls, user: str, listing: KeyListing) -> Keys:
@@ -183,5 +217,7 @@ async def _keys_of(calls: Calls, user: str, listing: KeyListing) -> Keys:
     found, repeated = unique(pages, _MEMBERS, ACTIONS[0])
     if any(key.get("UserName", user) != user for key in found):
         raise malformed(ACTIONS[0], "the answer contains a key of another user")
+    if any(key["CreateDate"] > listing.latest for key in found):
+        raise malformed(ACTIONS[0], "the answer contains a key created in the future")
     listing.repeated += repeated
     return [{name: key[name] for name in _MEMBERS} | {"UserName": user} for key in found]

@@ -29,5 +29,8 @@ async def collect(calls: Calls, clock: Clock) -> tuple[Evidence, dict[str, int]]
     for name in _REQUIRED:
         if not isinstance(counts.get(name), int):
             raise malformed(ACTIONS[0], f"the answer has no {name}")
+    for name, count in counts.items():
+        if count < 0:
+            raise malformed(ACTIONS[0], f"the answer has a {name} of {count}")
     evidence = Evidence(kind=KIND, content=document(counts), collected_at=clock.now())
     return evidence, counts

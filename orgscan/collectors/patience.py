@@ -31,14 +31,17 @@ async def until_found(ask: Callable[[], Awaitable[T]], clock: Clock) -> T:
     return await ask()
 
 
-async def or_none(ask: Callable[[], Awaitable[T]], clock: Clock) -> T | None:
-    """The answer, or None where three answers in a row say that the thing does not exist."""
-    for wait in _WAITS[:_CONFIRMATIONS]:
+async def or_none(ask: Callable[[], Awaitable[T]], clock: Clock, noun: str) -> T | None:
+    """The answer, or None where three answers in a row say that there is no ``noun``.
+
+    Raises :class:`orgscan.errors.Absent` where AWS says that anything else does not exist, such
+    as the user who was asked about.
+    """
+    for wait in (*_WAITS[:_CONFIRMATIONS], 0.0):
         try:
             return await ask()
-        except Absent:
+        except Absent as error:
+            if noun not in str(error).lower():
+                raise
             await clock.sleep(wait * (0.5 + clock.jitter() / 2))
-    try:
-        return await ask()
-    except Absent:
-        return None
+    return None

@@ -238,9 +238,7 @@ class AccountReading:
             reason = f"credentials belong to users that ListUsers did not return: {strangers[0]!r}"
             if len(strangers) > 1:
                 reason += f" and {len(strangers) - 1} more"
-            self._gap(
-                Kind.SERVICE_SPECIFIC_CREDENTIALS, "OwnerNotListed", reason, usable=True
-            )
+            self._gap(Kind.SERVICE_SPECIFIC_CREDENTIALS, "OwnerNotListed", reason, usable=True)
 
     def _without_owner(self, listing: Listing) -> list[str]:
         """The owners of service-specific credentials that are not listed."""
@@ -250,10 +248,12 @@ class AccountReading:
     async def _listed_keys(self, listing: Listing, matched: Matching) -> KeyListing | None:
         # Without a report nothing confirms a key, and asking twice would help no verdict.
         unknown: list[str] | None = None if self._has_report else []
-        expected = {
+        slots = {
             name: slot_times(self._rows[name]) if name in matched.described else unknown
             for name in listing.created
         }
+        until = to_second(self._generated_at - SETTLING) if self._generated_at else ""
+        expected = access_keys.Expected(slots, until)
         found: list[KeyListing] = []
 
         async def ask() -> Evidence:
@@ -265,7 +265,7 @@ class AccountReading:
             return found[0].evidence(self._clock)
 
         # An account of 5,000 users needs minutes at AWS's pace and is no reason to give up.
-        patience = len(expected) * _PER_USER_SLACK / self._limits.calls_per_second
+        patience = len(slots) * _PER_USER_SLACK / self._limits.calls_per_second
         await self._kind(Kind.ACCESS_KEYS, ask(), self._limits.account_seconds + patience)
         if not found:
             return None

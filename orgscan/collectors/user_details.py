@@ -81,7 +81,9 @@ def evidence(details: Details, clock: Clock) -> Evidence:
 
 async def _user(calls: Calls, clock: Clock, name: str) -> dict[str, Any]:
     return {
-        "login_profile": await or_none(lambda: _login_profile(calls, name), clock),
+        "login_profile": await until_found(
+            lambda: or_none(lambda: _login_profile(calls, name), clock, "login profile"), clock
+        ),
         "mfa_devices": await until_found(
             lambda: agreed(lambda: _mfa_devices(calls, name), ACTIONS[2]), clock
         ),

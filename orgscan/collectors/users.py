@@ -63,4 +63,6 @@ async def list_users(calls: Calls) -> Listing:
     for user in found:
         if not user["Arn"].endswith(f"/{user['UserName']}"):
             raise malformed(ACTIONS[0], "the answer contains a user with the ARN of another")
+    if len({user["UserId"] for user in found}) < len(found):
+        raise malformed(ACTIONS[0], "the answer gives one UserId to several users")
     return Listing(tuple(found), repeated)

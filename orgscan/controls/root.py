@@ -40,7 +40,7 @@ _NOT_SUPPORTED = ReportWord.NOT_SUPPORTED
 _NO_ROOT = "no readable root row in a credential report was collected"
 _NO_ROOT_USER = "credential reports of the China partition describe no root user"
 _NO_SUMMARY = "the account summary, which must confirm the report, was not collected"
-_NO_COUNT = "the account summary, which must confirm the report, lacks a count of root's credentials"
+_NO_COUNT = "the account summary, which must confirm the report, lacks a count of root credentials"
 _NO_CREDENTIALS = "root has no password, no access key and no certificate"
 _CREDENTIALS_UNCLEAR = "the report does not say which credentials root has"
 _ADDITIONAL = "the report names additional credentials of root that it does not describe"
@@ -170,7 +170,11 @@ def _unproven(frame: pd.DataFrame) -> tuple[Case, ...]:
     """UNKNOWN where one of the two sources is missing, or speaks of more than it describes."""
     rooted = truth(frame["has_root_row"])
     return (
-        Case(~rooted & truth(frame["root_not_reported"]), Status.NOT_APPLICABLE, _NO_ROOT_USER),
+        Case(
+            ~rooted & truth(frame["root_not_reported"]) & _counts_nothing(frame),
+            Status.NOT_APPLICABLE,
+            _NO_ROOT_USER,
+        ),
         Case(~rooted, Status.UNKNOWN, _NO_ROOT),
         Case(
             ~truth(frame["has_summary"]) | ~known(frame["summary_root_mfa"]),
@@ -178,6 +182,14 @@ def _unproven(frame: pd.DataFrame) -> tuple[Case, ...]:
             _NO_SUMMARY,
         ),
     )
+
+
+def _counts_nothing(frame: pd.DataFrame) -> Mask:
+    """Where the account summary was read and counts no credential of root."""
+    nothing = known(frame["summary_root_keys"])
+    for one in _credentials(frame):
+        nothing = nothing & ~one.counted
+    return nothing
 
 
 def _uncounted_credentials(frame: pd.DataFrame) -> Case:
@@ -335,6 +347,12 @@ def _root_usage(frame: pd.DataFrame, limits: Limits, as_of: np.int64) -> Cases:
             "the report does not say when root's password was last used",
         ),
         _uncounted_credentials(frame),
+        Case(
+            _said(frame["root_password_last_used_note"], ReportWord.NOT_APPLICABLE)
+            & _password(frame).reported,
+            Status.UNKNOWN,
+            "the report says both that root has a password and that it has none",
+        ),
         Case(~used, Status.PASS, "no use of root is recorded"),
         Case(OTHERWISE, Status.PASS, "root was last used longer ago than the limit"),
     )

@@ -53,7 +53,12 @@ def _judge(frame: pd.DataFrame, limits: Limits, as_of: np.int64) -> Cases:
         Case(_is(status, "Inactive"), Status.NOT_APPLICABLE, "the credential is inactive"),
         Case(_is(status, "Expired"), Status.NOT_APPLICABLE, "the credential has expired"),
         Case(~_is(status, "Active"), Status.UNKNOWN, "the credential's status is not known"),
-        Case(expired, Status.NOT_APPLICABLE, "the credential has expired"),
+        Case(
+            expired,
+            Status.UNKNOWN,
+            "sources contradict each other: the credential is active and its expiration date is "
+            "past",
+        ),
         Case(
             can_expire & (expires == NULL),
             Status.FAIL,

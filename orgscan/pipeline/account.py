@@ -18,7 +18,7 @@ from orgscan.models import (
     Outcome,
     is_read,
 )
-from orgscan.report import inspect_report, names_missing_from_report
+from orgscan.report import inspect_report, names_missing_from_report, times_in_the_future
 
 if TYPE_CHECKING:
     from orgscan.aws import Aws
@@ -182,6 +182,8 @@ def _report_gaps(
         return ()
     check = inspect_report(report.content, account_id, partition)
     faults = list(check.faults)
+    if check.usable and (wrong := times_in_the_future(check, report.generated_at)):
+        faults.append(wrong)
     if check.usable and users is not None:
         listed = {user["UserName"]: user["CreateDate"] for user in json.loads(users.content)}
         absent = names_missing_from_report(check, listed, report.generated_at)

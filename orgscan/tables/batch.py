@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orgscan.errors import IntegrityError
-from orgscan.models import ROOT_USER, Kind, mfa_owner
+from orgscan.models import ROOT_USER, STATUSES, Kind, mfa_owner
 from orgscan.report import CHINA, Report, match, parse
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class MoreCredentials:
     """Credentials outside the report, by principal: how many are active."""
 
     principal: list[int] = field(default_factory=list)
-    active: list[int] = field(default_factory=list)
+    active: list[int | None] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -264,8 +264,11 @@ class Batch:
         into.expires.append(item.get("ExpirationDate"))
 
 
-def _active(items: list[dict[str, Any]]) -> int:
-    return sum(item["Status"] == "Active" for item in items)
+def _active(items: list[dict[str, Any]]) -> int | None:
+    """How many can be used; None where only an unknown status keeps one from counting."""
+    statuses = [item["Status"] for item in items]
+    active = statuses.count("Active")
+    return None if not active and not STATUSES.issuperset(statuses) else active
 
 
 class _Usable:

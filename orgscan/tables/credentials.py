@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orgscan.models import ROOT_USER, ReportWord
+from orgscan.models import ROOT_USER, STATUSES, ReportWord
 from orgscan.tables import words
 from orgscan.tables.report import ReportCells, read_cells
 from orgscan.tables.typed import flags, label, overlay, present, strings, take
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from orgscan.tables.batch import Batch, MoreCredentials
 
-STATUSES = ("Active", "Inactive", "Expired")
-"""The statuses of IAM's model; a key of any other is not known to be unusable."""
 _SEVERAL = 2
 _CERTIFICATES = 2
 _NO_CERTIFICATES: tuple[dict[str, Any], ...] = ({}, {})

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from orgscan.aws.calls import JSON_PAGING, MAX_ALIKE, MAX_PAGES, QUERY_PAGING, Paging, ServiceCalls
 from orgscan.aws.pacing import Pace
+from orgscan.aws.wire import UnparsableError
 from orgscan.errors import (
     CallerBroken,
     CallError,
@@ -94,7 +95,7 @@ class TestRetries:
             (OSError("reset"), Transient, 6),
             (TimeoutError(), Transient, 3),
             ({}, Malformed, 3),
-            (KeyError("x"), Malformed, 3),
+            (UnparsableError("KeyError"), Malformed, 3),
             (error("AccessDenied", 403), Denied, 1),
             (error("ValidationError"), CallError, 1),
             (error("SignatureDoesNotMatch", 403), CallerBroken, 1),
@@ -107,6 +108,17 @@ class TestRetries:
         with pytest.raises(kind):
             await door(sdk).call("X", "Result")
         assert len(sdk.asked) == tries
+
+    @pytest.mark.parametrize(
+        "kind", [AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError]
+    )
+    async def test_are_not_for_our_own_errors(
+        self, door: Door, clock: FakeClock, kind: type[Exception]
+    ) -> None:
+        sdk = Sdk(kind("ours"))
+        with pytest.raises(kind, match="ours"):
+            await door(sdk).call("X", "Result")
+        assert (len(sdk.asked), clock.slept) == (1, [])
 
     async def test_wait_longer_and_longer_within_bounds(self, door: Door, clock: FakeClock) -> None:
         for dice, first, last in ((0.0, 0.08, 1.28), (0.999999, 0.4, 6.4)):

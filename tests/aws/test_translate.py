@@ -15,6 +15,7 @@ from botocore.parsers import ResponseParserError
 from orgscan.aws import Aws
 from orgscan.aws.translate import FOREIGN, translate
 from orgscan.aws.transport import BodyTooLargeError, RedirectRefusedError
+from orgscan.aws.wire import UnparsableError
 from orgscan.errors import (
     Absent,
     CallerBroken,
@@ -30,6 +31,7 @@ from orgscan.errors import (
 from orgscan.models import Credentials
 from orgscan.settings import load
 from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator, faults
+from orgscan.simulator.wire import Answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -189,11 +191,7 @@ class ConnectionKey:
         (RedirectRefusedError("https://evil"), Malformed, "RedirectRefused"),
         (BodyTooLargeError(1), Malformed, "AnswerTooLarge"),
         (ResponseParserError("bad xml"), Malformed, "MalformedAnswer"),
-        (KeyError("Error"), Malformed, "MalformedAnswer"),
-        (AttributeError("text"), Malformed, "MalformedAnswer"),
-        (TypeError("None"), Malformed, "MalformedAnswer"),
-        (RecursionError("nested"), Malformed, "MalformedAnswer"),
-        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), Malformed, "MalformedAnswer"),
+        (UnparsableError("KeyError"), Malformed, "MalformedAnswer"),
         (boto.NoCredentialsError(), CallerBroken, "NoCredentialsError"),
         (boto.UnauthorizedSSOTokenError(), CallerBroken, "UnauthorizedSSOTokenError"),
         (
@@ -209,9 +207,29 @@ def test_what_is_no_answer_of_aws(error: BaseException, kind: type[CallError], c
     assert (type(translated), translated.code, translated.request_id) == (kind, code, "")
 
 
-def test_our_own_mistakes_are_not_translated() -> None:
-    assert not issubclass(RuntimeError, FOREIGN)
-    assert not issubclass(asyncio.CancelledError, FOREIGN)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        RuntimeError,
+        asyncio.CancelledError,
+        AttributeError,
+        IndexError,
+        KeyError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        UnicodeDecodeError,
+        ValueError,
+    ],
+)
+def test_our_own_mistakes_are_not_translated(kind: type[BaseException]) -> None:
+    assert not issubclass(kind, FOREIGN)
+
+
+def refusal(content: bytes) -> faults.Reply:
+    """An error answer of a query service with anything in it."""
+    body = b"<ErrorResponse>" + content + b"</ErrorResponse>"
+    return faults.Reply(Answer(status=400, body=body))
 
 
 # What the simulator does to one account each, met through the whole of the SDK.
@@ -221,6 +239,13 @@ STRUCK: dict[str, tuple[Any, type[CallError], str, int]] = {
     "binary": (faults.BINARY, Malformed, "MalformedAnswer", 3),
     "truncated": (faults.TRUNCATED_XML, Malformed, "MalformedAnswer", 3),
     "result missing": (faults.Result("<Other/>"), Malformed, "MalformedAnswer", 3),
+    "text for an error": (refusal(b"<Error>no</Error>"), Malformed, "MalformedAnswer", 3),
+    "elements for a code": (
+        refusal(b"<Error><Code><A/></Code></Error>"),
+        Malformed,
+        "MalformedAnswer",
+        3,
+    ),
     "gzip bomb": (faults.gzip_bomb(1 << 20), Malformed, "MalformedAnswer", 3),
     "huge": (faults.HUGE, Malformed, "AnswerTooLarge", 1),
     "silent": (faults.SILENCE, Unreachable, "Timeout", 3),

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from xml.etree.ElementTree import fromstring
 
 from scanning import GAPS, Judged, scan
 
@@ -23,7 +22,7 @@ from orgscan.models import INTEGRITY_FAILURE
 from orgscan.report import ADDITIONAL
 from orgscan.simulator import Fault, World
 from orgscan.simulator.elements import Mutation, element_paths, mutate
-from orgscan.simulator.faults import Edit, Effect, EditReport
+from orgscan.simulator.faults import Effect
 from orgscan.simulator.report import HEADER
 from orgscan.simulator.world import View, letters
 
@@ -237,7 +236,7 @@ def _judgements(run: Judged) -> Iterator[tuple[str, Judgement]]:
     live = run.access_keys[run.access_keys["exists"]]
     keys = live.groupby("account_id")["access_key_id"].agg(frozenset)
     sizes = run.accounts[["users", "access_keys", "service_credentials"]].astype("object")
-    for (place, row) in run.accounts.iterrows():
+    for place, row in run.accounts.iterrows():
         name = row["account_id"]
         found = {key: tuple(sorted(of, key=RANK.__getitem__)) for key, of in findings[name].items()}
         unknown = any("UNKNOWN" in statuses for statuses in found.values())
