@@ -757,9 +757,20 @@ async def test_source_11_ssh_keys_are_asked_for_where_nothing_else_is_left(
     assert_alone(scanned, "ssh-only", "COMPLETE")
     found = verdicts(scanned, "ssh-only", "git-mirror")
     assert found["user-without-credentials"] == "PASS"
-    assert scanned.asked("ListSSHPublicKeys", "ssh-only") == 1
+    # No other source knows them, so they are listed twice.
+    assert scanned.asked("ListSSHPublicKeys", "ssh-only") == 2
     other = await scan(case("summary-more-users"), tmp_path / "other")
     assert other.simulator.count(action="ListSSHPublicKeys") == 0
+
+
+async def test_source_11_ssh_keys_missing_once_are_found_by_the_next_listings(
+    tmp_path: Path,
+) -> None:
+    world = case("ssh-only")
+    once = Fault(effect=faults.EmptyList(), action="ListSSHPublicKeys", nth=1)
+    scanned = await scan(world, tmp_path / "run", once)
+    assert_alone(scanned, "ssh-only", "COMPLETE")
+    assert_same_tables(scanned.run, (await scan(world, tmp_path / "calm")).run)
 
 
 async def test_source_11_a_service_that_is_not_supported_has_no_credentials(
