@@ -196,10 +196,9 @@ class AccountReading:
         unlisted = self._unlisted(listing)
         named = f"; not listed: {unlisted[0]!r}" if unlisted else ""
         if len(unlisted) > 1:
-            named += f" and {len(unlisted) - 1} more of the credential report"
-        number = len(listing.users)
-        users = "1 user" if number == 1 else f"{number} users"
-        return f"ListUsers returned {users} in two listings, {counted}{named}"
+            named += f" and {_count_users(len(unlisted) - 1, 'more ')} of the credential report"
+        listed = _count_users(len(listing.users))
+        return f"ListUsers returned {listed} in two listings, {counted}{named}"
 
     async def _summary(self) -> None:
         self._counts = None
@@ -415,6 +414,10 @@ class AccountReading:
     def _gap(self, kind: Kind, code: str, reason: str, *, usable: bool = False) -> None:
         if kind in self._kinds:
             self.gaps.append(Gap(kind=kind, code=code, reason=reason, usable=usable))
+
+
+def _count_users(number: int, which: str = "") -> str:
+    return f"{number} {which}{'user' if number == 1 else 'users'}"
 
 
 def _nothing_else(row: list[str] | None, details: dict[str, Any] | None) -> bool:

@@ -64,8 +64,24 @@ class _Changes:
         self._share = share
 
     def before(self, count: int) -> tuple[User, ...]:
-        """The users of the account if nothing had changed."""
-        return populate(*self._origin, count, self._now)
+        """The users of the account if nothing had changed; the report knows all about them."""
+        return tuple(map(self._known_then, populate(*self._origin, count, self._now)))
+
+    def _known_then(self, user: User) -> User:
+        """The user with no time later than the report, which could not show it."""
+        then = self._now - self._age
+        keys = tuple(
+            replace(
+                key,
+                created=min(key.created, then),
+                last_used=key.last_used and min(key.last_used, then),
+            )
+            for key in user.keys
+        )
+        password = user.password
+        if password is not None and password.last_used is not None:
+            password = replace(password, last_used=min(password.last_used, then))
+        return replace(user, keys=keys, password=password)
 
     def user(self, user: User) -> list[User]:
         """The user as it is in either view: two users where it was created again."""

@@ -254,9 +254,11 @@ class TestUsersThatAreNotListed:
         assert code(found, Kind.USERS) == "UsersNotConfirmed"
         reason = found.gaps[Kind.USERS].reason
         assert "the account summary counts 3" in reason
-        assert f"ListUsers returned {len(listing)} users in two listings" in reason
-        first, more = ("'ben'", 1) if listing else ("'ann'", 2)
-        assert f"not listed: {first} and {more} more users of the credential report" in reason
+        listed, first, more = (
+            ("1 user", "'ben'", "1 more user") if listing else ("0 users", "'ann'", "2 more users")
+        )
+        assert f"ListUsers returned {listed} in two listings" in reason
+        assert f"not listed: {first} and {more} of the credential report" in reason
         assert found.users == [one["UserName"] for one in listing]
         assert iam.count("ListUsers") == iam.count("GetAccountSummary") == 2
 

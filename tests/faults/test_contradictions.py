@@ -35,7 +35,7 @@ from orgscan.simulator import WORLDS, Fault, Simulator, faults
 from orgscan.simulator.elements import Mutation
 from orgscan.simulator.faults import Error, MutateElement
 from orgscan.simulator.people import Ages, account, guarded_root
-from orgscan.simulator.world import Mfa
+from orgscan.simulator.world import CENTRAL_ROOT, Mfa
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -439,12 +439,16 @@ async def test_fault_38_a_report_of_an_impossible_age_is_a_gap(tmp_path: Path, n
 async def test_fault_38_a_report_within_the_margin_is_accepted(
     small: World, tmp_path: Path, minutes: int
 ) -> None:
+    # Nothing in this account is younger than a day, so its report may be hours old.
+    name = "tidy-production"
     shifted = Fault(
-        effect=faults.ShiftReport(timedelta(minutes=minutes)), action="GetCredentialReport"
+        effect=faults.ShiftReport(timedelta(minutes=minutes)),
+        action="GetCredentialReport",
+        account=next(one.id for one in small.accounts if one.name == name),
     )
     scanned = await scan(small, tmp_path / "run", shifted)
-    assert_alone(scanned, STRUCK, "COMPLETE")
-    assert scanned.asked("GetCredentialReport", STRUCK) == 1
+    assert_alone(scanned, name, "COMPLETE")
+    assert scanned.asked("GetCredentialReport", name) == 1
 
 
 async def test_fault_38_an_impossible_age_that_passes_is_asked_for_once_more(
@@ -757,9 +761,20 @@ async def test_source_11_ssh_keys_are_asked_for_where_nothing_else_is_left(
     assert_alone(scanned, "ssh-only", "COMPLETE")
     found = verdicts(scanned, "ssh-only", "git-mirror")
     assert found["user-without-credentials"] == "PASS"
-    assert scanned.asked("ListSSHPublicKeys", "ssh-only") == 1
+    # No other source knows them, so they are listed twice.
+    assert scanned.asked("ListSSHPublicKeys", "ssh-only") == 2
     other = await scan(case("summary-more-users"), tmp_path / "other")
     assert other.simulator.count(action="ListSSHPublicKeys") == 0
+
+
+async def test_source_11_ssh_keys_missing_once_are_found_by_the_next_listings(
+    tmp_path: Path,
+) -> None:
+    world = case("ssh-only")
+    once = Fault(effect=faults.EmptyList(), action="ListSSHPublicKeys", nth=1)
+    scanned = await scan(world, tmp_path / "run", once)
+    assert_alone(scanned, "ssh-only", "COMPLETE")
+    assert_same_tables(scanned.run, (await scan(world, tmp_path / "calm")).run)
 
 
 async def test_source_11_a_service_that_is_not_supported_has_no_credentials(
@@ -790,10 +805,15 @@ async def test_source_11_a_user_is_not_called_empty_where_its_credentials_are_un
 
 
 def china(*, root_row: bool = False, summary: dict[str, int] | None = None) -> World:
-    """The small world in China, where reports have no root row."""
+    """The small world in China, where reports have no root row and root has no credentials."""
     world = WORLDS["partition"](name="aws-cn", now=NOW)
     accounts = [
-        replace(one, style=replace(one.style, root_row=root_row), summary=summary or {})
+        replace(
+            one,
+            style=replace(one.style, root_row=root_row),
+            root=one.root if root_row else CENTRAL_ROOT,
+            summary=summary or {},
+        )
         for one in world.accounts
     ]
     return replace(world, accounts=tuple(accounts))
@@ -819,6 +839,15 @@ async def test_source_12_in_china_a_summary_that_counts_root_keys_still_fails(
     scanned = await scan(china(summary={"AccountAccessKeysPresent": 1}), tmp_path / "run")
     for one in scanned.simulator.world.accounts:
         assert verdicts(scanned, one.name)["root-access-key"] == "FAIL", one.name
+
+
+async def test_source_12_in_china_a_summary_that_counts_a_root_password_leaves_it_unknown(
+    tmp_path: Path,
+) -> None:
+    scanned = await scan(china(summary={"AccountPasswordPresent": 1}), tmp_path / "run")
+    assert set(scanned.run.accounts["coverage"]) == {"COMPLETE"}
+    assert not set(verdicts(scanned, STRUCK).values()) & {"PASS", "NOT_APPLICABLE"}
+    assert scanned.run.exit_code() == ExitCode.COVERAGE_GAPS
 
 
 async def test_source_12_in_china_a_root_row_that_is_there_is_judged(tmp_path: Path) -> None:
@@ -847,11 +876,22 @@ async def test_source_12_elsewhere_a_report_without_root_stays_a_gap(tmp_path: P
     assert verdicts(scanned, STRUCK) == dict.fromkeys(ROOT_CONTROLS, "UNKNOWN")
 
 
-@pytest.mark.parametrize("name", ["root-certificate", "summary-certificates"])
+CERTIFICATES: dict[str, tuple[str, dict[str, int | None]]] = {
+    "both": ("root-certificate", {}),
+    "report alone": ("root-certificate", {"AccountSigningCertificatesPresent": None}),
+    "summary alone": ("summary-certificates", {"AccountSigningCertificatesPresent": 1}),
+}
+
+
+@pytest.mark.parametrize("source", CERTIFICATES)
 async def test_source_13_a_signing_certificate_of_root_fails_by_either_source(
-    tmp_path: Path, name: str
+    tmp_path: Path, source: str
 ) -> None:
-    scanned = await scan(case(name), tmp_path / "run")
+    name, summary = CERTIFICATES[source]
+    world = case(name)
+    accounts = (world.accounts[0], replace(world.accounts[1], summary=summary))
+    world = replace(world, accounts=accounts)
+    scanned = await scan(world, tmp_path / "run")
     assert scanned.state(name) == ("COMPLETE", "", "")
     rows = scanned.of("findings", name).set_index("control_id")
     assert rows["status"]["root-signing-certificate"] == "FAIL"

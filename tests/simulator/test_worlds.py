@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import re
 from collections import Counter
 from datetime import timedelta
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orgscan.simulator import DEMO_EXCLUDED_ACCOUNT, DEMO_LEADING_ZEROS, WORLDS
+from orgscan.simulator.query import stamp
 from orgscan.simulator.report import render
 from orgscan.simulator.world import BEDROCK, View
 
@@ -124,6 +126,17 @@ def test_the_changing_world_changes_as_many_as_asked(now: datetime) -> None:
     assert {key.view for key in moved} == set(View)
     assert 0.005 < len(moved) / len(keys) < 0.025
     assert any(key.active_in_report is not None for key in moved)
+
+
+def test_no_report_of_the_changing_world_knows_what_came_after_it(now: datetime) -> None:
+    world = WORLDS["changing"](now=now, accounts=300, users=10)
+    for account in world.accounts:
+        assert account.report_age is not None
+        text = render(account, account.all_users(), partition="aws", stored=True).decode()
+        then = stamp(now - account.report_age)
+        for row in csv.DictReader(text.splitlines()):
+            times = {cell for cell in row.values() if cell[:3] == "202"}
+            assert max(times) <= then, row["user"]
 
 
 def test_the_changing_world_has_users_created_again_and_renamed(now: datetime) -> None:
