@@ -37,11 +37,12 @@ async def or_none(ask: Callable[[], Awaitable[T]], clock: Clock, noun: str) -> T
     Raises :class:`orgscan.errors.Absent` where AWS says that anything else does not exist, such
     as the user who was asked about.
     """
-    for wait in (*_WAITS[:_CONFIRMATIONS], 0.0):
+    for wait in (0.0, *_WAITS[:_CONFIRMATIONS]):
+        if wait:
+            await clock.sleep(wait * (0.5 + clock.jitter() / 2))
         try:
             return await ask()
         except Absent as error:
             if noun not in str(error).lower():
                 raise
-            await clock.sleep(wait * (0.5 + clock.jitter() / 2))
     return None

@@ -41,7 +41,7 @@ class Iam:
             "GetAccountPasswordPolicy": {"PasswordPolicy": {"MinimumPasswordLength": 14}},
             "ListVirtualMFADevices": [],
             "GetAccessKeyLastUsed": {"AccessKeyLastUsed": NEVER_USED},
-            "GetLoginProfile": refused("NoSuchEntity", Absent),
+            "GetLoginProfile": NO_PROFILE,
             "ListMFADevices": [],
             "ListSigningCertificates": [],
             "ListServiceSpecificCredentials": [],
@@ -196,3 +196,8 @@ def refused(code: str, kind: type[CallError] = Refused) -> CallError:
 
 
 NOT_FOUND = refused("NoSuchEntity", Absent)
+NO_PROFILE = Absent(
+    "iam:GetLoginProfile: Login Profile for User ann cannot be found",
+    code="NoSuchEntity",
+    action="iam:GetLoginProfile",
+)

@@ -13,6 +13,7 @@ from fake_iam import (
     LATER,
     LIMITS,
     NEVER_USED,
+    NO_PROFILE,
     NOT_FOUND,
     NOW,
     REPORT,
@@ -493,7 +494,7 @@ class TestNewerThanTheReport:
     async def test_a_password_that_is_not_found_at_first_is_found(
         self, clock: FakeClock, refusals: int, calls: int
     ) -> None:
-        iam = self.iam(GetLoginProfile=InTurn(*[NOT_FOUND] * refusals, PROFILE))
+        iam = self.iam(GetLoginProfile=InTurn(*[NO_PROFILE] * refusals, PROFILE))
         found = await collect(iam, clock)
         assert found.details["ann"]["login_profile"] == {"CreateDate": LATER.isoformat()}
         assert iam.count("GetLoginProfile") == calls
@@ -526,7 +527,7 @@ class TestNewerThanTheReport:
         self, clock: FakeClock, action: str, error: Exception
     ) -> None:
         people = [user("ann", created=LATER), user("ben", created=LATER)]
-        otherwise = NOT_FOUND if action == "GetLoginProfile" else []
+        otherwise = NO_PROFILE if action == "GetLoginProfile" else []
         answers = {action: ByUser({"ann": error}, default=otherwise)}
         keys = ByUser({"ann": [key("1", created=LATER)]})
         iam = self.iam(listed=people, ListAccessKeys=keys, **answers)
@@ -745,7 +746,7 @@ def credential(number: int = 1, name: str = "ann", **more: Any) -> dict[str, Any
 class TestServiceCredentials:
     async def test_are_listed_until_two_listings_agree(self, clock: FakeClock) -> None:
         listings = InTurn([], [credential()], [credential()])
-        iam = Iam(ListServiceSpecificCredentials=listings)
+        iam = Iam(ListUsers=[user("ann")], ListServiceSpecificCredentials=listings)
         found = await collect(iam, clock)
         assert len(found.answers[Kind.SERVICE_SPECIFIC_CREDENTIALS]) == 1
         assert iam.count("ListServiceSpecificCredentials", AllUsers=True) == 3
@@ -813,7 +814,7 @@ class TestSshKeys:
         """Whether they were asked about one user."""
         iam = Iam(**{"ListUsers": [user(name)], **answers})
         await collect(iam, clock)
-        return iam.about("ListSSHPublicKeys") == [name]
+        return iam.about("ListSSHPublicKeys") == [name, name]  # two listings agree
 
     async def test_of_a_user_without_credentials_are_kept(self, clock: FakeClock) -> None:
         ssh = {"SSHPublicKeyId": "APKA000000000000", "Status": "Active"}

@@ -41,7 +41,9 @@ async def test_a_key_without_a_member_is_malformed(lost: str) -> None:
     only = key("1")
     del only[lost]
     with pytest.raises(Malformed, match=lost):
-        await access_keys.list_keys(OnePage(only), Clock(), {"ann": []}, _never_asked)
+        await access_keys.list_keys(
+            OnePage(only), Clock(), access_keys.Expected({"ann": []}), _never_asked
+        )
 
 
 async def _never_asked(_names: Any) -> Any:

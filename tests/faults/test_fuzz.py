@@ -188,8 +188,8 @@ ONCE_WRONG = {
     "an entry without its key takes the key of the entry before it": (
         "contradictory",
         (
-            "summary-certificates: GetAccountSummary() GetAccountSummaryResult/SummaryMap/entry[9]/key "
-            "dropped, all"
+            "summary-certificates: GetAccountSummary() "
+            "GetAccountSummaryResult/SummaryMap/entry[9]/key dropped, all"
         ),
     ),
     "the first entry has no key": (
