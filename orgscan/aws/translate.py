@@ -132,15 +132,17 @@ def translate(error: BaseException, action: str, *, own_credentials: bool) -> Ca
         case BodyTooLargeError():
             code = "AnswerTooLarge"
             text = f"{action} was answered with more than any honest answer holds"
-        case UnusableProxyError():
-            kind, code = Unreachable, "UnusableProxy"
-            text = "the proxy's address is invalid; check host, port and password in HTTPS_PROXY"
         case UnsignableError():
             kind, code = CallerBroken, "BadCredentials"
             text = f"the caller's {unsignable(error)}"
         case SignInError():
             kind, code, text = CallerBroken, error.code, str(error)
-        case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError() | OSError():
+        case (
+            aiohttp.ClientConnectionError()
+            | aiohttp.ClientPayloadError()
+            | UnusableProxyError()
+            | OSError()
+        ):
             kind, code = Unreachable, "ConnectionError"
             text = f"{action} could not reach AWS ({_brief(str(error)) or type(error).__name__})"
         case BotoCoreError() if not isinstance(error, ResponseParserError):

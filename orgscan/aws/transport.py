@@ -217,7 +217,8 @@ def _must_be_usable(proxy: str) -> None:
         f"{url.user}{url.password}".encode("latin-1")
     except ValueError:
         # Not the address: it may hold a password.
-        raise UnusableProxyError from None
+        message = "the proxy's address is invalid; check HTTPS_PROXY: host, port and password"
+        raise UnusableProxyError(message) from None
 
 
 async def _read(response: aiohttp.ClientResponse, budget: BodyBudget) -> bytes:

@@ -161,7 +161,7 @@ async def test_an_unusable_proxy_is_no_error_of_ours_and_is_not_quoted(
         with pytest.raises(UnusableProxyError) as caught:
             await through.send(request("http://iam.example/"))
     error = translate(caught.value, "iam:X", own_credentials=True)
-    assert (type(error), error.code) == (Unreachable, "UnusableProxy")
+    assert (type(error), error.code) == (Unreachable, "ConnectionError")
     assert "HTTPS_PROXY" in str(error)
     assert proxy.removeprefix("http://") not in str(error)
 
