@@ -488,7 +488,7 @@ class Observer:
 class Calls(Protocol):
     """A door to one AWS service, already signed, paced, retried and bounded.
 
-    Every method raises :class:`orgscan.errors.CallError` and nothing else.
+    Every method raises :class:`orgscan.errors.CallError`; any other error is a bug of ours.
     """
 
     async def call(self, action: str, result: str, /, **parameters: Any) -> dict[str, Any]:

@@ -426,6 +426,145 @@ BUGS = (
         '            if self.broken is None:\n                message = f"stopped before any',
         _fault(17, "accounts"),
     ),
+    # Those that once survived.
+    Bug(
+        "root's second certificate is no credential",
+        "orgscan/controls/root.py",
+        "yes, no = truth(one) | truth(two), falsehood(one)",
+        "yes, no = truth(one), falsehood(one)",
+        "tests/controls/test_root.py -k certificate_that",
+    ),
+    Bug(
+        "a report is stale after 8 hours only",
+        "orgscan/pipeline/judgement.py",
+        "timedelta(hours=4, minutes=15)",
+        "timedelta(hours=8)",
+        "tests/pipeline/test_scan.py -k stale",
+    ),
+    Bug(
+        "a report of exactly 4 hours 15 minutes is stale",
+        "orgscan/pipeline/judgement.py",
+        "accounts[age > _REPORT_LIFETIME]",
+        "accounts[age >= _REPORT_LIFETIME]",
+        "tests/pipeline/test_scan.py -k stale",
+    ),
+    Bug(
+        "the time left is multiplied by the accounts settled",
+        "orgscan/cli/progress.py",
+        "(self._last - self._began) / self._settled * left",
+        "(self._last - self._began) * self._settled * left",
+        "tests/cli/test_commands.py -k estimates",
+    ),
+    Bug(
+        "the summary does not begin with the worst",
+        "orgscan/cli/summary.py",
+        "for name in sorted(failing, key=rank):",
+        "for name in sorted(failing):",
+        "tests/cli/test_commands.py -k by_severity",
+    ),
+    Bug(
+        "a PASS is not green",
+        "orgscan/reports/look.py",
+        "Status.PASS: _GREEN,",
+        "Status.PASS: _GREY,",
+        "tests/reports/test_workbook.py -k green",
+    ),
+    Bug(
+        "rows keep the height of one line",
+        "orgscan/reports/sheetxml.py",
+        "lines = np.maximum(lines,",
+        "lines = np.minimum(lines,",
+        "tests/reports/test_workbook.py -k as_high_as",
+    ),
+    Bug(
+        "rows grow without end",
+        "orgscan/reports/sheetxml.py",
+        "{min(count * _LINE_HEIGHT, _HIGHEST)}",
+        "{count * _LINE_HEIGHT}",
+        "tests/reports/test_workbook.py -k as_high_as",
+    ),
+    Bug(
+        "lines of the cover keep the height of one line",
+        "orgscan/reports/cover.py",
+        "height = lines * _LINE",
+        "height = _LINE",
+        "tests/reports/test_workbook.py -k as_high_as",
+    ),
+    Bug(
+        "a waiver that leaves out one account is over-broad",
+        "orgscan/waivers/apply.py",
+        "len(np.unique(self.account_codes[rows])) == judged",
+        "len(np.unique(self.account_codes[rows])) >= judged - 1",
+        "tests/waivers/test_apply.py -k leaves_out_one",
+    ),
+    Bug(
+        "a waiver of both of two accounts is not over-broad",
+        "orgscan/waivers/apply.py",
+        "return judged > 1 and",
+        "return judged > 2 and",
+        "tests/waivers/test_apply.py -k leaves_out_one",
+    ),
+    Bug(
+        "a number Excel has rounded is text",
+        "orgscan/waivers/fields.py",
+        "_EXACT_INTEGER = 10**15",
+        "_EXACT_INTEGER = 10**17 + 1",
+        "tests/waivers/test_files.py -k 15_digits",
+    ),
+    Bug(
+        "a number of 15 digits is refused",
+        "orgscan/waivers/fields.py",
+        "_EXACT_INTEGER = 10**15",
+        "_EXACT_INTEGER = 10**14",
+        "tests/waivers/test_files.py -k 15_digits",
+    ),
+    Bug(
+        "an account id may be a number",
+        "orgscan/waivers/fields.py",
+        "    if isinstance(value, (int, float)) and not isinstance(value, bool):\n"
+        "        cell.refuse(\n",
+        "    if isinstance(value, int) and value > 10**15:\n"
+        "        return str(value)[:12]\n"
+        "    if isinstance(value, (int, float)) and not isinstance(value, bool):\n"
+        "        cell.refuse(\n",
+        "tests/waivers/test_files.py -k 15_digits",
+    ),
+    Bug(
+        "evidence judged 3 days apart is judged for its own time",
+        "orgscan/compare/notes.py",
+        "_AT_ONCE = timedelta(days=1)",
+        "_AT_ONCE = timedelta(days=3)",
+        "tests/compare/test_compare.py -k another_day",
+    ),
+    Bug(
+        "evidence judged for a later time is judged for its own",
+        "orgscan/compare/notes.py",
+        "abs(run.as_of - run.started_at) > _AT_ONCE",
+        "run.started_at - run.as_of > _AT_ONCE",
+        "tests/compare/test_compare.py -k another_day",
+    ),
+    # Whose fault an error is.
+    Bug(
+        "an error of our own is AWS's malformed answer",
+        "orgscan/aws/translate.py",
+        "    UnparsableError,\n    UnsignableError,\n",
+        "    TypeError,\n    UnparsableError,\n    UnsignableError,\n",
+        "tests/aws/test_calls.py -k our_own",
+    ),
+    Bug(
+        "what the parser trips over stops the run",
+        "orgscan/aws/wire.py",
+        "        except _PARSER_ERRORS as error:\n",
+        "        except ResponseParserError as error:\n",
+        _fault(9, "calls"),
+    ),
+    Bug(
+        "an error answer of any shape reaches the SDK",
+        "orgscan/aws/wire.py",
+        "    if status >= HTTPStatus.MULTIPLE_CHOICES:\n",
+        "    if status < HTTPStatus.OK:\n",
+        "tests/aws/test_translate.py -k for_what_it_is",
+    ),
 )
 
 

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from orgscan.aws.signin import SignInError
-from orgscan.aws.transport import BodyTooLargeError, RedirectRefusedError
+from orgscan.aws.transport import BodyTooLargeError, RedirectRefusedError, UnusableProxyError
 from orgscan.aws.wire import UnparsableError, UnsignableError
 from orgscan.errors import (
     Absent,
@@ -38,6 +38,7 @@ FOREIGN = (
     SignInError,
     UnparsableError,
     UnsignableError,
+    UnusableProxyError,
     TimeoutError,
     OSError,
 )
@@ -117,8 +118,7 @@ def translate(error: BaseException, action: str, *, own_credentials: bool) -> Ca
         return _from_answer(error.response, action, own_credentials=own_credentials)
     kind: type[CallError] = Malformed
     code = "MalformedAnswer"
-    odd = str(error) if isinstance(error, UnparsableError) else type(error).__name__
-    text = f"{action} was answered with something that is not AWS's ({odd})"
+    text = f"{action} was answered with something that is not AWS's ({_named(error)})"
     match error:
         case aiohttp.ClientConnectorCertificateError():
             kind, code = CallerBroken, "CertificateNotTrusted"
@@ -137,7 +137,12 @@ def translate(error: BaseException, action: str, *, own_credentials: bool) -> Ca
             text = f"the caller's {unsignable(error)}"
         case SignInError():
             kind, code, text = CallerBroken, error.code, str(error)
-        case aiohttp.ClientConnectionError() | aiohttp.ClientPayloadError() | OSError():
+        case (
+            aiohttp.ClientConnectionError()
+            | aiohttp.ClientPayloadError()
+            | UnusableProxyError()
+            | OSError()
+        ):
             kind, code = Unreachable, "ConnectionError"
             text = f"{action} could not reach AWS ({_brief(str(error)) or type(error).__name__})"
         case BotoCoreError() if not isinstance(error, ResponseParserError):
@@ -147,6 +152,11 @@ def translate(error: BaseException, action: str, *, own_credentials: bool) -> Ca
         case _:
             pass  # UnparsableError: what botocore's parsers tripped over
     return kind(text, code=code, action=action)
+
+
+def _named(error: BaseException) -> str:
+    """The kind of error, which for an answer that could not be parsed is the parser's."""
+    return str(error) if isinstance(error, UnparsableError) else type(error).__name__
 
 
 def unsignable(error: UnsignableError) -> str:

@@ -51,6 +51,10 @@ class BodyTooLargeError(Exception):
     """The answer is larger than anything AWS sends."""
 
 
+class UnusableProxyError(Exception):
+    """The environment names a proxy that no connection can be made to."""
+
+
 class Answer(NamedTuple):
     """A response read to its end; header names in lower case, as botocore's parsers ask."""
 
@@ -169,7 +173,8 @@ class Transport:
     async def send(self, request: Request) -> Answer:
         """Send ``request`` and read the answer whole.
 
-        Raises aiohttp's errors, :class:`RedirectRefusedError` and :class:`BodyTooLargeError`.
+        Raises aiohttp's errors, :class:`RedirectRefusedError`, :class:`BodyTooLargeError` and
+        :class:`UnusableProxyError`.
         """
         if self._http is None:
             message = "the transport is used outside its context"
@@ -197,8 +202,23 @@ class Transport:
         if host not in self._proxies:
             # What is sent to this machine needs no encryption only because it stays here.
             bypass = is_loopback(host[1]) or proxy_bypass(host[1])
-            self._proxies[host] = None if bypass else getproxies().get(parts.scheme)
+            proxy = None if bypass else getproxies().get(parts.scheme)
+            if proxy:
+                _must_be_usable(proxy)
+            self._proxies[host] = proxy
         return self._proxies[host]
+
+
+def _must_be_usable(proxy: str) -> None:
+    """Refuse what aiohttp would fail on with a bare UnicodeError or the like."""
+    try:
+        url = URL(proxy)
+        (url.raw_host or "").encode("idna")
+        f"{url.user}{url.password}".encode("latin-1")
+    except ValueError:
+        # Not the address: it may hold a password.
+        message = "the proxy's address is invalid; check HTTPS_PROXY: host, port and password"
+        raise UnusableProxyError(message) from None
 
 
 async def _read(response: aiohttp.ClientResponse, budget: BodyBudget) -> bytes:

@@ -14,7 +14,7 @@ from orgscan.cli.usage import plain
 from orgscan.models import Observer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rich.progress import Progress
 
@@ -44,14 +44,21 @@ class Lines(Observer):
     Also while nothing happens: a large account takes minutes, and silence looks like a hang.
     """
 
-    def __init__(self, *, as_json: bool, seconds: float = _SECONDS_BETWEEN_LINES) -> None:
+    def __init__(
+        self,
+        *,
+        as_json: bool,
+        seconds: float = _SECONDS_BETWEEN_LINES,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         """``as_json`` writes objects for a log collector instead of text."""
         self._as_json = as_json
         self._seconds = seconds
+        self._monotonic = monotonic
         self._lock = threading.Lock()
         self._known, self._complete, self._settled, self._gaps = 0, False, 0, 0
         self._phase = ""
-        self._began = self._last = time.monotonic()
+        self._began = self._last = monotonic()
 
     @contextmanager
     def ticking(self) -> Iterator[None]:
@@ -87,11 +94,11 @@ class Lines(Observer):
 
     def _maybe(self) -> None:
         with self._lock:
-            if time.monotonic() - self._last >= self._seconds:
+            if self._monotonic() - self._last >= self._seconds:
                 self._write()
 
     def _write(self) -> None:
-        self._last = time.monotonic()
+        self._last = self._monotonic()
         line = self._object() if self._as_json else self._text()
         print(plain(line), file=sys.stderr, flush=True)
 

@@ -11,8 +11,14 @@ import pytest
 
 from orgscan.aws import transport
 from orgscan.aws.translate import translate
-from orgscan.aws.transport import BodyBudget, BodyTooLargeError, RedirectRefusedError, Transport
-from orgscan.errors import CallerBroken
+from orgscan.aws.transport import (
+    BodyBudget,
+    BodyTooLargeError,
+    RedirectRefusedError,
+    Transport,
+    UnusableProxyError,
+)
+from orgscan.errors import CallerBroken, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -140,6 +146,24 @@ async def test_a_proxy_of_the_environment_is_used_unless_the_host_is_exempt(
     async with Transport(connections=1, connect_timeout=5.0, ca_bundle=None) as past:
         with pytest.raises(aiohttp.ClientConnectionError):
             await past.send(request("http://iam.example/"))
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    ["http://a..b:80", "http://user:\u043f\u0430\u0440@127.0.0.1:1", "http://proxy.example:99999"],
+    ids=["host", "password", "port"],
+)
+async def test_an_unusable_proxy_is_no_error_of_ours_and_is_not_quoted(
+    monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+    async with Transport(connections=1, connect_timeout=5.0, ca_bundle=None) as through:
+        with pytest.raises(UnusableProxyError) as caught:
+            await through.send(request("http://iam.example/"))
+    error = translate(caught.value, "iam:X", own_credentials=True)
+    assert (type(error), error.code) == (Unreachable, "ConnectionError")
+    assert "HTTPS_PROXY" in str(error)
+    assert proxy.removeprefix("http://") not in str(error)
 
 
 @pytest.fixture(scope="session")

@@ -16,12 +16,17 @@ import pytest
 
 from orgscan.cli import main
 from orgscan.cli.progress import Bar, Lines
+from orgscan.cli.summary import lines
 from orgscan.errors import ExitCode
+from orgscan.models import Coverage, Outcome, Severity
+from orgscan.pipeline import Run
 from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, faults, serve_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from tests.conftest import FakeClock
 
 Command = Any
 
@@ -519,6 +524,32 @@ def test_progress_is_told_even_while_nothing_happens(
             told += capsys.readouterr().err
     assert told.count("\n") >= 3
     assert "Reading accounts" in told
+
+
+def test_progress_estimates_the_time_left(
+    capsys: pytest.CaptureFixture[str], clock: FakeClock
+) -> None:
+    lines = Lines(as_json=False, monotonic=clock.monotonic)
+    lines.enumerated(20, complete=False)
+    lines.phase("Reading accounts")
+    for number in range(4):
+        clock.elapsed += 3
+        lines.settled(Outcome(account_id=f"{number:012d}", coverage=Coverage.COMPLETE))
+    assert "s left" not in capsys.readouterr().err  # the number of accounts still grows
+
+    clock.elapsed = 60
+    lines.enumerated(20, complete=True)
+    # 4 of 20 accounts took 60 seconds, so the other 16 take four times as long.
+    assert (
+        capsys.readouterr().err.rstrip().endswith("4 of 20 accounts, 0 with gaps, about 240 s left")
+    )
+
+
+def test_the_summary_lists_failing_controls_by_severity(demo_run: Path) -> None:
+    words = [line.split() for line in lines(Run(demo_run)) if line.startswith("  ")]
+    severities = [one[0] for one in words if one[0] in set(Severity)]
+    assert severities == sorted(severities, key=lambda one: Severity(one).rank)
+    assert len(set(severities)) > 2
 
 
 def test_a_report_for_a_time_before_the_scan_says_what_it_is_not(

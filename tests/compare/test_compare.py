@@ -337,6 +337,27 @@ def test_coverage(before: str | None, now: str | None, change: str) -> None:
     assert rows.loc["0", "change"] == "same"
 
 
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize(
+    ("apart", "noted"),
+    [
+        (timedelta(days=1), False),
+        (timedelta(days=1, seconds=1), True),
+        (timedelta(days=3), True),
+    ],
+    ids=str,
+)
+def test_evidence_judged_for_another_day_is_noted(
+    apart: timedelta, *, noted: bool, later: bool, sign: int
+) -> None:
+    """Earlier or later than it was collected, in the earlier run or the later one."""
+    moments = {as_of: as_of for as_of in (Q1, Q2)}
+    moments[Q2 if later else Q1] += sign * apart
+    runs = [run(as_of, started_at=started) for as_of, started in moments.items()]
+    assert len(compare(*runs).notes) == noted
+
+
 def test_what_makes_a_difference_doubtful_is_noted() -> None:
     assert compare(THEN, run(Q2)).notes == ()
     strict = run(Q2, thresholds={"access_key_max_age_days": 30})

@@ -59,14 +59,36 @@ def test_root_without_credentials_needs_no_mfa() -> None:
         {"password_enabled": True},
         {"password_enabled": "not_supported"},
         {"cert_1_active": True},
+        {"cert_2_active": True},
         slot(2, active=False, created=OLD),
     ],
-    ids=["password", "not_supported means it has one", "certificate", "inactive key"],
+    ids=[
+        "password",
+        "not_supported means it has one",
+        "certificate 1",
+        "certificate 2",
+        "inactive key",
+    ],
 )
 def test_root_with_any_credential_needs_mfa(credential: dict[str, Any]) -> None:
     cells = NO_ROOT_CREDENTIALS | credential
     assert verdict("root-mfa", report=rooted(**cells)) == "FAIL"
     assert verdict("root-mfa", report=rooted(**cells | {"mfa_active": True})) == "PASS"
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_either_active_root_certificate_fails(number: int) -> None:
+    report = rooted(**{f"cert_{number}_active": True})
+    assert verdict("root-signing-certificate", report=report) == "FAIL"
+    # Without the summary's count, the report alone must do.
+    assert verdict("root-signing-certificate", report=report, summary=None) == "FAIL"
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_certificate_that_only_the_report_shows_is_root_s_only_credential(number: int) -> None:
+    cells = NO_ROOT_CREDENTIALS | {f"cert_{number}_active": True}
+    assert verdict("root-mfa", report=rooted(**cells), summary=None) == "FAIL"
+    assert verdict("root-hardware-mfa", report=rooted(**cells), summary=None) == "FAIL"
 
 
 def test_root_mfa_that_the_report_leaves_open_is_unknown() -> None:

@@ -185,6 +185,24 @@ async def test_a_report_older_than_aws_keeps_one_is_told(scan: Callable[..., Any
     assert not fresh.manifest["notes"]
 
 
+@pytest.mark.parametrize(
+    ("age", "noted"),
+    [
+        (timedelta(hours=4, minutes=15), False),
+        (timedelta(hours=4, minutes=15, seconds=1), True),
+        (timedelta(hours=5), True),
+    ],
+    ids=str,
+)
+async def test_a_report_is_stale_after_four_hours_and_a_margin_of_15_minutes(
+    scan: Callable[..., Any], hurried: Callable[..., Clock], age: timedelta, *, noted: bool
+) -> None:
+    world = WORLDS["small"](now=datetime(2026, 11, 20, 9, 30, tzinfo=UTC))
+    run = await scan(world, clock=hurried(world.now + age))
+    stale = [note for note in run.manifest["notes"] if "credential report" in note]
+    assert len(stale) == noted
+
+
 async def test_the_run_directory_is_as_designed_and_private(scan: Callable[..., Any]) -> None:
     run = await scan("small")
     organization = run.manifest["organization_id"]

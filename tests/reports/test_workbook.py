@@ -226,6 +226,66 @@ def test_word_and_colour_go_together(book: Workbook) -> None:
     assert fills["FAIL"] != fills["UNKNOWN"] != fills["WAIVED"]
 
 
+def badge(book: Workbook, sheet: str, label: str, offset: int = 1) -> tuple[str, str]:
+    """Ink and paper of the cell beside a label."""
+    for row in book[sheet].iter_rows():
+        for cell in row:
+            if cell.value == label:
+                beside = cell.offset(column=offset)
+                return beside.font.color.rgb[2:], beside.fill.start_color.rgb[2:]
+    raise AssertionError(label)
+
+
+def channels(colour: str) -> tuple[int, ...]:
+    return tuple(bytes.fromhex(colour))
+
+
+def test_a_pass_is_green_and_a_failure_red(book: Workbook, content: Any, tmp_path: Path) -> None:
+    write_workbook(tmp_path / "book.xlsx", replace(content, accounts_enumerated=22))
+    differing = load_workbook(tmp_path / "book.xlsx")
+    for colour in badge(book, "Cover", "Do they agree?"):  # shown as a PASS
+        red, green, blue = channels(colour)
+        assert green > max(red, blue)
+    for colour in badge(differing, "Cover", "Do they agree?"):  # shown as a FAIL
+        red, green, blue = channels(colour)
+        assert red > max(green, blue)
+
+
+REASONS = {
+    "short": 1,
+    "x" * 52: 1,
+    "x" * 53: 2,
+    "x" * (3 * 52): 3,
+    "x" * (3 * 52 + 1): 4,
+    "x" * (10 * 52): 10,
+    "x" * 1_000: 10,  # no higher than ten lines
+}
+
+
+def test_a_row_is_as_high_as_the_most_lines_in_it(content: Any, tmp_path: Path) -> None:
+    shown = content.findings["status"].isin(["FAIL", "UNKNOWN", "WAIVED"])
+    rows = content.findings[shown].head(len(REASONS)).reset_index(drop=True)
+    rows = rows.assign(reason=pd.Series([*REASONS], dtype=rows["reason"].dtype))
+    write_workbook(tmp_path / "book.xlsx", replace(content, findings=rows))
+    page = load_workbook(tmp_path / "book.xlsx")["Findings"]
+    reason = [cell.value for cell in page[1]].index("Reason")
+    heights = {row[reason].value: page.row_dimensions[row[0].row].height for row in page["2:8"]}
+    # One line is a row's own height; Excel and LibreOffice do not fit streamed rows themselves.
+    assert heights == {
+        text: None if lines == 1 else 13.5 * lines for text, lines in REASONS.items()
+    }
+
+
+def test_a_line_of_the_cover_is_as_high_as_its_text(content: Any, tmp_path: Path) -> None:
+    notes = {"x" * 104: 1, "x" * 105: 2, "x" * 520: 5, "x" * 9_000: 87}
+    write_workbook(tmp_path / "book.xlsx", replace(content, notes=tuple(notes)))
+    page = load_workbook(tmp_path / "book.xlsx")["Cover"]
+    heights = {row[1].value: page.row_dimensions[row[1].row].height for row in page.iter_rows()}
+    room = {1: 2, 2: 4, 5: 4}
+    for text, lines in notes.items():
+        assert heights[text] == min(13.5 * lines + room.get(lines, 4), 400)
+
+
 def test_cover_reconciles(book: Workbook, content: Any) -> None:
     counts = [labelled(book, value.value) for value in Coverage]
     assert sum(counts) == labelled(book, "Sum of the above") == 21

@@ -207,6 +207,18 @@ def test_every_account_means_those_that_the_waiver_s_controls_judged() -> None:
     assert (result.matched, result.over_broad) == (2, True)
 
 
+@pytest.mark.parametrize("judged", [2, 3, 4])
+def test_a_waiver_that_leaves_out_one_account_is_not_over_broad(judged: int) -> None:
+    first, *others = list(ACCOUNTS)[:judged]
+    rows = [("console-mfa", account, "bob", None, "FAIL") for account in (first, *others)]
+    rows += [("console-mfa", account, "ci-1", None, "FAIL") for account in others]
+    (result,) = apply(findings(rows), accounts(), [waiver(user="ci-*")], as_of=AS_OF).results
+    assert (result.matched, result.over_broad) == (judged - 1, False)
+    rows.append(("console-mfa", first, "ci-1", None, "FAIL"))
+    (result,) = apply(findings(rows), accounts(), [waiver(user="ci-*")], as_of=AS_OF).results
+    assert (result.matched, result.over_broad) == (judged, True)
+
+
 @pytest.mark.parametrize("pattern", ["*", "?*", "<*", "[<]root_account>", "*root*", "[!~]*"])
 def test_no_user_pattern_matches_root(pattern: str) -> None:
     rows = waived(findings(FAILING), waiver(user=pattern, controls=["root-mfa"]))

@@ -349,6 +349,26 @@ def test_a_whole_number_is_an_id_or_a_ticket(tmp_path: Path) -> None:
     assert (one.id, one.ticket) == ("12", "4711")
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_number_of_15_digits_is_exact(tmp_path: Path, sign: int) -> None:
+    number = sign * 999_999_999_999_999
+    heading = [*CELLS, "ticket"]
+    (tmp_path / "w.xlsx").write_bytes(excel({**CELLS, "t": number}, heading=heading))
+    (one,) = read(tmp_path / "w.xlsx", controls=CONTROLS).waivers
+    assert one.ticket == str(number)
+
+
+@pytest.mark.parametrize("field", ["account", "ticket", "reason", "owner", "approved_by"])
+@pytest.mark.parametrize("number", [10**15, -(10**15), 1_234_567_890_123_456, 10**17])
+def test_a_number_of_more_than_15_digits_is_refused_because_excel_has_rounded_it(
+    refusal: Any, field: str, number: int
+) -> None:
+    cells = {"ticket": "T-1", **CELLS}
+    message = refusal("w.xlsx", excel(cells | {field: number}, heading=list(cells)))
+    assert message.startswith(f"w.xlsx: sheet Waivers, row 2, column {field}: ")
+    assert "number" in message
+
+
 WRITTEN = [
     *["Id", "Control", "Account", "OU", "User", "Access key id", "Tag", "Owner", "Reason"],
     *["Ticket", "Approved by", "Start", "Expires", "State", "FAIL matched", "All matched"],
