@@ -195,9 +195,7 @@ def match(report: Report, users: Mapping[str, str]) -> Matching:
     """
     created = {row[0]: row[2] for row in report.rows if row[0] != ROOT_USER}
     described = frozenset(
-        name
-        for name, when in users.items()
-        if name in created and _same_second(created[name], when)
+        name for name, when in users.items() if name in created and same_second(created[name], when)
     )
     if len(described) == len(users) == len(created):
         return Matching(described, {}, {})
@@ -208,7 +206,8 @@ def match(report: Report, users: Mapping[str, str]) -> Matching:
     )
 
 
-def _same_second(cell: str, created: str) -> bool:
+def same_second(cell: str, created: str) -> bool:
+    """Whether a cell is ``created`` to the second, or no time at all, so that it denies nothing."""
     return cell[:_SECOND] == created[:_SECOND] or _is_time_shaped(cell) is None
 
 

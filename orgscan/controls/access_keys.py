@@ -20,6 +20,7 @@ from orgscan.controls.control import (
     Unit,
     count,
     elapsed,
+    equals,
     falsehood,
     known,
     limit_text,
@@ -45,19 +46,15 @@ def _not_active(frame: pd.DataFrame) -> tuple[Case, ...]:
     """What leaves only active keys with a known time of creation."""
     status = frame["status"]
     return (
-        Case(_is(status, "Inactive"), Status.NOT_APPLICABLE, "the key is inactive"),
-        Case(_is(status, "Expired"), Status.NOT_APPLICABLE, _EXPIRED),
-        Case(~_is(status, "Active"), Status.UNKNOWN, "the key's status is not known"),
+        Case(equals(status, "Inactive"), Status.NOT_APPLICABLE, "the key is inactive"),
+        Case(equals(status, "Expired"), Status.NOT_APPLICABLE, _EXPIRED),
+        Case(~equals(status, "Active"), Status.UNKNOWN, "the key's status is not known"),
         Case(
             ~known(frame["created_at"]),
             Status.UNKNOWN,
             "it is not known when the key was created",
         ),
     )
-
-
-def _is(column: pd.Series, word: str) -> Mask:
-    return np.asarray(column == word, dtype=np.bool_)
 
 
 def _newer(frame: pd.DataFrame) -> Mask:
@@ -69,7 +66,7 @@ def _newer(frame: pd.DataFrame) -> Mask:
 
 def _undescribed(frame: pd.DataFrame) -> Mask:
     """Not in the report, and AWS did not tell the last use when asked directly."""
-    silent: Mask = _is(frame["match"], "live_only") & ~np.asarray(
+    silent: Mask = equals(frame["match"], "live_only") & ~np.asarray(
         frame["use_known"], dtype=np.bool_
     )
     return silent
@@ -193,9 +190,9 @@ def _inactive(frame: pd.DataFrame, _limits: Limits, as_of: np.int64) -> Cases:
     status, created = frame["status"], micros(frame["created_at"])
     age = elapsed(created, as_of) // DAY
     return (
-        Case(_is(status, "Active"), Status.NOT_APPLICABLE, "the key is active"),
-        Case(_is(status, "Expired"), Status.NOT_APPLICABLE, _EXPIRED),
-        Case(~_is(status, "Inactive"), Status.UNKNOWN, "the key's status is not known"),
+        Case(equals(status, "Active"), Status.NOT_APPLICABLE, "the key is active"),
+        Case(equals(status, "Expired"), Status.NOT_APPLICABLE, _EXPIRED),
+        Case(~equals(status, "Inactive"), Status.UNKNOWN, "the key's status is not known"),
         Case(created == NULL, Status.FAIL, "the key is inactive but was not deleted"),
         Case(OTHERWISE, Status.FAIL, Figures(_inactive_text, age)),
     )

@@ -111,6 +111,11 @@ def count(number: float, noun: str) -> str:
     return f"{number:.12g} {noun if number == 1 else noun + 's'}"
 
 
+def equals(column: pd.Series, word: str) -> Mask:
+    """Where a text column is ``word``; false where it is null."""
+    return np.asarray(column == word, dtype=np.bool_)
+
+
 def truth(column: pd.Series) -> Mask:
     """Where a nullable boolean is true."""
     return np.asarray(column.fillna(value=False), dtype=np.bool_)

@@ -22,6 +22,7 @@ from orgscan.controls.control import (
     Unit,
     count,
     elapsed,
+    equals,
     falsehood,
     known,
     limit_text,
@@ -44,10 +45,6 @@ _NO_COUNT = "the account summary, which must confirm the report, lacks a count o
 _NO_CREDENTIALS = "root has no password, no access key and no certificate"
 _CREDENTIALS_UNCLEAR = "the report does not say which credentials root has"
 _ADDITIONAL = "the report names additional credentials of root that it does not describe"
-
-
-def _said(note: pd.Series, word: str) -> Mask:
-    return np.asarray(note == word, dtype=np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +101,7 @@ def _mfa(frame: pd.DataFrame) -> _Statement:
 def _password(frame: pd.DataFrame) -> _Statement:
     enabled = frame["root_password_enabled"]
     # Asked about root, older reports and GovCloud answer not_supported: root has a password.
-    yes = truth(enabled) | _said(frame["root_password_enabled_note"], _NOT_SUPPORTED)
+    yes = truth(enabled) | equals(frame["root_password_enabled_note"], _NOT_SUPPORTED)
     return _statement(frame, "a password", "summary_root_password", yes, falsehood(enabled))
 
 
@@ -330,7 +327,7 @@ def _root_usage(frame: pd.DataFrame, limits: Limits, as_of: np.int64) -> Cases:
     uses = ("password_last_used_at", "access_key_1_last_used_at", "access_key_2_last_used_at")
     latest = np.max([micros(frame[f"root_{name}"]) for name in uses], axis=0)
     age, used = elapsed(latest, as_of), latest != NULL
-    unsaid = _said(frame["root_password_last_used_note"], _NOT_SUPPORTED)
+    unsaid = equals(frame["root_password_last_used_note"], _NOT_SUPPORTED)
     return (
         Case(
             used & (latest > as_of),
@@ -348,7 +345,7 @@ def _root_usage(frame: pd.DataFrame, limits: Limits, as_of: np.int64) -> Cases:
         ),
         _uncounted_credentials(frame),
         Case(
-            _said(frame["root_password_last_used_note"], ReportWord.NOT_APPLICABLE)
+            equals(frame["root_password_last_used_note"], ReportWord.NOT_APPLICABLE)
             & _password(frame).reported,
             Status.UNKNOWN,
             "the report says both that root has a password and that it has none",

@@ -13,9 +13,9 @@ from orgscan.controls.control import (
     Case,
     Cases,
     Control,
-    Mask,
     Unit,
     elapsed,
+    equals,
     known,
     limit_text,
     micros,
@@ -35,10 +35,6 @@ _WITHOUT_EXPIRY = ("codecommit.", "cassandra.")
 other service can: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_api_keys_for_aws_services.html"""
 
 
-def _is(column: pd.Series, word: str) -> Mask:
-    return np.asarray(column == word, dtype=np.bool_)
-
-
 def _judge(frame: pd.DataFrame, limits: Limits, as_of: np.int64) -> Cases:
     limit = limits.micros("access_key_max_age_days", frame)
     days = limits.of("access_key_max_age_days", frame)
@@ -50,9 +46,9 @@ def _judge(frame: pd.DataFrame, limits: Limits, as_of: np.int64) -> Cases:
     )
     endless = np.where(expires == NULL, as_of, expires) - as_of > _FOREVER
     return (
-        Case(_is(status, "Inactive"), Status.NOT_APPLICABLE, "the credential is inactive"),
-        Case(_is(status, "Expired"), Status.NOT_APPLICABLE, "the credential has expired"),
-        Case(~_is(status, "Active"), Status.UNKNOWN, "the credential's status is not known"),
+        Case(equals(status, "Inactive"), Status.NOT_APPLICABLE, "the credential is inactive"),
+        Case(equals(status, "Expired"), Status.NOT_APPLICABLE, "the credential has expired"),
+        Case(~equals(status, "Active"), Status.UNKNOWN, "the credential's status is not known"),
         Case(
             expired,
             Status.UNKNOWN,

@@ -27,7 +27,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orgscan.controls.control import NULL, SECOND, Mask, Unit, known, micros, truth
+from orgscan.controls.control import NULL, SECOND, Mask, Unit, equals, known, micros, truth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -129,10 +129,6 @@ def _aligned(
     return columns
 
 
-def _says(column: pd.Series, word: str) -> Mask:
-    return np.asarray(column == word, dtype=np.bool_)
-
-
 def _at(flags: Mask, place: NDArray[np.int64]) -> Mask:
     """``flags[place]``, false where the place is negative."""
     return np.append(flags, [False])[place]
@@ -166,7 +162,7 @@ def _user_frame(credentials: pd.DataFrame, in_scope: pd.DataFrame) -> pd.DataFra
     frame = _rows(credentials, judged, _NOT_ASKED)
     account = account[judged]
     extra = {
-        "listed": ~_says(frame["source"], "report_only"),
+        "listed": ~equals(frame["source"], "report_only"),
         "in_report": known(frame["details_source"]),
         "account": account,
         "account_has_report": truth(in_scope["has_report"])[account],
@@ -218,7 +214,7 @@ def _use(
     used = micros(frame["last_used_at"])
     one, two = used.copy(), used.copy()
     use_known = truth(frame["last_use_known"]).copy()
-    unsure = np.flatnonzero(_says(frame["match"], "ambiguous") & ~use_known)
+    unsure = np.flatnonzero(equals(frame["match"], "ambiguous") & ~use_known)
     if len(unsure):
         mine = credentials.iloc[owner[unsure]]
         second = micros(frame["created_at"])[unsure] // SECOND

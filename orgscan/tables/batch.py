@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orgscan.errors import IntegrityError
 from orgscan.models import ROOT_USER, STATUSES, Kind, mfa_owner
-from orgscan.report import CHINA, Report, match, parse
+from orgscan.report import CHINA, Report, match, parse, same_second
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from orgscan.models import Reading
+    from orgscan.report import Matching
 
 _decode = json.JSONDecoder().decode
 
@@ -32,6 +34,8 @@ class Principals:
     """Whether the user was deleted and another one has its name now."""
     keys_unlisted: list[bool] = field(default_factory=list)
     """Whether the user exists and its keys could not be listed."""
+    additional: list[str | None] = field(default_factory=list)
+    """The report's text on credentials that no column describes."""
     report_row: list[int] = field(default_factory=list)
     live_row: list[int] = field(default_factory=list)
 
@@ -129,8 +133,6 @@ class Batch:
     service_counts: MoreCredentials = field(default_factory=MoreCredentials)
     ssh_counts: MoreCredentials = field(default_factory=MoreCredentials)
     service_credentials: ServiceCredentials = field(default_factory=ServiceCredentials)
-    additional: dict[int, str] = field(default_factory=dict)
-    """By report row: text on credentials that no column describes."""
     report_rows: list[list[str]] = field(default_factory=list)
     report_account: list[int] = field(default_factory=list)
 
@@ -160,11 +162,6 @@ class Batch:
         self.readings.append(reading)
         self.facts.append(facts)
         places = self._add_principals(account, report, live)
-        self.additional |= {
-            place: report.additional[row[0]]
-            for place, row in enumerate(report.rows, len(self.report_rows))
-            if row[0] in report.additional
-        }
         self.report_rows.extend(report.rows)
         self.report_account.extend([account] * len(report.rows))
         details = usable.answer(Kind.USER_DETAILS, {})
@@ -204,6 +201,8 @@ class Batch:
         into.live_row += [place for *_, place in entries]
         into.superseded += [place < 0 and name in live.users for name, _, _, place in entries]
         into.keys_unlisted += [name in live.keys_unlisted for name, *_ in entries]
+        additional = _additional(report, matched)
+        into.additional += [additional.get(name) for name, *_ in entries]
         places: dict[str, int] = {}
         for place, (name, *_) in enumerate(entries, first):
             places.setdefault(name, place)
@@ -262,6 +261,23 @@ class Batch:
         into.status.append(item["Status"])
         into.created.append(item["CreateDate"])
         into.expires.append(item.get("ExpirationDate"))
+
+
+def _additional(report: Report, matched: Matching) -> Mapping[str, str]:
+    """By user, the report's text on credentials that no column describes.
+
+    A user without a row may be the renamed one of a row of the same second: its text may be the
+    user's.
+    """
+    if not report.additional:
+        return {}
+    former = {
+        new: report.additional[old]
+        for new, created in matched.unreported.items()
+        for old, when in matched.unlisted.items()
+        if old in report.additional and same_second(when, created)
+    }
+    return {**former, **report.additional}
 
 
 def _active(items: list[dict[str, Any]]) -> int | None:

@@ -135,18 +135,11 @@ def people(batch: Batch, accounts: AccountColumns) -> People:
         "details_source": label(np.where(row >= 0, 0, 1), ("report", None)),
         **_report_columns(report, row),
         **_live_columns(batch, report, row, live_row),
-        "additional_credentials_info": _additional(batch, row),
+        "additional_credentials_info": strings(source.additional),
     }
     if batch.details.principal:
         columns |= _direct_columns(batch, columns, live_row)
     return People(account, is_root, live | keyed, row >= 0, exists, keys_listed, columns)
-
-
-def _additional(batch: Batch, row: NDArray[np.int64]) -> pa.Array:
-    if not batch.additional:
-        return pa.nulls(len(row), pa.large_string())
-    texts = [batch.additional.get(place) for place in range(len(batch.report_rows))]
-    return take(strings(texts), row)
 
 
 def _direct_columns(
