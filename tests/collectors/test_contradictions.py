@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -498,6 +498,15 @@ class TestNewerThanTheReport:
         found = await collect(iam, clock)
         assert found.details["ann"]["login_profile"] == {"CreateDate": LATER.isoformat()}
         assert iam.count("GetLoginProfile") == calls
+
+    async def test_unknown_to_get_login_profile_a_listed_user_is_a_gap_and_not_without_password(
+        self, clock: FakeClock
+    ) -> None:
+        iam = self.iam(GetLoginProfile=NOT_FOUND)
+        found = await collect(iam, clock)
+        assert code(found, Kind.USER_DETAILS) == "NoSuchEntity"
+        assert "ann" not in found.details
+        assert iam.count("GetLoginProfile") == 5
 
     async def test_no_password_takes_three_answers(self, clock: FakeClock) -> None:
         iam = self.iam()
@@ -1029,7 +1038,8 @@ class TestAgeOfTheReport:
         self, clock: FakeClock, shift: timedelta
     ) -> None:
         clock._started += shift
-        await self.attempt(clock, sent())
+        iam, evidence = await self.attempt(clock, sent())
+        assert (iam.count("GetCredentialReport"), evidence.generated_at) == (1, NOW)
 
     WRONG = (
         ("ReportFromFuture", sent(generated=NOW + timedelta(minutes=5, seconds=2))),
@@ -1072,7 +1082,72 @@ class TestAgeOfTheReport:
         )
 
     async def test_in_an_old_form_of_http_dates_is_read(self, clock: FakeClock) -> None:
-        await self.attempt(clock, sent(date="Tue, 03 Nov 2026 12:00:01 -0000"))
+        _, evidence = await self.attempt(clock, sent(date="Tue, 03 Nov 2026 12:00:01 -0000"))
+        assert evidence.generated_at == NOW
+
+
+OLD = NOW - timedelta(days=400)
+
+
+class TestCreationTimes:
+    """Of keys, against the report: neither may make a key look younger than it is."""
+
+    def iam(self, created: datetime, slot: datetime = OLD) -> Iam:
+        ann = user("ann", OLD)
+        content = report(row(ann, key("1", slot)))
+        return Iam(
+            ListUsers=[ann], ListAccessKeys=[key("1", created)], GetCredentialReport=sent(content)
+        )
+
+    async def test_that_the_report_must_know_and_contradicts_are_a_gap(
+        self, clock: FakeClock
+    ) -> None:
+        found = await collect(self.iam(NOW - timedelta(days=4)), clock)
+        assert code(found, Kind.ACCESS_KEYS) == "KeysContradictReport"
+        assert found.gaps[Kind.ACCESS_KEYS].usable
+        assert found.answers[Kind.ACCESS_KEYS]["unlisted_users"] == ["ann"]
+        assert found.keys == []
+
+    @pytest.mark.parametrize(
+        "created", [NOW - timedelta(minutes=14), NOW + timedelta(hours=3)], ids=str
+    )
+    async def test_of_a_key_that_replaced_another_since_the_report_are_fine(
+        self, clock: FakeClock, created: datetime
+    ) -> None:
+        found = await collect(self.iam(created), clock)
+        assert found.gaps == {}
+        assert found.keys == [("ann", key_id("1"))]
+
+    async def test_of_a_key_the_report_lacks_although_older_are_kept(
+        self, clock: FakeClock
+    ) -> None:
+        ann = user("ann", OLD)
+        iam = Iam(
+            ListUsers=[ann],
+            ListAccessKeys=[key("1", OLD), key("2", NOW - timedelta(days=4))],
+            GetCredentialReport=sent(report(row(ann, key("1", OLD)))),
+        )
+        found = await collect(iam, clock)
+        assert found.gaps == {}
+        assert set(found.uses) == {key_id("2")}
+
+    async def test_in_the_future_are_malformed(self, clock: FakeClock) -> None:
+        found = await collect(self.iam(NOW + timedelta(days=2)), clock)
+        assert code(found, Kind.ACCESS_KEYS) == "MalformedAnswer"
+
+
+class TestImpossible:
+    """Well-formed answers that IAM never gives."""
+
+    @pytest.mark.parametrize("name", ["Users", "AccountAccessKeysPresent", "Groups"])
+    async def test_counts_are_malformed(self, clock: FakeClock, name: str) -> None:
+        iam = Iam(GetAccountSummary=summary(0, **{name: -1}))
+        assert code(await collect(iam, clock), Kind.ACCOUNT_SUMMARY) == "MalformedAnswer"
+
+    async def test_one_id_of_two_users_is_malformed(self, clock: FakeClock) -> None:
+        people = [user("ann"), {**user("ben"), "UserId": user("ann")["UserId"]}]
+        found = await collect(Iam(ListUsers=people), clock)
+        assert found.gaps[Kind.USERS].code == "MalformedAnswer"
 
 
 class TestKinds:

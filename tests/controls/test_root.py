@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from small_findings import finding, findings, verdict
-from small_readings import ACCOUNT, AS_OF, ago, reading, root, row, slot, unread
+from small_readings import ACCOUNT, AS_OF, ago, reading, root, row, slot, unread, user
 
 from orgscan.models import Coverage
 
@@ -129,12 +129,6 @@ def test_root_never_used_passes_and_an_unsaid_use_is_unknown() -> None:
     assert verdict("root-usage", report=rooted(password_last_used="not_supported")) == "UNKNOWN"
 
 
-def test_root_used_after_as_of_counts_as_now() -> None:
-    got = finding("root-usage", report=rooted(password_last_used=AS_OF + timedelta(days=1)))
-    assert got["status"] == "FAIL"
-    assert "after the as-of time" in got["reason"]
-
-
 ROOT = (
     "root-access-key",
     "root-mfa",
@@ -142,6 +136,33 @@ ROOT = (
     "root-usage",
     "root-signing-certificate",
 )
+
+
+def test_a_root_row_that_contradicts_itself_about_the_password_is_unknown() -> None:
+    """N/A is the word for no password; one that was never used has no_information."""
+    assert verdict("root-usage", report=rooted(password_last_used="N/A")) == "UNKNOWN"
+    assert verdict("root-usage", report=rooted(**NO_ROOT_CREDENTIALS)) == "PASS"
+
+
+CHINA = {"report": [row()], "users": [user()], "arn": "arn:aws-cn:organizations::1:account/o-1/2"}
+COUNTS = {"Users": 1, "AccountMFAEnabled": 0, "AccountAccessKeysPresent": 0}
+
+
+def test_in_china_root_is_not_applicable_only_if_the_summary_counts_nothing() -> None:
+    nothing = {**COUNTS, "AccountPasswordPresent": 0, "AccountSigningCertificatesPresent": 0}
+    for control in ROOT:
+        assert verdict(control, **CHINA, summary=nothing) == "NOT_APPLICABLE"
+        assert verdict(control, **CHINA, summary=None) == "UNKNOWN"
+        assert verdict(control, **CHINA, summary={}) == "UNKNOWN"
+    keys = nothing | {"AccountAccessKeysPresent": 1}
+    assert verdict("root-access-key", **CHINA, summary=keys) == "FAIL"
+    assert verdict("root-usage", **CHINA, summary=keys) == "UNKNOWN"
+
+
+def test_root_used_after_as_of_counts_as_now() -> None:
+    got = finding("root-usage", report=rooted(password_last_used=AS_OF + timedelta(days=1)))
+    assert got["status"] == "FAIL"
+    assert "after the as-of time" in got["reason"]
 
 
 @pytest.mark.parametrize("control", ROOT)

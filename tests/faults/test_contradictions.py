@@ -7,6 +7,7 @@ are listed in tests/README.md.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -866,6 +867,32 @@ async def test_source_12_in_china_a_report_without_its_users_is_a_gap(tmp_path: 
     assert_alone(scanned, STRUCK, "PARTIAL", "credential_report", "ReportIncomplete")
     assert {"ci-deploy", "backup-agent"} == existing(scanned, STRUCK)
     assert verdicts(scanned, STRUCK, "ci-deploy")["console-mfa"] == "UNKNOWN"
+
+
+async def test_source_12_in_china_a_missing_summary_leaves_root_unknown(tmp_path: Path) -> None:
+    world = china()
+    struck = next(one.id for one in world.accounts if one.name == STRUCK)
+    denied = Fault(effect=DENIED, action="GetAccountSummary", account=struck)
+    scanned = await scan(world, tmp_path / "run", denied)
+    assert_alone(scanned, STRUCK, "PARTIAL", "account_summary", "AccessDenied")
+    assert verdicts(scanned, STRUCK) == dict.fromkeys(ROOT_CONTROLS, "UNKNOWN")
+
+
+async def test_fault_38_a_time_later_than_the_report_itself_is_a_gap(
+    small: World, tmp_path: Path
+) -> None:
+    struck = next(one.id for one in small.accounts if one.name == STRUCK)
+
+    def used_in_2099(content: bytes) -> bytes:
+        return re.sub(
+            rb"(?m)^(backup-agent(?:,[^,]*){9},)[^,]*", rb"\g<1>2099-01-01T00:00:00Z", content
+        )
+
+    late = Fault(
+        effect=faults.EditReport(used_in_2099), action="GetCredentialReport", account=struck
+    )
+    scanned = await scan(small, tmp_path / "run", late)
+    assert_alone(scanned, STRUCK, "PARTIAL", "credential_report", "ReportTimeImpossible")
 
 
 async def test_source_12_elsewhere_a_report_without_root_stays_a_gap(tmp_path: Path) -> None:

@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from small_readings import ACCOUNT, AS_OF, COLUMNS, GENERATED, ago, reading, render, root, row, user
 
 from orgscan.errors import IntegrityError
-from orgscan.report import inspect_report, names_missing_from_report, parse
+from orgscan.report import (
+    inspect_report,
+    names_missing_from_report,
+    parse,
+    times_in_the_future,
+)
 from orgscan.tables import build
 from orgscan.tables.report import read_cells
 from orgscan.tables.typed import strings
@@ -193,6 +198,46 @@ def test_a_report_cut_between_rows_is_found_by_the_live_listing() -> None:
     assert "'bob'" in fault.reason
     del created["bob"]
     assert names_missing_from_report(check, created, GENERATED) is None
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        "user_creation_time",
+        "password_last_used",
+        "password_last_changed",
+        "access_key_2_last_rotated",
+        "access_key_1_last_used_date",
+        "cert_1_last_rotated",
+    ],
+)
+def test_a_time_later_than_the_report_is_a_fault(column: str) -> None:
+    late = GENERATED + timedelta(minutes=15)
+    for moment, codes_found in (
+        (late, []),
+        (late + timedelta(seconds=1), ["ReportTimeImpossible"]),
+    ):
+        check = inspect_report(render([root(), row(**{column: moment})]), ACCOUNT)
+        fault = times_in_the_future(check, GENERATED)
+        assert [fault.code for fault in [fault] if fault] == codes_found
+        assert fault is None or (fault.usable and "'alice'" in fault.reason)
+
+
+def test_a_password_that_will_be_rotated_later_is_no_fault() -> None:
+    cells = {"password_next_rotation": GENERATED + timedelta(days=60)}
+    check = inspect_report(render([root(), row(**cells)]), ACCOUNT)
+    assert times_in_the_future(check, GENERATED) is None
+
+
+def test_a_renamed_user_keeps_what_the_report_says_of_additional_credentials() -> None:
+    header, *lines = render([root(), row("bare"), row("plain")]).decode().split("\n")
+    texts = ["additional_credentials_info", "N/A", "2 more", "N/A"]
+    content = "\n".join(f"{a},{b}" for a, b in zip([header, *lines], texts, strict=True)).encode()
+    for name, said in (("bare", "2 more"), ("renamed", "2 more")):
+        listed = [user(name), user("plain", created=ago(days=400, seconds=1))]
+        table = build([reading(report=content, users=listed)], as_of=AS_OF).credentials
+        found = table[table["user"] == name]["additional_credentials_info"].tolist()
+        assert found == [said]
 
 
 NAMES = st.text("abcXYZ019_+=,.@-ü", min_size=1, max_size=64) | st.sampled_from(
