@@ -127,6 +127,7 @@ def _render(built: Any, findings: Any, directory: Path) -> dict[str, float]:
         "accounts": built.accounts,
         "credentials": built.credentials,
         "access_keys": built.access_keys,
+        "service_credentials": built.service_credentials,
         "findings": findings,
     }
     watch = Stopwatch()

@@ -110,6 +110,16 @@ def _outcome(account: str, draw: random.Random) -> Outcome:
         Kind.ACCOUNT_SUMMARY: {"AccountAccessKeysPresent": 0, "Users": USERS},
         Kind.PASSWORD_POLICY: {"MinimumPasswordLength": 8},
         Kind.VIRTUAL_MFA_DEVICES: [],
+        Kind.USER_DETAILS: {
+            "keys": {
+                key["AccessKeyId"]: {"Region": "N/A", "ServiceName": "N/A"}
+                for key in keys
+                if key["CreateDate"] > GENERATED.isoformat()
+            },
+            "users": {},
+        },
+        Kind.SERVICE_SPECIFIC_CREDENTIALS: [],
+        Kind.SSH_PUBLIC_KEYS: {},
     }
     contents = {kind: json.dumps(answer).encode() for kind, answer in answers.items()}
     contents[Kind.CREDENTIAL_REPORT] = "\n".join(rows).encode()
