@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from orgscan.history import History
     from orgscan.pipeline import Run
+    from orgscan.runs.history import History
 
 __all__ = ["__version__", "open_history", "open_run", "scan"]
 

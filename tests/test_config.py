@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from orgscan import pipeline, settings
-from orgscan.collectors import ACTIONS
-from orgscan.sessions import session_policy
+from orgscan.collect.collectors import ACTIONS
+from orgscan.collect.sessions import session_policy
 from orgscan.settings import DueDays, Settings, Thresholds
 
 if TYPE_CHECKING:

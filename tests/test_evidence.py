@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orgscan.errors import IntegrityError, RunError, UsageError
-from orgscan.evidence import FORMAT, EvidenceStore, account_hash, contradiction, inspect
 from orgscan.models import (
     DEPARTED,
     Account,
@@ -29,6 +28,7 @@ from orgscan.models import (
     Reading,
     RunInfo,
 )
+from orgscan.runs.evidence import FORMAT, EvidenceStore, account_hash, contradiction, inspect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -245,7 +245,8 @@ class TestKilled:
 
     def test_outright_leaves_no_lock(self, path: Path) -> None:
         program = (
-            "import os, sys; from pathlib import Path; from orgscan.evidence import EvidenceStore\n"
+            "import os, sys; from pathlib import Path\n"
+            "from orgscan.runs.evidence import EvidenceStore\n"
             f"store = EvidenceStore.resume(Path({str(path)!r})); os.kill(os.getpid(), 9)"
         )
         with EvidenceStore.create(path, INFO):

@@ -22,11 +22,12 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 import orgscan
-from orgscan import history, pipeline
+from orgscan import pipeline
 from orgscan.cli import main
 from orgscan.errors import ExitCode, IntegrityError, RunError, UsageError
-from orgscan.history import Destination, History, Snapshot, publish
 from orgscan.models import Clock, Credentials, Observer
+from orgscan.runs import history
+from orgscan.runs.history import Destination, History, Snapshot, publish
 from orgscan.schema import TABLES
 
 if TYPE_CHECKING:

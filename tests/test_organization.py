@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from orgscan.collect.organization import ACTIONS, Enumeration, Scope, describe
 from orgscan.errors import CallerBroken, Denied, Malformed, RunError, Transient
 from orgscan.models import Account, AccountState, Organization
-from orgscan.organization import ACTIONS, Enumeration, Scope, describe
 from orgscan.simulator import WORLDS, Fault, faults
 
 if TYPE_CHECKING:

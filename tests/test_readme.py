@@ -14,7 +14,7 @@ import typer
 
 from orgscan import pipeline
 from orgscan.cli import app
-from orgscan.collectors import ACTIONS
+from orgscan.collect.collectors import ACTIONS
 from orgscan.errors import ExitCode
 from orgscan.models import Change, Coverage, RequirementStatus
 from orgscan.schema import TABLES

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from orgscan import rundir
 from orgscan.errors import RunError, UsageError
 from orgscan.models import Caller, Organization, RunInfo
+from orgscan.runs import rundir
 
 MOMENT = datetime(2026, 11, 3, 23, 59, 58, tzinfo=UTC)
 

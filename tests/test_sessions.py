@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orgscan import collectors, sessions
+from orgscan.collect import collectors, sessions
+from orgscan.collect.sessions import Sessions
 from orgscan.errors import Denied, IntegrityError, Malformed
 from orgscan.models import Credentials
-from orgscan.sessions import Sessions
 from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, faults
 
 if TYPE_CHECKING:

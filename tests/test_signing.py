@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from moto.kms.utils import ECDSAPrivateKey, RSAPrivateKey
 from moto.server import ThreadedMotoServer
 
-from orgscan import pipeline, rundir, settings, signing
+from orgscan import pipeline, settings
 from orgscan.aws import Aws
 from orgscan.cli import main
 from orgscan.errors import (
@@ -38,6 +38,7 @@ from orgscan.errors import (
     UsageError,
 )
 from orgscan.models import Clock, Credentials, Observer
+from orgscan.runs import rundir, signing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,8 +5,9 @@ organization -> sessions -> collectors -> evidence -> tables -> controls -> repo
 
 from __future__ import annotations
 
-from orgscan.engine import Cluster, new_event_loop
-from orgscan.pipeline.catalogue import (
+from orgscan.collect.engines import Cluster, new_event_loop
+from orgscan.controls.criteria import check_criteria
+from orgscan.controls.listing import (
     CatalogueEntry,
     FrameworkEntry,
     catalogue,
@@ -15,11 +16,8 @@ from orgscan.pipeline.catalogue import (
     framework_keys,
 )
 from orgscan.pipeline.check import Readiness, Step, StepState, check
-from orgscan.pipeline.criteria import check_criteria
 from orgscan.pipeline.decisions import Decisions, check_decisions, read_decisions
 from orgscan.pipeline.demo import collect_demo, demo_quarters, write_demo_waivers
-from orgscan.pipeline.formats import FORMATS, check_formats
-from orgscan.pipeline.policy import audit_role_policy, caller_policy, declared_actions
 from orgscan.pipeline.previous import (
     Difference,
     check_difference_file,
@@ -29,11 +27,13 @@ from orgscan.pipeline.previous import (
 )
 from orgscan.pipeline.publish import check_destination, open_history, publish
 from orgscan.pipeline.render import render
-from orgscan.pipeline.role import AuditRole
-from orgscan.pipeline.run import Run
 from orgscan.pipeline.scan import collect, default_output, resume, scan, stored_settings
 from orgscan.pipeline.sign import check_signing_key, sign
 from orgscan.pipeline.verify import Verification, verify
+from orgscan.reports.formats import FORMATS, check_formats
+from orgscan.role.policy import audit_role_policy, caller_policy, declared_actions
+from orgscan.role.templates import AuditRole
+from orgscan.runs.run import Run
 
 __all__ = [
     "FORMATS",

@@ -7,8 +7,10 @@ from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from orgscan import collectors, organization
 from orgscan.aws import CLOCK_TOLERANCE_SECONDS, Aws
+from orgscan.collect import collectors, organization, preflight
+from orgscan.collect.account import AccountReader, unread, why_denied
+from orgscan.controls.criteria import Criteria
 from orgscan.errors import (
     CallerBroken,
     CallError,
@@ -22,10 +24,7 @@ from orgscan.errors import (
     UsageError,
 )
 from orgscan.models import Account, Caller, Organization
-from orgscan.pipeline import preflight
-from orgscan.pipeline.account import AccountReader, unread, why_denied
-from orgscan.pipeline.criteria import Criteria
-from orgscan.pipeline.policy import declared_actions
+from orgscan.role.policy import declared_actions
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -6,9 +6,10 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from orgscan import controls, reports, rundir, waivers
+from orgscan import controls, reports, waivers
 from orgscan.errors import UsageError
-from orgscan.evidence import EvidenceStore
+from orgscan.runs import rundir
+from orgscan.runs.evidence import EvidenceStore
 from orgscan.settings import DueDays, Settings
 from orgscan.waivers import State
 

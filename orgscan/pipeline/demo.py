@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from orgscan import rundir, simulator
 from orgscan import settings as settings_module
+from orgscan import simulator
 from orgscan.models import Clock, Credentials
 from orgscan.pipeline.scan import collect
+from orgscan.runs import rundir
 
 if TYPE_CHECKING:
     import asyncio

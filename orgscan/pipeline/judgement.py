@@ -7,11 +7,12 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from orgscan import compare, controls, rundir, tables, waivers
+from orgscan import compare, controls, tables, waivers
 from orgscan.errors import UsageError
-from orgscan.evidence import EvidenceStore
 from orgscan.models import Coverage
 from orgscan.pipeline import decisions as decided
+from orgscan.runs import rundir
+from orgscan.runs.evidence import EvidenceStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from orgscan.controls.criteria import Criteria
     from orgscan.models import Assessment, Clock, RunInfo, Status
-    from orgscan.pipeline.chain import Link
-    from orgscan.pipeline.criteria import Criteria
     from orgscan.pipeline.decisions import Decisions
+    from orgscan.runs.chain import Link
     from orgscan.waivers import Result
 
 _REPORT_LIFETIME = timedelta(hours=4, minutes=15)

@@ -7,10 +7,12 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from orgscan import controls, reports, rundir
+from orgscan import controls
+from orgscan.controls.due import DueDates
 from orgscan.models import INTEGRITY_FAILURE, Coverage, Status
 from orgscan.pipeline import decisions as decided
-from orgscan.pipeline.chain import MANIFEST_FORMAT
+from orgscan.runs import rundir
+from orgscan.runs.chain import MANIFEST_FORMAT
 from orgscan.schema import SCHEMA_VERSION
 from orgscan.settings import is_simulated
 from orgscan.version import __version__
@@ -112,7 +114,7 @@ def _overdue(judgement: Judgement) -> dict[str, int]:
     """Overdue failures by severity."""
     entries = judgement.decisions.entries
     agreed = {entry.finding_id: entry.due for entry in entries if entry.due is not None}
-    due = reports.DueDates(judgement.info.as_of, judgement.due_days, agreed)
+    due = DueDates(judgement.info.as_of, judgement.due_days, agreed)
     return due.count(judgement.frames["findings"])
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from orgscan import compare, reports, rundir
+from orgscan import compare, reports
 from orgscan.errors import RunError, UsageError
-from orgscan.pipeline.chain import Link
+from orgscan.runs import parquet, rundir
+from orgscan.runs.chain import Link
 from orgscan.schema import (
     ACCESS_KEYS,
     ACCOUNTS,
@@ -133,9 +134,7 @@ def _sealed(run: Path, table: Table, files: Mapping[str, Any]) -> Path:
 def _table(run: Path, table: Table, files: Mapping[str, Any]) -> pd.DataFrame:
     path = _sealed(run, table, files)
     try:
-        return reports.read_parquet(
-            path, table, columns=_COLUMNS.get(table.name, ()), categories=True
-        )
+        return parquet.read(path, table, columns=_COLUMNS.get(table.name, ()), categories=True)
     except RunError as error:
         message = f"{error}; {_REMEDY}"
         raise UsageError(message) from None

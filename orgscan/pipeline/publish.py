@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from orgscan import history, rundir
 from orgscan.errors import RunError, UsageError
-from orgscan.pipeline.run import Run
+from orgscan.runs import history, rundir
+from orgscan.runs.run import Run
 from orgscan.schema import LATER_TABLES, TABLES
 
 if TYPE_CHECKING:

@@ -8,17 +8,18 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from orgscan import reports, rundir
+from orgscan import reports
+from orgscan.controls.criteria import Criteria
+from orgscan.controls.listing import catalogue
 from orgscan.errors import UsageError
 from orgscan.pipeline import decisions as decided
-from orgscan.pipeline.catalogue import catalogue
-from orgscan.pipeline.criteria import Criteria
-from orgscan.pipeline.formats import Results, check_formats, write_formats
 from orgscan.pipeline.judgement import Terms, judge
 from orgscan.pipeline.manifest import manifest, versions
 from orgscan.pipeline.memory import give_back
 from orgscan.pipeline.previous import open_snapshot
-from orgscan.pipeline.sealed import sealed_evidence
+from orgscan.reports.formats import Results, check_formats, write_formats
+from orgscan.runs import parquet, rundir
+from orgscan.runs.sealed import sealed_evidence
 from orgscan.schema import CHANGES, TABLES
 from orgscan.settings import is_simulated
 from orgscan.version import __version__
@@ -55,7 +56,7 @@ def render(
     run to compare with, which the manifest continues; without it nothing is compared, and the
     manifest goes on naming the one it names. ``decisions`` are the waivers to apply and the
     entries to carry forward; by default there are none. ``formats`` are those of
-    :data:`orgscan.pipeline.formats.FORMATS` to write beside; files of others are removed. An
+    :data:`orgscan.reports.formats.FORMATS` to write beside; files of others are removed. An
     earlier signature is removed with what it signed. Returns the directory written to.
 
     Raises :class:`orgscan.errors.UsageError`, :class:`orgscan.errors.IntegrityError`, and
@@ -113,10 +114,10 @@ def _publish(
     with rundir.Publication(directory, remedy=remedy) as publication:
         for table in TABLES:
             with publication.file(f"{table.name}.parquet") as path:
-                reports.write_parquet(judgement.frames[table.name], table, path, metadata=metadata)
+                parquet.write(judgement.frames[table.name], table, path, metadata=metadata)
         if judgement.changes is not None:
             with publication.file(f"{CHANGES.name}.parquet") as path:
-                reports.write_parquet(judgement.changes, CHANGES, path, metadata=metadata)
+                parquet.write(judgement.changes, CHANGES, path, metadata=metadata)
         made = Results(judgement.info, judgement.criteria, judgement.frames, judgement.changes)
         write_formats(formats, made, publication)
         hashes = {rundir.EVIDENCE: judgement.evidence.sha256}

@@ -10,27 +10,28 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from orgscan import engine, organization, rundir
 from orgscan.aws import Aws
+from orgscan.collect import engines as engine
+from orgscan.collect import organization, preflight
+from orgscan.collect.account import AccountReader, unread
+from orgscan.collect.worker import Broken, ReadingJob
+from orgscan.controls.criteria import Criteria
 from orgscan.errors import (
     CallerBroken,
     RunError,
     RunInterrupted,
     UsageError,
 )
-from orgscan.evidence import EvidenceStore
 from orgscan.models import DEPARTED, INTEGRITY_FAILURE, Coverage, Kind, Outcome, RunInfo, is_read
-from orgscan.pipeline import preflight
-from orgscan.pipeline.account import AccountReader, unread
-from orgscan.pipeline.chain import Link
-from orgscan.pipeline.criteria import Criteria
 from orgscan.pipeline.decisions import check_decisions, check_entries, read_decisions
-from orgscan.pipeline.formats import check_formats
 from orgscan.pipeline.previous import check_previous
 from orgscan.pipeline.render import render
-from orgscan.pipeline.run import Run
-from orgscan.pipeline.sealed import sealed_evidence
-from orgscan.pipeline.worker import Broken, ReadingJob
+from orgscan.reports.formats import check_formats
+from orgscan.runs import rundir
+from orgscan.runs.chain import Link
+from orgscan.runs.evidence import EvidenceStore
+from orgscan.runs.run import Run
+from orgscan.runs.sealed import sealed_evidence
 from orgscan.settings import is_simulated
 from orgscan.version import __version__
 
@@ -239,7 +240,7 @@ async def resume(
 def stored_settings(run: Path) -> dict[str, Any]:
     """The settings a run began with; the external id is never among them.
 
-    Raises as :meth:`orgscan.evidence.EvidenceStore.read` does.
+    Raises as :meth:`orgscan.runs.evidence.EvidenceStore.read` does.
     """
     with EvidenceStore.read(run / rundir.EVIDENCE) as store:
         return dict(store.info.settings)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from orgscan import rundir, signing
 from orgscan.aws import Aws
 from orgscan.errors import IntegrityError, OrgscanError, RunError
-from orgscan.signing import key_region
+from orgscan.runs import rundir, signing
+from orgscan.runs.signing import key_region
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from orgscan import reports
+from orgscan.controls.due import DueDates
 from orgscan.models import INTEGRITY_FAILURE
+from orgscan.runs import parquet
 from orgscan.schema import ACCOUNTS, FINDINGS
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Totals:
         Raises :class:`orgscan.errors.RunError` where they cannot be read.
         """
         columns = ["finding_id", "control_id", "status", "severity", "first_seen_at"]
-        findings = reports.read_parquet(path, FINDINGS, columns=columns, categories=True)
+        findings = parquet.read(path, FINDINGS, columns=columns, categories=True)
         yield from self._by_status(findings, path.name)
         pairs = findings[["control_id", "severity"]].drop_duplicates()
         for control, severity in zip(pairs["control_id"], pairs["severity"], strict=True):
@@ -74,7 +75,7 @@ class Totals:
             if severity != told:
                 yield f"{path.name}: {control}: is of severity {severity}, the manifest says {told}"
         if self.overdue is not None:
-            late = reports.DueDates(self.as_of, self.due_days).count(findings)
+            late = DueDates(self.as_of, self.due_days).count(findings)
             for severity in sorted(late.keys() | self.overdue.keys()):
                 now, told_late = late.get(severity, 0), self.overdue.get(severity, 0)
                 if now != told_late:

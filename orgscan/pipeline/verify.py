@@ -10,12 +10,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from orgscan import evidence, reports, rundir, signing, tables
+from orgscan import tables
 from orgscan.errors import IntegrityError, RunError, UsageError
 from orgscan.models import Coverage
-from orgscan.pipeline.chain import Link, refuse_newer
 from orgscan.pipeline.totals import Totals
-from orgscan.rundir import EVIDENCE, MANIFEST, SIGNATURE
+from orgscan.runs import evidence, parquet, rundir, signing
+from orgscan.runs.chain import Link, refuse_newer
+from orgscan.runs.rundir import EVIDENCE, MANIFEST, SIGNATURE
 from orgscan.schema import ACCOUNTS, CHANGES, FINDINGS, LATER_TABLES, TABLES
 
 if TYPE_CHECKING:
@@ -280,7 +281,7 @@ class _Verifier:
             yield f"{EVIDENCE}: what it records of the accounts makes no table ({why})"
             return
         with suppress(RunError, ValueError):  # named already, with the other tables
-            yield from _recorded_differences(found, reports.read_parquet(path, ACCOUNTS))
+            yield from _recorded_differences(found, parquet.read(path, ACCOUNTS))
 
     def _signature(self, key: signing.PublicKey | None) -> Iterator[str]:
         path = self.run / SIGNATURE
@@ -343,7 +344,7 @@ def _why_foreign(name: str, run: Path) -> str:
 
 
 def _metadata_differences(path: Path, claims: _Claims) -> Iterator[str]:
-    found = reports.parquet_metadata(path)
+    found = parquet.metadata(path)
     for name, told in {**claims.metadata, "orgscan.table": path.stem}.items():
         if found.get(name) != told:
             yield f"{path.name}: its {name} is {found.get(name)!r}, the manifest says {told!r}"
@@ -352,7 +353,7 @@ def _metadata_differences(path: Path, claims: _Claims) -> Iterator[str]:
 
 
 def _account_differences(path: Path, claims: _Claims) -> Iterator[str]:
-    frame = reports.read_parquet(path, ACCOUNTS)
+    frame = parquet.read(path, ACCOUNTS)
     digests = zip(frame["account_id"], frame["evidence_sha256"], strict=True)
     found = {account: digest if isinstance(digest, str) else None for account, digest in digests}
     for account in sorted(found.keys() ^ claims.accounts.keys()):

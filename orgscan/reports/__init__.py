@@ -9,29 +9,21 @@ from __future__ import annotations
 from orgscan.reports.content import ChangesContent, ControlEntry, WaiverEntry, WorkbookContent
 from orgscan.reports.delimited import write as write_csv
 from orgscan.reports.difference import write_json as write_changes_json
-from orgscan.reports.due import DueDates
 from orgscan.reports.ocsf import Obligations
 from orgscan.reports.ocsf import write as write_ocsf
-from orgscan.reports.parquet import metadata as parquet_metadata
-from orgscan.reports.parquet import read as read_parquet
-from orgscan.reports.parquet import write as write_parquet
 from orgscan.reports.workbook import condensed, unlisted
 from orgscan.reports.workbook import write as write_workbook
 
 __all__ = [
     "ChangesContent",
     "ControlEntry",
-    "DueDates",
     "Obligations",
     "WaiverEntry",
     "WorkbookContent",
     "condensed",
-    "parquet_metadata",
-    "read_parquet",
     "unlisted",
     "write_changes_json",
     "write_csv",
     "write_ocsf",
-    "write_parquet",
     "write_workbook",
 ]

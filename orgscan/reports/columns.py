@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from orgscan.controls.due import DueDates
     from orgscan.models import HumanEntry
-    from orgscan.reports.due import DueDates
 
 _WORDS = {"id": "id", "arn": "ARN", "ou": "OU", "mfa": "MFA", "sha256": "SHA-256"}
 _HEADINGS = {

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from orgscan.controls.due import DueDates
 from orgscan.models import Coverage, Severity, Status
-from orgscan.reports.due import DueDates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from orgscan.tables.accounts import recorded
 from orgscan.tables.build import Tables, build
-from orgscan.tables.listings import refuse_foreign
 from orgscan.tables.typed import empty
 
 __all__ = [
@@ -15,5 +14,4 @@ __all__ = [
     "build",
     "empty",
     "recorded",
-    "refuse_foreign",
 ]

@@ -151,8 +151,8 @@ async def _floor(
 def ours(endpoint: str, keys: list[str], accounts: list[str]) -> dict[str, float]:
     """``pipeline.collect``: enumeration at AWS's pace, checks and the evidence store included."""
     from orgscan import pipeline, settings  # noqa: PLC0415
-    from orgscan.evidence import EvidenceStore  # noqa: PLC0415
     from orgscan.models import Clock, Credentials, Kind, Observer  # noqa: PLC0415
+    from orgscan.runs.evidence import EvidenceStore  # noqa: PLC0415
 
     class Begin(Observer):
         watch: Stopwatch

@@ -32,7 +32,7 @@ def run(*, quick: bool) -> list[Figure]:
 
 def write(path: str, name: str) -> dict[str, Any]:
     from orgscan import controls, reports, tables  # noqa: PLC0415 - imports are not counted
-    from orgscan.evidence import EvidenceStore  # noqa: PLC0415
+    from orgscan.runs.evidence import EvidenceStore  # noqa: PLC0415
     from orgscan.settings import Thresholds  # noqa: PLC0415
 
     with EvidenceStore.read(Path(path)) as store:

@@ -94,7 +94,7 @@ def fill(path: str, principals: int) -> dict[str, Any]:
 
 def judge(path: str, *, render: bool) -> dict[str, Any]:
     from orgscan import controls, tables  # noqa: PLC0415 - imports are not counted
-    from orgscan.evidence import EvidenceStore  # noqa: PLC0415
+    from orgscan.runs.evidence import EvidenceStore  # noqa: PLC0415
     from orgscan.settings import Thresholds  # noqa: PLC0415
 
     watch = Stopwatch()
@@ -122,6 +122,7 @@ def _render(built: Any, findings: Any, directory: Path) -> dict[str, float]:
     from openpyxl import load_workbook  # noqa: PLC0415
 
     from orgscan import reports, schema  # noqa: PLC0415
+    from orgscan.runs import parquet  # noqa: PLC0415
 
     frames = {
         "accounts": built.accounts,
@@ -133,7 +134,7 @@ def _render(built: Any, findings: Any, directory: Path) -> dict[str, float]:
     watch = Stopwatch()
     for table in schema.TABLES:
         target = directory / f"{table.name}.parquet"
-        reports.write_parquet(frames[table.name], table, target, metadata={})
+        parquet.write(frames[table.name], table, target, metadata={})
     parquet = watch.read()["cpu"]
     before, watch = now_mb(), Stopwatch()
     workbook = directory / "workbook.xlsx"

@@ -7,7 +7,6 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from orgscan.evidence import EvidenceStore
 from orgscan.models import (
     Account,
     Caller,
@@ -19,6 +18,7 @@ from orgscan.models import (
     RunInfo,
 )
 from orgscan.report import COLUMNS
+from orgscan.runs.evidence import EvidenceStore
 
 if TYPE_CHECKING:
     from pathlib import Path

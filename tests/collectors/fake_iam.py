@@ -8,7 +8,7 @@ import io
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from orgscan.collectors import Limits
+from orgscan.collect.collectors import Limits
 from orgscan.errors import Absent, CallError, Refused
 from orgscan.models import ROOT_USER
 from orgscan.report import COLUMNS

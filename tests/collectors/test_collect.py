@@ -26,8 +26,8 @@ from fake_iam import (
     user,
 )
 
-from orgscan import collectors, sessions
-from orgscan.collectors import credential_report, user_details
+from orgscan.collect import collectors, sessions
+from orgscan.collect.collectors import credential_report, user_details
 from orgscan.errors import (
     Absent,
     CallerBroken,
@@ -44,7 +44,7 @@ from orgscan.simulator.world import User, View
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
-    from orgscan.collectors import Limits
+    from orgscan.collect.collectors import Limits
     from orgscan.models import Calls
     from orgscan.simulator import Simulator, World
     from orgscan.simulator.world import Account

@@ -31,15 +31,15 @@ from fake_iam import (
     user,
 )
 
-from orgscan import collectors
-from orgscan.collectors import credential_report, service_credentials
+from orgscan.collect import collectors
+from orgscan.collect.collectors import credential_report, service_credentials
 from orgscan.errors import CallerBroken, Denied, IntegrityError, Malformed, Throttled
 from orgscan.models import FIRST_KINDS, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from orgscan.collectors import Limits
+    from orgscan.collect.collectors import Limits
     from orgscan.models import Gap
     from tests.conftest import FakeClock
 

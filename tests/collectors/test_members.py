@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fake_iam import key, user
 
-from orgscan.collectors import access_keys, users
+from orgscan.collect.collectors import access_keys, users
 from orgscan.errors import Malformed
 from orgscan.models import Clock
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orgscan import collectors
+from orgscan.collect import collectors
 from orgscan.errors import Absent, CallerBroken, CallError, Denied, IntegrityError, Refused
 from orgscan.simulator import WORLDS
 

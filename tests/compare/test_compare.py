@@ -25,7 +25,7 @@ from small_runs import (
 
 from orgscan.compare import compare
 from orgscan.models import Change
-from orgscan.reports import write_parquet
+from orgscan.runs.parquet import write as write_parquet
 from orgscan.schema import CHANGES, FINDINGS
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import dask.config
 import pytest
 from distributed import Client, LocalCluster, Scheduler
 
-from orgscan import engine
+from orgscan.collect import engines as engine
 from orgscan.errors import RunError, UsageError
 
 if TYPE_CHECKING:

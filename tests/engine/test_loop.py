@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from orgscan.engine import new_event_loop
+from orgscan.collect.engines import new_event_loop
 
 
 def work_done_on(loop: asyncio.AbstractEventLoop) -> int:

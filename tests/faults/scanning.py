@@ -17,7 +17,6 @@ from clocks import HurriedClock
 
 from orgscan import controls, pipeline, settings, tables
 from orgscan.errors import ExitCode
-from orgscan.evidence import EvidenceStore
 from orgscan.models import (
     INTEGRITY_FAILURE,
     Clock,
@@ -28,7 +27,8 @@ from orgscan.models import (
     RunInfo,
     Status,
 )
-from orgscan.rundir import EVIDENCE
+from orgscan.runs.evidence import EvidenceStore
+from orgscan.runs.rundir import EVIDENCE
 from orgscan.settings import DEFAULT_FRAMEWORK, Thresholds
 from orgscan.simulator import AUDIT_ROLE, Simulator
 

@@ -23,9 +23,9 @@ from scanning import (
 )
 
 from orgscan.errors import ExitCode, RunError
-from orgscan.evidence import EvidenceStore
 from orgscan.models import INTEGRITY_FAILURE, Kind
-from orgscan.rundir import EVIDENCE
+from orgscan.runs.evidence import EvidenceStore
+from orgscan.runs.rundir import EVIDENCE
 from orgscan.simulator import WORLDS, Fault, Simulator, faults, iam
 from orgscan.simulator.faults import Error
 

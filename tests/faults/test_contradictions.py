@@ -27,11 +27,12 @@ from scanning import (
     scan,
 )
 
-from orgscan import collectors, pipeline
+from orgscan import pipeline
+from orgscan.collect import collectors
 from orgscan.errors import ExitCode
-from orgscan.evidence import EvidenceStore
 from orgscan.models import FIRST_KINDS, ROOT_USER, Coverage, Kind
-from orgscan.rundir import EVIDENCE
+from orgscan.runs.evidence import EvidenceStore
+from orgscan.runs.rundir import EVIDENCE
 from orgscan.simulator import WORLDS, Fault, Simulator, faults
 from orgscan.simulator.elements import Mutation
 from orgscan.simulator.faults import Error, MutateElement

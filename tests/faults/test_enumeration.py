@@ -21,9 +21,9 @@ from scanning import (
 )
 
 from orgscan.errors import RunError, RunInterrupted
-from orgscan.evidence import EvidenceStore
 from orgscan.models import AccountState, Coverage
-from orgscan.rundir import EVIDENCE
+from orgscan.runs.evidence import EvidenceStore
+from orgscan.runs.rundir import EVIDENCE
 from orgscan.simulator import WORLDS, Fault, Simulator, faults
 from orgscan.simulator.faults import Error, Per
 

@@ -11,7 +11,7 @@ import pytest
 from fuzzing import Case, Element, Judgement, cases, identified, tried
 from scanning import NOW, Judged, collect
 
-from orgscan import collectors
+from orgscan.collect import collectors
 from orgscan.controls import CATALOGUE
 from orgscan.errors import ExitCode
 from orgscan.simulator import WORLDS, Simulator, World

@@ -93,7 +93,7 @@ async def test_no_secret_in_a_log_record_or_the_traceback_of_a_crash(
         raise ZeroDivisionError(text)
 
     # What no answer of AWS can bring about: a mistake of ours in the middle of an account.
-    monkeypatch.setattr("orgscan.collectors.users.document", crash)
+    monkeypatch.setattr("orgscan.collect.collectors.users.document", crash)
     async with Simulator(small) as simulator:
         with pytest.raises(BaseException, match=r".*") as caught:
             await collect(simulator, tmp_path / "run", external_id=EXTERNAL_ID)

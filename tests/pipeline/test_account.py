@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orgscan import collectors, sessions
+from orgscan.collect import collectors, sessions
+from orgscan.collect.account import AccountReader, unread
 from orgscan.errors import CallerBroken
 from orgscan.models import INTEGRITY_FAILURE, Account, AccountState, Coverage, Kind
-from orgscan.pipeline.account import AccountReader, unread
 from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator, World, faults
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orgscan import collectors, pipeline, settings
+from orgscan import pipeline, settings
+from orgscan.collect import collectors
 from orgscan.errors import ExitCode, UsageError
 from orgscan.models import AccountState, Credentials, Observer
 from orgscan.pipeline.check import STEPS

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from orgscan import pipeline, settings
+from orgscan.collect.worker import ReadingJob
 from orgscan.errors import RunInterrupted, UsageError
 from orgscan.models import (
     Account,
@@ -26,7 +27,6 @@ from orgscan.models import (
     Observer,
     Outcome,
 )
-from orgscan.pipeline.worker import ReadingJob
 from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator, faults
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from orgscan import pipeline, rundir
+from orgscan import pipeline
 from orgscan.cli import main
 from orgscan.errors import ExitCode
 from orgscan.models import Clock, Observer
+from orgscan.runs import rundir
 from orgscan.schema import CHANGES, TABLES, Type
 from orgscan.simulator import WORLDS
 

@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 from clocks import HurriedClock
 
-from orgscan import pipeline, rundir, settings
+from orgscan import pipeline, settings
 from orgscan.cli import main
 from orgscan.errors import ExitCode
 from orgscan.models import Change, Observer
+from orgscan.runs import rundir
 from orgscan.schema import CHANGES
 
 if TYPE_CHECKING:

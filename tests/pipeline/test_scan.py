@@ -21,9 +21,9 @@ import orgscan
 from orgscan import pipeline
 from orgscan.cli import summary
 from orgscan.errors import ExitCode, RunError, RunInterrupted, UsageError
-from orgscan.evidence import EvidenceStore
 from orgscan.models import Clock, Coverage, Observer, Outcome, Severity
-from orgscan.reports import parquet_metadata
+from orgscan.runs.evidence import EvidenceStore
+from orgscan.runs.parquet import metadata as parquet_metadata
 from orgscan.schema import TABLES
 from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator
 from orgscan.simulator.faults import Error

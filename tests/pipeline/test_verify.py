@@ -26,10 +26,11 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from orgscan import evidence, pipeline, rundir, settings, signing
+from orgscan import pipeline, settings
 from orgscan.cli import main
 from orgscan.errors import IntegrityError, RunError, UsageError
 from orgscan.models import Clock, Credentials, Observer
+from orgscan.runs import evidence, rundir, signing
 from orgscan.simulator import AUDIT_ROLE, WORLDS, Simulator
 
 if TYPE_CHECKING:

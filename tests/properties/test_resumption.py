@@ -19,8 +19,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from scanning import NOW, Judged, StopAfter, assert_same_tables, collect, resume, scan
 
 from orgscan.errors import OrgscanError, RunInterrupted, UsageError
-from orgscan.evidence import EvidenceStore
-from orgscan.rundir import EVIDENCE
+from orgscan.runs.evidence import EvidenceStore
+from orgscan.runs.rundir import EVIDENCE
 from orgscan.simulator import WORLDS, Fault, Simulator, faults
 from orgscan.simulator.faults import Error
 

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from scanning import NOW, Judged, assert_same_tables, collect, scan
 
 from orgscan.errors import OrgscanError, RunError, UsageError
-from orgscan.evidence import EvidenceStore, account_hash
 from orgscan.models import Coverage, Status
-from orgscan.rundir import EVIDENCE
+from orgscan.runs.evidence import EvidenceStore, account_hash
+from orgscan.runs.rundir import EVIDENCE
 from orgscan.simulator import WORLDS, Fault, Simulator, faults, iam
 from orgscan.simulator.faults import Effect, Error, Per
 

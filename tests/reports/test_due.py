@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from orgscan.reports import DueDates
+from orgscan.controls.due import DueDates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

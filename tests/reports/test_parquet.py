@@ -10,7 +10,9 @@ import pytest
 import reports_sample as sample
 
 from orgscan.errors import RunError
-from orgscan.reports import parquet, read_parquet, write_parquet
+from orgscan.runs import parquet
+from orgscan.runs.parquet import read as read_parquet
+from orgscan.runs.parquet import write as write_parquet
 from orgscan.schema import ACCOUNTS, CREDENTIALS, FINDINGS, SCHEMA_VERSION, TABLES, Type
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from orgscan.collect.listings import refuse_foreign
 from orgscan.errors import IntegrityError
-from orgscan.tables import refuse_foreign
 
 OWN, OTHER = "111111111111", "222222222222"
 

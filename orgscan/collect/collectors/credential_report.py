@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from orgscan.collectors.trial import Trial
+from orgscan.collect.collectors.trial import Trial
 from orgscan.errors import CallError, Malformed, Refused, Unreachable
 from orgscan.models import Evidence, Kind
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from orgscan import settings
 from orgscan.errors import UsageError
-from orgscan.pipeline.policy import audit_role_policy
+from orgscan.role.policy import audit_role_policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from orgscan.collectors.document import (
+from orgscan.collect.collectors.document import (
     DISAGREE,
     LIST_PAGE,
     agreed,
@@ -17,8 +17,8 @@ from orgscan.collectors.document import (
     malformed,
     unique,
 )
-from orgscan.collectors.patience import until_found
-from orgscan.collectors.trial import Trial
+from orgscan.collect.collectors.patience import until_found
+from orgscan.collect.collectors.trial import Trial
 from orgscan.errors import Absent, Malformed
 from orgscan.models import Evidence, Gap, Kind
 from orgscan.report import to_second

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orgscan.collectors.document import LIST_PAGE, agreed, document, is_text, unique
-from orgscan.collectors.trial import Trial
+from orgscan.collect.collectors.document import LIST_PAGE, agreed, document, is_text, unique
+from orgscan.collect.collectors.trial import Trial
 from orgscan.models import ROOT_USER, Evidence, Kind, mfa_owner
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from orgscan import controls, reports
-from orgscan.pipeline.catalogue import catalogue
-from orgscan.pipeline.criteria import must_be_known
+from orgscan.controls.criteria import must_be_known
+from orgscan.controls.listing import catalogue
 from orgscan.schema import CHANGES, TABLES
 
 if TYPE_CHECKING:
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from orgscan.controls.criteria import Criteria
     from orgscan.models import RunInfo
-    from orgscan.pipeline.criteria import Criteria
-    from orgscan.rundir import Publication
+    from orgscan.runs.rundir import Publication
 
 OCSF_FILE = "findings.ocsf.jsonl"
 

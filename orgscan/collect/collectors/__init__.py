@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orgscan.collectors import (
+from orgscan.collect.collectors import (
     access_keys,
     account_summary,
     credential_report,
@@ -20,7 +20,7 @@ from orgscan.collectors import (
     users,
     virtual_mfa_devices,
 )
-from orgscan.collectors.reading import AccountReading
+from orgscan.collect.collectors.reading import AccountReading
 from orgscan.errors import CallerBroken
 from orgscan.models import Kind
 

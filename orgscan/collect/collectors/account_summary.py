@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orgscan.collectors.document import document, malformed
-from orgscan.collectors.trial import Trial
+from orgscan.collect.collectors.document import document, malformed
+from orgscan.collect.collectors.trial import Trial
 from orgscan.models import Evidence, Kind
 
 if TYPE_CHECKING:

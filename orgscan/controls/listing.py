@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orgscan import controls
+from orgscan.controls.criteria import known_frameworks, must_be_known, plain, select
 from orgscan.errors import UsageError
-from orgscan.pipeline.criteria import known_frameworks, must_be_known, plain, select
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

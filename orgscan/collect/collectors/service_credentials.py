@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orgscan.collectors.document import (
+from orgscan.collect.collectors.document import (
     LIST_PAGE,
     agreed,
     document,
@@ -17,7 +17,7 @@ from orgscan.collectors.document import (
     malformed,
     unique,
 )
-from orgscan.collectors.trial import Trial
+from orgscan.collect.collectors.trial import Trial
 from orgscan.errors import Absent, Refused
 from orgscan.models import Evidence, Kind
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orgscan import controls, rundir
+from orgscan import controls
 from orgscan.errors import UsageError
-from orgscan.evidence import EvidenceStore
+from orgscan.runs import rundir
+from orgscan.runs.evidence import EvidenceStore
 from orgscan.settings import DEFAULT_FRAMEWORK, ThresholdOverride, Thresholds
 
 if TYPE_CHECKING:

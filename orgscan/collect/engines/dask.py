@@ -23,14 +23,14 @@ from distributed import Client, KilledWorker, LocalCluster, Security
 from distributed.comm.core import CommClosedError
 from distributed.utils import silence_logging_cmgr
 
-from orgscan.engine.worker import Room, Unusable, ready, work
+from orgscan.collect.engines.worker import Room, Unusable, ready, work
 from orgscan.errors import RunError, UsageError
 from orgscan.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 
-    from orgscan.engine.cluster import Cluster, Job
+    from orgscan.collect.engines.cluster import Cluster, Job
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -60,7 +60,7 @@ _NO_CONNECTION = (OSError, TimeoutError, ValueError, TypeError, RuntimeError)
 async def connect(
     cluster: Cluster, job: Job[_Item, _Result], *, concurrency: int
 ) -> AsyncIterator[Callable[[_Item], Awaitable[_Result]]]:
-    """See :func:`orgscan.engine.cluster.connect`."""
+    """See :func:`orgscan.collect.engines.cluster.connect`."""
     name = f"orgscan-{uuid.uuid4().hex}"
     async with AsyncExitStack() as stack:
         stack.enter_context(silence_logging_cmgr(logging.CRITICAL))

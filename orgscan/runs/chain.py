@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from orgscan import rundir
 from orgscan.errors import UsageError
+from orgscan.runs import rundir
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orgscan import rundir
 from orgscan.errors import IntegrityError
-from orgscan.evidence import EvidenceStore
+from orgscan.runs import rundir
+from orgscan.runs.evidence import EvidenceStore
 
 if TYPE_CHECKING:
     from pathlib import Path

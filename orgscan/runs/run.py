@@ -6,9 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orgscan import reports, rundir
 from orgscan.errors import ExitCode, UsageError
 from orgscan.models import Coverage, Severity, Status
+from orgscan.runs import parquet, rundir
 from orgscan.schema import (
     ACCESS_KEYS,
     ACCOUNTS,
@@ -79,7 +79,7 @@ class Run:
         if not path.is_file():
             message = f"{path}: is missing; run `orgscan report {self.path}`"
             raise UsageError(message)
-        return reports.read_parquet(path, table)
+        return parquet.read(path, table)
 
     @property
     def workbook(self) -> Path:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from orgscan.engine.cluster import Cluster, Job, connect
-from orgscan.engine.local import run
-from orgscan.engine.loop import new_event_loop
+from orgscan.collect.engines.cluster import Cluster, Job, connect
+from orgscan.collect.engines.local import run
+from orgscan.collect.engines.loop import new_event_loop
 
 __all__ = ["Cluster", "Job", "connect", "new_event_loop", "run"]

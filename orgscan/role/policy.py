@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from orgscan import collectors, organization, sessions
-from orgscan import signing as signatures
+from orgscan.collect import collectors, organization, sessions
+from orgscan.runs import signing as signatures
 
 
 def audit_role_policy() -> dict[str, Any]:

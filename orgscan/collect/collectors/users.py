@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orgscan.collectors.document import (
+from orgscan.collect.collectors.document import (
     LIST_PAGE,
     document,
     is_id,
@@ -14,7 +14,7 @@ from orgscan.collectors.document import (
     malformed,
     unique,
 )
-from orgscan.collectors.trial import Trial
+from orgscan.collect.collectors.trial import Trial
 from orgscan.models import Evidence, Kind
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
-from orgscan import collectors, sessions, tables
+from orgscan.collect import collectors, sessions
+from orgscan.collect.listings import refuse_foreign
 from orgscan.errors import CallerBroken, CallError, Denied, IntegrityError
 from orgscan.models import (
     INTEGRITY_FAILURE,
@@ -176,7 +177,7 @@ def _report_gaps(
     """
     by_kind = {item.kind: item for item in evidence}
     for kind in by_kind.keys() & {Kind.USERS, Kind.VIRTUAL_MFA_DEVICES}:
-        tables.refuse_foreign(by_kind[kind].content, account_id, partition)
+        refuse_foreign(by_kind[kind].content, account_id, partition)
     report, users = by_kind.get(Kind.CREDENTIAL_REPORT), by_kind.get(Kind.USERS)
     if report is None or report.generated_at is None:
         return ()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from orgscan.collectors import (
+from orgscan.collect.collectors import (
     access_keys,
     account_summary,
     credential_report,
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection
     from datetime import datetime
 
-    from orgscan.collectors import Limits
-    from orgscan.collectors.access_keys import KeyListing
-    from orgscan.collectors.service_credentials import Credentials
-    from orgscan.collectors.users import Listing
+    from orgscan.collect.collectors import Limits
+    from orgscan.collect.collectors.access_keys import KeyListing
+    from orgscan.collect.collectors.service_credentials import Credentials
+    from orgscan.collect.collectors.users import Listing
     from orgscan.models import Calls, Clock, Evidence
     from orgscan.report import Matching
 

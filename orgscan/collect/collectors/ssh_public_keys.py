@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from orgscan.collectors.document import (
+from orgscan.collect.collectors.document import (
     LIST_PAGE,
     agreed,
     document,
@@ -14,8 +14,8 @@ from orgscan.collectors.document import (
     malformed,
     unique,
 )
-from orgscan.collectors.patience import until_found
-from orgscan.collectors.trial import Trial
+from orgscan.collect.collectors.patience import until_found
+from orgscan.collect.collectors.trial import Trial
 from orgscan.models import Evidence, Kind
 
 if TYPE_CHECKING:

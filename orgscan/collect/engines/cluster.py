@@ -1,8 +1,8 @@
 """The seam between the one process that enumerates and stores, and those that read accounts.
 
-:func:`orgscan.engine.local.run` admits, drains and cancels in every case. With a cluster the
-work it is given merely goes to a worker and comes back, so that stopping, failing and resuming
-are the same on one machine and on twenty.
+:func:`orgscan.collect.engines.local.run` admits, drains and cancels accounts in every case. With a
+cluster, the work only travels to a worker and back, so that stopping, failing and resuming are the
+same on one machine and on twenty.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ async def connect(
     Raises :class:`orgscan.errors.UsageError` where the workers cannot be used at all. What is
     yielded raises :class:`orgscan.errors.RunError` once no worker can be reached any more.
     """
-    from orgscan.engine import dask  # noqa: PLC0415 - a second to import, and an extra
+    from orgscan.collect.engines import dask  # noqa: PLC0415 - a second to import, and an extra
 
     async with dask.connect(cluster, job, concurrency=concurrency) as work:
         yield work

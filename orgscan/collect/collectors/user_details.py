@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orgscan.collectors.document import (
+from orgscan.collect.collectors.document import (
     LIST_PAGE,
     agreed,
     document,
@@ -17,8 +17,8 @@ from orgscan.collectors.document import (
     malformed,
     unique,
 )
-from orgscan.collectors.patience import or_none, until_found
-from orgscan.collectors.trial import Trial
+from orgscan.collect.collectors.patience import or_none, until_found
+from orgscan.collect.collectors.trial import Trial
 from orgscan.errors import CallerBroken, CallError
 from orgscan.models import Evidence, Gap, Kind
 

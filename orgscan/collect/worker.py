@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
-from orgscan import sessions
 from orgscan import settings as settings_module
 from orgscan.aws import Aws
+from orgscan.collect import sessions
+from orgscan.collect.account import AccountReader
 from orgscan.errors import CallerBroken, CallError, UsageError
 from orgscan.models import Clock, Coverage, Gap, Kind, Outcome
-from orgscan.pipeline.account import AccountReader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

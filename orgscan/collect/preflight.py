@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from orgscan import organization, sessions
+from orgscan.collect import organization, sessions
 from orgscan.errors import CallerBroken, CallError, Denied, RunError, Unreachable, UsageError
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Collecting: the organization's tree, a session in each account, and its evidence."""
