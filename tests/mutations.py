@@ -295,8 +295,8 @@ BUGS = (
     Bug(
         "deadlines do not grow with the users",
         "orgscan/collect/collectors/reading.py",
-        "self._limits.account_seconds + patience)",
-        "self._limits.account_seconds)",
+        "self._budget.account_seconds + patience)",
+        "self._budget.account_seconds)",
         _fault(23, "accounts"),
     ),
     Bug(
