@@ -9,10 +9,12 @@ from datetime import timedelta
 from fnmatch import fnmatchcase
 from functools import cached_property
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from orgscan.simulator.call import Credentials, ServiceError, denied
+from orgscan.simulator.draw import digest, letters
 from orgscan.simulator.report import render
-from orgscan.simulator.world import View, digest, letters
+from orgscan.simulator.world import View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,58 +40,6 @@ REPORT_LIFETIME = timedelta(hours=4)
 ESTATES_HELD = 512
 _PRESENT = 300.0
 """A world whose ``now`` is no further from the clock, in seconds, is a world of the present."""
-
-
-class ServiceError(Exception):
-    """An error AWS would answer with."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        """Keep the parts; the envelope depends on the service's protocol."""
-        super().__init__(message)
-        self.code = code
-        self.status = status
-        self.message = message
-
-
-def denied(message: str) -> ServiceError:
-    """AccessDenied as the query services say it."""
-    return ServiceError(403, "AccessDenied", message)
-
-
-class Credentials(NamedTuple):
-    """What a client signs with."""
-
-    access_key_id: str
-    secret_access_key: str
-    session_token: str | None = None
-
-
-@dataclass(slots=True)
-class Call:
-    """One call as received, and how it was answered."""
-
-    index: int
-    """Rises by one with every call, from 0."""
-    service: str
-    action: str
-    account: str
-    """The account of the credentials; empty where they are unknown."""
-    target: str
-    """The account the call is about: the role's for AssumeRole, else the same as ``account``."""
-    access_key_id: str
-    parameters: dict[str, Any]
-    status: int = 0
-    """0 until answered, and for ever where a fault swallowed the answer."""
-    code: str = ""
-    """The error code, empty for success."""
-    refused: bool = False
-    """Whether orgscan has not declared the action: a test must find none."""
-    request_id: str = ""
-
-    @property
-    def name(self) -> str:
-        """``iam:ListUsers``, as a policy names the action."""
-        return f"{self.service}:{self.action}"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -293,6 +243,10 @@ class Cloud:
         """Begin to make a report that shows the account as it is now."""
         rounds = self.accounts[account_id].report_rounds
         self._reports[account_id] = StoredReport(rounds_left=rounds, making=True)
+
+    def delete_user(self, account_id: str, name: str) -> None:
+        """Delete a user; the stored report still shows it."""
+        self.estate(account_id).live.pop(name, None)
 
     def forget_report(self, account_id: str) -> None:
         """Drop whatever report is stored, as AWS may at any time."""

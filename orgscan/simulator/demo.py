@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from orgscan.models import AccountState
+from orgscan.simulator.draw import digest
 from orgscan.simulator.faults import REGION_DISABLED, Fault
 from orgscan.simulator.people import Ages, account, guarded_root, populate
 from orgscan.simulator.world import (
@@ -30,7 +31,6 @@ from orgscan.simulator.world import (
     ServiceCredential,
     View,
     World,
-    digest,
     real_now,
 )
 

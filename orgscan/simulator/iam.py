@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 from orgscan.simulator import per_user
-from orgscan.simulator.cloud import REPORT_LIFETIME, ServiceError, root_arn
+from orgscan.simulator.call import ServiceError
+from orgscan.simulator.cloud import REPORT_LIFETIME, root_arn
 from orgscan.simulator.query import named_user, page, stamp, status
 from orgscan.simulator.world import Mfa
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from orgscan.simulator.cloud import Call, Cloud, Estate, Session, StoredReport
+    from orgscan.simulator.call import Call
+    from orgscan.simulator.cloud import Cloud, Estate, Session, StoredReport
     from orgscan.simulator.world import Root, User
 
 _USERS_QUOTA = 5000

@@ -6,13 +6,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from orgscan.models import AccountState
-from orgscan.simulator.cloud import ServiceError
-from orgscan.simulator.world import StateFields, letters
+from orgscan.simulator.call import ServiceError
+from orgscan.simulator.draw import letters
+from orgscan.simulator.world import StateFields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from orgscan.simulator.cloud import Call, Cloud, Session
+    from orgscan.simulator.call import Call
+    from orgscan.simulator.cloud import Cloud, Session
     from orgscan.simulator.world import Account, World
 
 _LARGEST_PAGE = 20

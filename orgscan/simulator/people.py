@@ -6,7 +6,8 @@ import random
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from orgscan.simulator.world import Account, Key, Mfa, Password, Root, User, digest
+from orgscan.simulator.draw import digest
+from orgscan.simulator.world import Account, Key, Mfa, Password, Root, User
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -8,14 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from orgscan.simulator.cloud import ServiceError
+from orgscan.simulator.call import ServiceError
+from orgscan.simulator.draw import digest
 from orgscan.simulator.query import named_user, page, stamp, status
-from orgscan.simulator.world import BEDROCK, CLOUDWATCH_LOGS, Mfa, digest
+from orgscan.simulator.world import BEDROCK, CLOUDWATCH_LOGS, Mfa
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from orgscan.simulator.cloud import Call, Cloud, Estate, Session
+    from orgscan.simulator.call import Call
+    from orgscan.simulator.cloud import Cloud, Estate, Session
     from orgscan.simulator.world import Certificate, ServiceCredential, User
 
 _BY_ALIAS = {BEDROCK: "BedrockAPIKey", CLOUDWATCH_LOGS: "CloudWatchLogsAPIKey"}

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from orgscan.models import AccountState
 from orgscan.simulator.demo import DEMO_EXCLUDED_ACCOUNT, demo
+from orgscan.simulator.draw import letters
 from orgscan.simulator.people import Ages, account
-from orgscan.simulator.world import AUDIT_ROLES, STRONG_POLICY, Mfa, View, letters, real_now
+from orgscan.simulator.world import AUDIT_ROLES, STRONG_POLICY, Mfa, View, real_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -5,13 +5,14 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orgscan.simulator.cloud import ServiceError
+from orgscan.simulator.call import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from orgscan.simulator.cloud import Call, Cloud, Estate
+    from orgscan.simulator.call import Call
+    from orgscan.simulator.cloud import Cloud, Estate
     from orgscan.simulator.world import User
 
 _DEFAULT_PAGE, _LARGEST_PAGE = 100, 1000

@@ -14,11 +14,12 @@ from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
 from orgscan.simulator import iam, organizations, sts
-from orgscan.simulator.cloud import Call, Cloud, Credentials, ServiceError, Session, denied
+from orgscan.simulator.call import Call, Credentials, ServiceError, denied
+from orgscan.simulator.cloud import Cloud, Session
+from orgscan.simulator.draw import digest
 from orgscan.simulator.faults import Faults
-from orgscan.simulator.limits import Limits
+from orgscan.simulator.rates import Buckets
 from orgscan.simulator.wire import Answer, Connection, Request
-from orgscan.simulator.world import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from orgscan.simulator.faults import Effect, Fault
-    from orgscan.simulator.limits import Limit
+    from orgscan.simulator.rates import Rate
     from orgscan.simulator.world import World
 
 _QUERY = {"iam": iam.ACTIONS, "sts": sts.ACTIONS}
@@ -56,13 +57,13 @@ DECLARED_ACTIONS: frozenset[str] = frozenset(
 class Simulator:
     """Serves a world on a loopback port of the running event loop.
 
-    ``record=False`` keeps only a count per action, for load. ``latency`` is added to every
-    answer; ``limits`` are rates such as :data:`orgscan.simulator.limits.PUBLISHED`. ``skew`` puts
+    ``record=False`` keeps only a count per action, for load. ``latency`` is added to every answer;
+    ``rates`` caps calls a second, as :data:`orgscan.simulator.rates.PUBLISHED` does. ``skew`` puts
     the service's clock ahead of the client's. ``clock`` gives seconds since the epoch and lets a
-    test make hours pass. Sessions end and signatures are checked by it, because the client
-    compares those with its own clock. ``Date`` begins at the world's ``now`` and advances with
-    ``clock``, so that a report generated now is as old as its GeneratedTime says, whatever the
-    calendar of this machine.
+    test make hours pass. Sessions end and signatures are checked by it, because the client compares
+    those with its own clock. ``Date`` begins at the world's ``now`` and advances with ``clock``, so
+    that a report generated now is as old as its GeneratedTime says, whatever the calendar of this
+    machine.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Simulator:
         faults: Iterable[Fault] = (),
         record: bool = True,
         latency: float = 0.0,
-        limits: Mapping[str, Limit] | None = None,
+        rates: Mapping[str, Rate] | None = None,
         skew: timedelta | None = None,
         port: int = 0,
         clock: Callable[[], float] = time.time,
@@ -89,7 +90,7 @@ class Simulator:
         self.latency = latency
         self._record = record
         self._port = port
-        self._limits = Limits(limits, clock) if limits else None
+        self._buckets = Buckets(rates, clock) if rates else None
         self._skew = skew.total_seconds() if skew else 0.0
         self._organizations = organizations.Organizations(self.cloud)
         scripted = (*world.faults, *faults)
@@ -258,8 +259,8 @@ class Simulator:
             call.refused = True
             message = f"{name} is not among the actions orgscan declares."
             raise denied(message)
-        if self._limits:
-            self._limits.spend(call)
+        if self._buckets:
+            self._buckets.spend(call)
         if name not in _NEEDS_NO_PERMISSION:
             session.authorize(name)
         if call.service == "organizations":

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orgscan.models import AccountState
-from orgscan.simulator.cloud import ServiceError, denied
+from orgscan.simulator.call import ServiceError, denied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from orgscan.simulator.cloud import Call, Cloud, Session
+    from orgscan.simulator.call import Call
+    from orgscan.simulator.cloud import Cloud, Session
     from orgscan.simulator.world import Role
 
 _ROLE_ARN = re.compile(r"arn:([\w-]+):iam::(\d{12}):role(/(?:[!-~]+/)?)([\w+=,.@-]{1,64})")

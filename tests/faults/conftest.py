@@ -24,7 +24,7 @@ def fleet() -> World:
     """Forty accounts of three users."""
     from scanning import NOW  # noqa: PLC0415 - the path is set above
 
-    from orgscan.simulator import WORLDS  # noqa: PLC0415 - most tests need none
+    from tests.kit.worlds import WORLDS  # noqa: PLC0415 - most tests need none
 
     return WORLDS["uniform"](accounts=40, users=3, now=NOW)
 
@@ -59,6 +59,6 @@ def small() -> World:
     """Four tidy accounts, the same in every test."""
     from scanning import NOW  # noqa: PLC0415 - the path is set above
 
-    from orgscan.simulator import WORLDS  # noqa: PLC0415 - most tests need none
+    from tests.kit.worlds import WORLDS  # noqa: PLC0415 - most tests need none
 
     return WORLDS["small"](now=NOW)

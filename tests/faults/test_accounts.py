@@ -26,8 +26,10 @@ from orgscan.errors import ExitCode, RunError
 from orgscan.models import INTEGRITY_FAILURE, Kind
 from orgscan.runs.evidence import EvidenceStore
 from orgscan.runs.rundir import EVIDENCE
-from orgscan.simulator import WORLDS, Fault, Simulator, faults, iam
+from orgscan.simulator import Fault, Simulator, iam
 from orgscan.simulator.faults import Error
+from tests.kit import faults
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -33,11 +33,14 @@ from orgscan.errors import ExitCode
 from orgscan.models import FIRST_KINDS, ROOT_USER, Coverage, Kind
 from orgscan.runs.evidence import EvidenceStore
 from orgscan.runs.rundir import EVIDENCE
-from orgscan.simulator import WORLDS, Fault, Simulator, faults
-from orgscan.simulator.elements import Mutation
-from orgscan.simulator.faults import Error, MutateElement
+from orgscan.simulator import Fault, Simulator
+from orgscan.simulator.faults import Error
 from orgscan.simulator.people import Ages, account, guarded_root
 from orgscan.simulator.world import CENTRAL_ROOT, Mfa
+from tests.kit import faults
+from tests.kit.elements import Mutation
+from tests.kit.faults import MutateElement
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

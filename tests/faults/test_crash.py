@@ -19,7 +19,8 @@ from scanning import assert_same_evidence
 
 from orgscan.errors import ExitCode
 from orgscan.pipeline import Run
-from orgscan.simulator import Fault, serve_in_thread
+from orgscan.simulator import Fault
+from tests.kit.serving import serve_in_thread
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,8 @@ from scanning import Judged, assert_same_evidence, assert_same_tables
 
 from orgscan.errors import ExitCode, IntegrityError
 from orgscan.pipeline import Run
-from orgscan.simulator import Fault, serve_in_thread
+from orgscan.simulator import Fault
+from tests.kit.serving import serve_in_thread
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,7 @@ from scanning import NOW, Judged, collect
 from orgscan.collect import collectors
 from orgscan.controls import CATALOGUE
 from orgscan.errors import ExitCode
-from orgscan.simulator import WORLDS, Simulator, World
-from orgscan.simulator.elements import Mutation
+from orgscan.simulator import Simulator, World
 from orgscan.simulator.people import Ages, account
 from orgscan.simulator.world import (
     BEDROCK,
@@ -30,6 +29,8 @@ from orgscan.simulator.world import (
     User,
     View,
 )
+from tests.kit.elements import Mutation
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,10 @@ import pytest
 from clocks import HurriedClock
 from scanning import NOW, assert_alone, assert_same_tables, assert_sound, scan
 
-from orgscan.simulator import WORLDS, Fault, faults
-from orgscan.simulator.faults import Edit, EditReport
+from orgscan.simulator import Fault
+from tests.kit import faults
+from tests.kit.faults import Edit, EditReport
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

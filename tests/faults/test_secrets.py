@@ -15,8 +15,11 @@ from commands import ROOT
 from scanning import NOW, collect, finish, scan
 
 from orgscan import pipeline
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator, faults, serve_in_thread
+from orgscan.simulator import AUDIT_ROLE, Fault, Simulator
 from orgscan.simulator.cloud import CANARY
+from tests.kit import faults
+from tests.kit.serving import serve_in_thread
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from pathlib import Path

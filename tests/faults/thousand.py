@@ -22,7 +22,9 @@ from scanning import (  # noqa: E402
     collect,
 )
 
-from orgscan.simulator import WORLDS, Fault, Simulator, faults  # noqa: E402
+from orgscan.simulator import Fault, Simulator  # noqa: E402
+from tests.kit import faults  # noqa: E402
+from tests.kit.worlds import WORLDS  # noqa: E402
 
 SHARE = 0.02
 

@@ -12,7 +12,8 @@ from clocks import HurriedClock
 
 from orgscan import pipeline, settings
 from orgscan.models import Clock, Credentials, Observer
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Simulator
+from orgscan.simulator import AUDIT_ROLE, Simulator
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

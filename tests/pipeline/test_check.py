@@ -13,8 +13,10 @@ from orgscan.collect import collectors
 from orgscan.errors import ExitCode, UsageError
 from orgscan.models import AccountState, Credentials, Observer
 from orgscan.pipeline.check import STEPS
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator, faults
+from orgscan.simulator import AUDIT_ROLE, Fault, Simulator
 from orgscan.simulator.world import CallerKey, Role
+from tests.kit import faults
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -15,7 +15,7 @@ from orgscan import pipeline, settings
 from orgscan.cli import summary
 from orgscan.errors import UsageError
 from orgscan.models import Clock, Observer
-from orgscan.simulator import WORLDS
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -18,7 +18,8 @@ from orgscan.errors import UsageError
 from orgscan.models import Clock, Credentials, HumanEntry, Observer
 from orgscan.pipeline import Decisions
 from orgscan.settings import DueDays
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Simulator
+from orgscan.simulator import AUDIT_ROLE, Simulator
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

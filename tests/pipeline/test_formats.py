@@ -18,7 +18,7 @@ from orgscan.errors import ExitCode
 from orgscan.models import Clock, Observer
 from orgscan.runs import rundir
 from orgscan.schema import CHANGES, TABLES, Type
-from orgscan.simulator import WORLDS
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

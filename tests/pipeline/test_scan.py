@@ -25,8 +25,9 @@ from orgscan.models import Clock, Coverage, Observer, Outcome, Severity
 from orgscan.runs.evidence import EvidenceStore
 from orgscan.runs.parquet import metadata as parquet_metadata
 from orgscan.schema import TABLES
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator
+from orgscan.simulator import AUDIT_ROLE, Fault, Simulator
 from orgscan.simulator.faults import Error
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -31,7 +31,8 @@ from orgscan.cli import main
 from orgscan.errors import IntegrityError, RunError, UsageError
 from orgscan.models import Clock, Credentials, Observer
 from orgscan.runs import evidence, rundir, signing
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Simulator
+from orgscan.simulator import AUDIT_ROLE, Simulator
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -21,8 +21,10 @@ from scanning import NOW, Judged, StopAfter, assert_same_tables, collect, resume
 from orgscan.errors import OrgscanError, RunInterrupted, UsageError
 from orgscan.runs.evidence import EvidenceStore
 from orgscan.runs.rundir import EVIDENCE
-from orgscan.simulator import WORLDS, Fault, Simulator, faults
+from orgscan.simulator import Fault, Simulator
 from orgscan.simulator.faults import Error
+from tests.kit import faults
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from orgscan.models import Outcome
