@@ -196,8 +196,8 @@ BUGS = (
     Bug(
         "a part of the account list passes for the whole",
         "orgscan/collect/organization/enumeration.py",
-        "            raise RunError(message) from error\n",
-        "            self.notes.append(message)\n",
+        'raise RunError(f"the account list could not be read to its end: {error}") from error',
+        "self.notes.append(str(error))",
         _fault(4, "enumeration"),
     ),
     Bug(

@@ -61,8 +61,7 @@ class Session:
         """Raise what AWS answers where the principal may not perform the action."""
         reason = self._objection(name)
         if reason:
-            message = f"User: {self.arn} is not authorized to perform: {name} {reason}"
-            raise denied(message)
+            raise denied(f"User: {self.arn} is not authorized to perform: {name} {reason}")
 
     def _objection(self, name: str) -> str:
         if self.role and name in self.role.blocked_actions:
@@ -112,8 +111,7 @@ class Estate:
         """The live user of that name; NoSuchEntity otherwise."""
         user = self.live.get(name)
         if user is None:
-            message = f"The user with name {name} cannot be found."
-            raise ServiceError(404, "NoSuchEntity", message)
+            raise ServiceError(404, "NoSuchEntity", f"The user with name {name} cannot be found.")
         return user
 
     def user_id(self, user: User) -> str:
@@ -158,8 +156,9 @@ class Estate:
             }
         owner = self._owners.get(access_key_id)
         if owner is None:
-            message = f"The Access Key with id {access_key_id} cannot be found."
-            raise ServiceError(404, "NoSuchEntity", message)
+            raise ServiceError(
+                404, "NoSuchEntity", f"The Access Key with id {access_key_id} cannot be found."
+            )
         return owner
 
     def report(self, *, stored: bool) -> bytes:
@@ -181,8 +180,7 @@ class Cloud:
         self.clock = clock
         self.accounts = {account.id: account for account in world.accounts}
         if len(self.accounts) != len(world.accounts):
-            message = f"world {world.name} has two accounts of the same id"
-            raise ValueError(message)
+            raise ValueError(f"world {world.name} has two accounts of the same id")
         self.states: dict[str, str] = {}
         """States that changed while the world was served."""
         self.sessions: dict[str, Session] = {}

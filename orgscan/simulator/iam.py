@@ -41,14 +41,19 @@ def get_credential_report(cloud: Cloud, session: Session, _call: Call) -> str:
     """The stored report; three errors say why there is none."""
     report = cloud.report(session.account_id)
     if report is None or (report.generated_at is None and not report.making):
-        message = "No report present. Call GenerateCredentialReport to create one."
-        raise ServiceError(410, "ReportNotPresent", message)
+        raise ServiceError(
+            410,
+            "ReportNotPresent",
+            "No report present. Call GenerateCredentialReport to create one.",
+        )
     if not _advance(cloud, report):
         if report.making:
-            message = "Report generation is in progress"
-            raise ServiceError(404, "ReportInProgress", message)
-        message = "Report is expired. Call GenerateCredentialReport to create a new one."
-        raise ServiceError(410, "ReportExpired", message)
+            raise ServiceError(404, "ReportInProgress", "Report generation is in progress")
+        raise ServiceError(
+            410,
+            "ReportExpired",
+            "Report is expired. Call GenerateCredentialReport to create a new one.",
+        )
     content = cloud.estate(session.account_id).report(stored=report.stored).decode("ascii")
     return (
         f"<Content>{content}</Content><ReportFormat>text/csv</ReportFormat>"
@@ -141,8 +146,11 @@ def get_account_password_policy(cloud: Cloud, session: Session, _call: Call) -> 
     """The policy; NoSuchEntity says there is none."""
     policy = cloud.accounts[session.account_id].password_policy
     if policy is None:
-        message = f"The Password Policy with domain name {session.account_id} cannot be found."
-        raise ServiceError(404, "NoSuchEntity", message)
+        raise ServiceError(
+            404,
+            "NoSuchEntity",
+            f"The Password Policy with domain name {session.account_id} cannot be found.",
+        )
     optional = ""
     if policy.maximum_age_days:
         optional += f"<MaxPasswordAge>{policy.maximum_age_days}</MaxPasswordAge>"

@@ -28,8 +28,9 @@ def get_login_profile(cloud: Cloud, session: Session, call: Call) -> str:
     """When the user's console password was set; NoSuchEntity says there is none."""
     user = named_user(cloud.estate(session.account_id), call)
     if user.password is None:
-        message = f"Login Profile for User {user.name} cannot be found."
-        raise ServiceError(404, "NoSuchEntity", message)
+        raise ServiceError(
+            404, "NoSuchEntity", f"Login Profile for User {user.name} cannot be found."
+        )
     return (
         f"<LoginProfile><UserName>{escape(user.name)}</UserName>"
         f"<CreateDate>{stamp(user.password.changed)}</CreateDate>"
@@ -116,8 +117,11 @@ def list_service_specific_credentials(cloud: Cloud, session: Session, call: Call
     estate = cloud.estate(session.account_id)
     owners = _owners(estate, call)
     if not estate.account.supports_service_credentials:
-        message = "The specified service does not support service-specific credentials."
-        raise ServiceError(404, "NotSupportedService", message)
+        raise ServiceError(
+            404,
+            "NotSupportedService",
+            "The specified service does not support service-specific credentials.",
+        )
     service = call.parameters.get("ServiceName")
     credentials = [
         (user, identity, credential)
@@ -134,8 +138,9 @@ def _owners(estate: Estate, call: Call) -> Iterable[User]:
     if call.parameters.get("AllUsers") != "true":
         return [named_user(estate, call)]
     if "UserName" in call.parameters:
-        message = "UserName cannot be specified together with AllUsers."
-        raise ServiceError(400, "ValidationError", message)
+        raise ServiceError(
+            400, "ValidationError", "UserName cannot be specified together with AllUsers."
+        )
     return estate.live.values()
 
 

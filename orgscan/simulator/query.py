@@ -44,8 +44,9 @@ def named_user(estate: Estate, call: Call) -> User:
     """The live user the call names; ValidationError without a name, NoSuchEntity without a user."""
     name = call.parameters.get("UserName")
     if not name:
-        message = "Must specify userName when calling with non-User credentials"
-        raise ServiceError(400, "ValidationError", message)
+        raise ServiceError(
+            400, "ValidationError", "Must specify userName when calling with non-User credentials"
+        )
     return estate.user(name)
 
 
@@ -86,6 +87,7 @@ def _size(text: str | None) -> int:
     except ValueError:
         size = 0
     if not 1 <= size <= _LARGEST_PAGE:
-        message = f"Value '{text}' at 'maxItems' failed to satisfy constraint"
-        raise ServiceError(400, "ValidationError", message)
+        raise ServiceError(
+            400, "ValidationError", f"Value '{text}' at 'maxItems' failed to satisfy constraint"
+        )
     return size

@@ -128,8 +128,7 @@ class Simulator:
                 if service in {None, of_service} and action in {None, of_action}
             )
         if not self._record:
-            message = "calls are not recorded: count by service and action only"
-            raise LookupError(message)
+            raise LookupError("calls are not recorded: count by service and action only")
         return sum(
             service in {None, call.service}
             and action in {None, call.action}
@@ -229,15 +228,20 @@ class Simulator:
     def _admitted(self, call: Call, request: Request, session: Session | None) -> Session:
         """The session, if the request may be looked at at all."""
         if not call.access_key_id:
-            message = "Request is missing Authentication Token"
-            raise ServiceError(403, "MissingAuthenticationToken", message)
+            raise ServiceError(
+                403, "MissingAuthenticationToken", "Request is missing Authentication Token"
+            )
         token = request.headers.get("x-amz-security-token")
         if session is None or session.credentials.session_token != token:
-            message = "The security token included in the request is invalid."
-            raise ServiceError(403, "InvalidClientTokenId", message)
+            raise ServiceError(
+                403,
+                "InvalidClientTokenId",
+                "The security token included in the request is invalid.",
+            )
         if session.expires_at is not None and session.expires_at <= self.cloud.clock():
-            message = "The security token included in the request is expired"
-            raise ServiceError(403, "ExpiredToken", message)
+            raise ServiceError(
+                403, "ExpiredToken", "The security token included in the request is expired"
+            )
         if self._skew:
             self._check_clock(request)
         return session
@@ -250,15 +254,15 @@ class Simulator:
         if abs(difference) > _SKEW_ALLOWED:
             moment = datetime.fromtimestamp(here, UTC).strftime("%Y%m%dT%H%M%SZ")
             verdict = "not yet current" if difference > 0 else "expired"
-            message = f"Signature {verdict}: {text} against {moment}"
-            raise ServiceError(403, "SignatureDoesNotMatch", message)
+            raise ServiceError(
+                403, "SignatureDoesNotMatch", f"Signature {verdict}: {text} against {moment}"
+            )
 
     def _dispatch(self, call: Call, session: Session) -> Answer:
         name = call.name
         if name not in DECLARED_ACTIONS:
             call.refused = True
-            message = f"{name} is not among the actions orgscan declares."
-            raise denied(message)
+            raise denied(f"{name} is not among the actions orgscan declares.")
         if self._buckets:
             self._buckets.spend(call)
         if name not in _NEEDS_NO_PERMISSION:

@@ -101,12 +101,14 @@ async def agreed(ask: Callable[[], Awaitable[T]], action: str, first: T | None =
         before, latest = latest, await ask()
         if before == latest:
             return latest
-    text = f"{action}: {_LISTINGS} listings in a row disagree"
-    raise Malformed(text, code=DISAGREE, action=action)
+    raise Malformed(
+        f"{action}: {_LISTINGS} listings in a row disagree", code=DISAGREE, action=action
+    )
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
-    problem = f"the answer contains {type(value).__name__}, which has no place in evidence"
-    raise malformed("iam", problem)
+    raise malformed(
+        "iam", f"the answer contains {type(value).__name__}, which has no place in evidence"
+    )
