@@ -189,8 +189,8 @@ BUGS = (
     Bug(
         "integrity failures leave with 4",
         "orgscan/runs/run.py",
-        '        if manifest["integrity_failures"]:\n',
-        '        if manifest["integrity_failures"] == 0:\n',
+        "        if details.integrity_failures:\n",
+        "        if details.integrity_failures == 0:\n",
         _fault(20, "accounts"),
     ),
     Bug(

@@ -71,7 +71,7 @@ class AuditRole:
             name_pattern=_quoted(_ROLE_NAME),
             path=_quoted(self.path),
             external_id="" if required else '    Default: ""\n',
-            external_id_note="." if required else "; empty for nothing.",
+            external_id_note="." if required else "; empty for none.",
             external_id_pattern=_quoted(f"^{_EXTERNAL_ID}$" if required else _optional()),
             conditions="" if required else _CLOUDFORMATION_CONDITIONS,
             condition=_CLOUDFORMATION_REQUIRED if required else _CLOUDFORMATION_OPTIONAL,
@@ -90,7 +90,7 @@ class AuditRole:
             name_pattern=_hcl_text(_ROLE_NAME),
             path=_hcl_text(self.path),
             external_id="" if required else '  default     = ""\n',
-            external_id_note="." if required else "; empty for nothing.",
+            external_id_note="." if required else "; empty for none.",
             external_id_pattern=_hcl_text(f"^{_EXTERNAL_ID}$" if required else _optional()),
             condition=_TERRAFORM_REQUIRED if required else _TERRAFORM_OPTIONAL,
             policy="\n  ".join(_hcl(audit_role_policy())),
@@ -218,10 +218,10 @@ def _hcl(value: Any) -> Iterator[str]:
 
 
 _CLOUDFORMATION = """\
-# The audit role of one account, as `orgscan role cloudformation` prints it.
+# The audit role of one account; printed by `orgscan role cloudformation`.
 #
-# Roll it out as a StackSet over the organization, from the management account or from a delegated
-# administrator's (then with --call-as DELEGATED_ADMIN), so that accounts that join get it, too:
+# Deploy it as a StackSet, from the management account or from a delegated administrator account
+# (then add --call-as DELEGATED_ADMIN). New accounts receive the role automatically:
 #
 #   aws cloudformation create-stack-set --stack-set-name orgscan-audit-role \\
 #     --template-body file://audit-role.cloudformation.yaml \\
@@ -231,17 +231,17 @@ _CLOUDFORMATION = """\
 #   aws cloudformation create-stack-instances --stack-set-name orgscan-audit-role \\
 #     --deployment-targets OrganizationalUnitIds=ROOT_ID --regions us-east-1
 #
-# IAM is global: one Region is enough. A StackSet never reaches the management account. orgscan
-# reads that one without the role if it runs there; from elsewhere, make a stack of this template
-# in it.
+# IAM is global: one Region is enough. A StackSet does not deploy to the management account. If
+# orgscan runs there, the management account needs no role. Otherwise, create a stack from this
+# template in the management account.
 AWSTemplateFormatVersion: "2010-09-09"
-Description: Read-only role with which orgscan collects evidence of IAM credentials.
+Description: Read-only role that orgscan uses to collect evidence about IAM credentials.
 
 Parameters:
   TrustedCaller:
     Type: String
 <<trusted>>
-    Description: ARN of the role or user that runs orgscan, or the id of its account.
+    Description: ARN of the role or user that runs orgscan, or the ID of its account.
     AllowedPattern: <<trusted_pattern>>
   RoleName:
     Type: String
@@ -253,7 +253,7 @@ Parameters:
   ExternalId:
     Type: String
 <<external_id>>
-    Description: What the caller must present as well<<external_id_note>>
+    Description: External ID that the caller must provide<<external_id_note>>
     AllowedPattern: <<external_id_pattern>>
 
 <<conditions>>
@@ -265,7 +265,7 @@ Resources:
         Ref: RoleName
       Path:
         Ref: RolePath
-      Description: Lets orgscan read evidence of IAM credentials; changes nothing.
+      Description: Allows orgscan to read evidence about IAM credentials; changes nothing.
       AssumeRolePolicyDocument:
         Version: "2012-10-17"
         Statement:
@@ -315,18 +315,18 @@ _CLOUDFORMATION_REQUIRED = """\
 """
 
 _TERRAFORM = """\
-# The audit role of one account, as `orgscan role terraform` prints it.
+# The audit role of one account; printed by `orgscan role terraform`.
 #
-# Terraform works on one account at a time: put this file into a directory of its own and use it as
-# a module for each account, with the provider of that account:
+# Terraform deploys to one account at a time. Put this file in a separate directory and use it as a
+# module for each account, with the provider of that account:
 #
 #   module "orgscan_payments" {
 <<arguments>>
 #   }
 #
-# Accounts that join later need a module of their own. A StackSet reaches them by itself: hand the
-# template of `orgscan role cloudformation` to aws_cloudformation_stack_set. Neither is needed in
-# the management account if orgscan runs there.
+# New accounts need an additional module. To include them automatically, use a StackSet: pass the
+# template of `orgscan role cloudformation` to aws_cloudformation_stack_set. The management account
+# needs no role if orgscan runs there.
 
 terraform {
   required_providers {
@@ -337,13 +337,13 @@ terraform {
 }
 
 variable "trusted_caller" {
-  description = "ARN of the role or user that runs orgscan, or the id of its account."
+  description = "ARN of the role or user that runs orgscan, or the ID of its account."
   type        = string
 <<trusted>>
 
   validation {
     condition     = can(regex(<<trusted_pattern>>, var.trusted_caller))
-    error_message = "Give an account id of 12 digits, or the ARN of a role or user."
+    error_message = "Enter an account ID of 12 digits, or the ARN of a role or user."
   }
 }
 
@@ -354,7 +354,7 @@ variable "role_name" {
 
   validation {
     condition     = can(regex(<<name_pattern>>, var.role_name))
-    error_message = "Give 1 to 64 letters, digits and _+=,.@- without a path."
+    error_message = "Enter 1 to 64 letters, digits or _+=,.@- characters, without a path."
   }
 }
 
@@ -365,20 +365,20 @@ variable "role_path" {
 }
 
 variable "external_id" {
-  description = "What the caller must present as well<<external_id_note>>"
+  description = "External ID that the caller must provide<<external_id_note>>"
   type        = string
 <<external_id>>
 
   validation {
     condition     = can(regex(<<external_id_pattern>>, var.external_id))
-    error_message = "Give at least 2 letters, digits and _+=,.@:/- signs."
+    error_message = "Enter at least 2 letters, digits or _+=,.@:/- characters."
   }
 }
 
 resource "aws_iam_role" "audit" {
   name        = var.role_name
   path        = var.role_path
-  description = "Lets orgscan read evidence of IAM credentials; changes nothing."
+  description = "Allows orgscan to read evidence about IAM credentials; changes nothing."
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
