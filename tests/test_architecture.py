@@ -116,6 +116,30 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert done.stderr.split() == []
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "role policy --caller",
+        "role cloudformation",
+        "role terraform",
+        "controls list",
+        "controls list --framework cis-7.0",
+        "controls show console-mfa",
+    ],
+)
+def test_what_needs_no_tables_starts_without_pandas(arguments: str) -> None:
+    heavy = {"pandas", "pyarrow", "openpyxl"}
+    code = (
+        f"import sys\nfrom orgscan.cli import main\ntry:\n    main({arguments.split()!r})\n"
+        f"finally:\n    print(*{heavy!r} & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout
+    assert done.stderr.split() == []
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_every_module_says_what_it_is(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text("utf-8")))

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from orgscan import compare, controls, tables, waivers
+from orgscan.controls.evaluate import evaluate as evaluate_controls
 from orgscan.errors import UsageError
 from orgscan.models import Coverage
 from orgscan.pipeline import decisions as decided
@@ -184,7 +185,7 @@ def _evaluation(
     info: RunInfo, criteria: Criteria, built: tables.Tables
 ) -> Callable[..., pd.DataFrame]:
     return partial(
-        controls.evaluate,
+        evaluate_controls,
         built.accounts,
         built.credentials,
         built.access_keys,

@@ -500,7 +500,11 @@ class _Collection:
                         self.observer.enumerated(enumeration.total, complete=False)
                         batch = []
             await self._enter(batch, held if scope else queue)
-            if problem := scope.unknown(enumeration, list(self.found.values())):
+            if problem := scope.unknown(
+                list(self.found.values()),
+                enumeration.ou_paths,
+                tree_readable=enumeration.tree_readable,
+            ):
                 raise UsageError(problem)
             for account in held:
                 queue.put_nowait(account)

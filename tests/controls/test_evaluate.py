@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orgscan import schema
-from orgscan.controls import CATALOGUE, Control, Limits, Unit, evaluate, is_id_of
+from orgscan.controls import CATALOGUE, Control, Limits, Unit, is_id_of
 from orgscan.controls.control import Case
+from orgscan.controls.evaluate import evaluate
 from orgscan.controls.judging import Texts, decide
 from orgscan.models import Coverage, Kind, Reading, Severity, Status
 from orgscan.settings import Thresholds

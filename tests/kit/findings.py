@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orgscan.controls import CATALOGUE, evaluate
+from orgscan.controls import CATALOGUE
+from orgscan.controls.evaluate import evaluate
 from orgscan.settings import Thresholds
 from orgscan.tables import build
 from tests.kit.readings import AS_OF, reading

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from orgscan import controls, pipeline, settings, tables
+from orgscan.controls.evaluate import evaluate
 from orgscan.errors import ExitCode
 from orgscan.models import (
     INTEGRITY_FAILURE,
@@ -200,7 +201,7 @@ class Judged(pipeline.Run):
         with EvidenceStore.read(directory / EVIDENCE) as store:
             info = replace(store.info, as_of=as_of or store.info.as_of)
             built = tables.build(store, as_of=info.as_of)
-        found = controls.evaluate(
+        found = evaluate(
             built.accounts,
             built.credentials,
             built.access_keys,
