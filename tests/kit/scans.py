@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from clocks import HurriedClock
 
 from orgscan import controls, pipeline, settings, tables
 from orgscan.controls.evaluate import evaluate
@@ -24,7 +23,6 @@ from orgscan.models import (
     Coverage,
     Credentials,
     Observer,
-    Outcome,
     RunInfo,
     Status,
 )
@@ -32,6 +30,7 @@ from orgscan.runs.evidence import EvidenceStore
 from orgscan.runs.rundir import EVIDENCE
 from orgscan.settings import DEFAULT_FRAMEWORK, Thresholds
 from orgscan.simulator import AUDIT_ROLE, Simulator
+from tests.kit.clocks import HurriedClock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,21 +43,6 @@ GAPS = {"PARTIAL", "DENIED", "FAILED", "NOT_ATTEMPTED"}
 """Written out: what calls itself a gap must not be asked."""
 OWN_TIMES = ("attempts", "started_at", "duration_seconds")
 """What tells one reading of an account from another of the same account."""
-
-
-class StopAfter(Observer):
-    """Asks for a stop once so many accounts are settled."""
-
-    def __init__(self, accounts: int) -> None:
-        self.stop = asyncio.Event()
-        self.seen: list[str] = []
-        self._left = accounts
-
-    def settled(self, outcome: Outcome) -> None:
-        self.seen.append(outcome.account_id)
-        self._left -= 1
-        if self._left == 0:
-            self.stop.set()
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from distributed import Client, LocalCluster, Scheduler
 
 from orgscan.collect import engines as engine
 from orgscan.errors import RunError, UsageError
+from tests.kit.jobs import EchoJob
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from contextlib import AsyncExitStack
     from pathlib import Path
-    from types import ModuleType
 
 pytestmark = pytest.mark.cluster
 
@@ -66,12 +66,11 @@ def test_without_the_extra_one_line_says_how_to_get_it(
 
 
 async def test_work_is_spread_over_processes_that_open_once_and_close(
-    jobs: ModuleType,
     journal: Path,
     scheduler: Callable[[], Scheduler],
     known_to: Callable[[Scheduler], bytes],
 ) -> None:
-    job = jobs.EchoJob(journal, secret=CANARY)
+    job = EchoJob(journal, secret=CANARY)
     async with engine.connect(engine.Cluster(workers=2), job, concurrency=8) as work:
         answers = await asyncio.gather(*map(work, range(200)), work("secret"))
         assert answers.pop() == CANARY  # it is there,
@@ -95,13 +94,13 @@ async def test_work_is_spread_over_processes_that_open_once_and_close(
 
 
 async def test_an_item_that_kills_its_workers_is_given_up_and_the_rest_is_done(
-    jobs: ModuleType, journal: Path
+    journal: Path,
 ) -> None:
     # One death is enough to tell; by default Dask wants four of them.
     dask.config.set({"distributed.scheduler.allowed-failures": 0})
     try:
         place = engine.Cluster(workers=1)
-        async with engine.connect(place, jobs.EchoJob(journal), concurrency=1) as work:
+        async with engine.connect(place, EchoJob(journal), concurrency=1) as work:
             assert await work("die") == ("lost", "die")
             assert (await work(1))[0] == 1
     finally:
@@ -110,12 +109,12 @@ async def test_an_item_that_kills_its_workers_is_given_up_and_the_rest_is_done(
 
 
 async def test_a_cluster_that_is_joined_is_left_as_it_was_found(
-    foreign: Any, jobs: ModuleType, journal: Path, known_to: Callable[[Scheduler], bytes]
+    foreign: Any, journal: Path, known_to: Callable[[Scheduler], bytes]
 ) -> None:
     cluster = await foreign()
     before = {**cluster.scheduler.worker_plugins}
     place = engine.Cluster(scheduler=cluster.scheduler_address)
-    job = jobs.EchoJob(journal, secret=CANARY)
+    job = EchoJob(journal, secret=CANARY)
     async with engine.connect(place, job, concurrency=8) as work:
         assert (await work(7))[::2] == (7, 2)
         assert await work("secret") == ""  # nothing is sent that should not be
@@ -127,10 +126,10 @@ async def test_a_cluster_that_is_joined_is_left_as_it_was_found(
 
 
 async def test_a_worker_that_joins_later_takes_part(
-    foreign: Any, jobs: ModuleType, journal: Path, entered: AsyncExitStack
+    foreign: Any, journal: Path, entered: AsyncExitStack
 ) -> None:
     cluster = await foreign(1)
-    work = await joined(cluster, jobs.EchoJob(journal), entered)
+    work = await joined(cluster, EchoJob(journal), entered)
     cluster.scale(3)
     async with Client(cluster, asynchronous=True, set_as_default=False) as client:
         await client.wait_for_workers(3)
@@ -140,9 +139,9 @@ async def test_a_worker_that_joins_later_takes_part(
 
 
 async def test_of_several_items_the_slow_one_holds_nothing_back(
-    foreign: Any, jobs: ModuleType, journal: Path, entered: AsyncExitStack
+    foreign: Any, journal: Path, entered: AsyncExitStack
 ) -> None:
-    work = await joined(await foreign(), jobs.EchoJob(journal), entered)
+    work = await joined(await foreign(), EchoJob(journal), entered)
     slow = asyncio.ensure_future(work("hang"))
     answers = await asyncio.gather(*map(work, range(50)))
     assert len(answers) == 50
@@ -152,9 +151,7 @@ async def test_of_several_items_the_slow_one_holds_nothing_back(
     assert slow.cancelled()
 
 
-async def test_what_is_still_running_at_the_end_is_cancelled(
-    foreign: Any, jobs: ModuleType, journal: Path
-) -> None:
+async def test_what_is_still_running_at_the_end_is_cancelled(foreign: Any, journal: Path) -> None:
     cluster = await foreign()
     stop = asyncio.Event()
 
@@ -165,7 +162,7 @@ async def test_what_is_still_running_at_the_end_is_cancelled(
         stop.set()
 
     place = engine.Cluster(scheduler=cluster.scheduler_address)
-    async with engine.connect(place, jobs.EchoJob(journal), concurrency=8) as work:
+    async with engine.connect(place, EchoJob(journal), concurrency=8) as work:
         whole = await engine.run(items(), work, concurrency=8, stop=stop, drain_seconds=0.01)
     assert whole is False
     assert len(told(journal, "cancelled")) == 2
@@ -173,20 +170,20 @@ async def test_what_is_still_running_at_the_end_is_cancelled(
 
 
 async def test_a_failure_of_the_work_itself_is_raised_as_it_is(
-    foreign: Any, jobs: ModuleType, journal: Path, entered: AsyncExitStack
+    foreign: Any, journal: Path, entered: AsyncExitStack
 ) -> None:
-    work = await joined(await foreign(), jobs.EchoJob(journal), entered)
+    work = await joined(await foreign(), EchoJob(journal), entered)
     with pytest.raises(LookupError, match="fail"):
         await work("fail")
 
 
 async def test_a_worker_that_cannot_be_used_is_told_before_the_start(
-    foreign: Any, jobs: ModuleType, journal: Path
+    foreign: Any, journal: Path
 ) -> None:
     cluster = await foreign()
     before = {**cluster.scheduler.worker_plugins}
     place = engine.Cluster(scheduler=cluster.scheduler_address)
-    job = jobs.EchoJob(journal, refusal="no AWS credentials found")
+    job = EchoJob(journal, refusal="no AWS credentials found")
     with pytest.raises(UsageError, match=r"^Dask worker tcp://\S+: no AWS credentials found$"):
         async with engine.connect(place, job, concurrency=8):
             pytest.fail("there is nothing to work with")
@@ -195,7 +192,6 @@ async def test_a_worker_that_cannot_be_used_is_told_before_the_start(
 
 async def test_workers_of_another_version_are_refused(
     foreign: Any,
-    jobs: ModuleType,
     journal: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -207,15 +203,15 @@ async def test_workers_of_another_version_are_refused(
     monkeypatch.syspath_prepend(str(tmp_path))  # the workers share this process
     place = engine.Cluster(scheduler=cluster.scheduler_address)
     with pytest.raises(UsageError, match=r"has orgscan 99\.0, this is orgscan .*install the same"):
-        async with engine.connect(place, jobs.EchoJob(journal), concurrency=8):
+        async with engine.connect(place, EchoJob(journal), concurrency=8):
             pytest.fail("they would not understand each other")
 
 
 async def test_the_scheduler_going_away_is_a_failed_run_and_no_end_without_words(
-    foreign: Any, jobs: ModuleType, journal: Path, entered: AsyncExitStack
+    foreign: Any, journal: Path, entered: AsyncExitStack
 ) -> None:
     cluster = await foreign()
-    work = await joined(cluster, jobs.EchoJob(journal), entered)
+    work = await joined(cluster, EchoJob(journal), entered)
     hanging = asyncio.ensure_future(work("hang"))
     await until(lambda: bool(told(journal, "hanging")))
     await cluster.close()
@@ -226,13 +222,11 @@ async def test_the_scheduler_going_away_is_a_failed_run_and_no_end_without_words
 @pytest.mark.parametrize(
     "address", ["tcp://127.0.0.1:{closed}", "tls://127.0.0.1:{closed}", "carrier://pigeon", "a b"]
 )
-async def test_a_scheduler_that_is_not_there_is_one_line(
-    jobs: ModuleType, journal: Path, address: str
-) -> None:
+async def test_a_scheduler_that_is_not_there_is_one_line(journal: Path, address: str) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))  # nobody accepts
         place = engine.Cluster(scheduler=address.format(closed=listener.getsockname()[1]))
         with pytest.raises(UsageError, match="no Dask scheduler answers at") as caught:
-            async with engine.connect(place, jobs.EchoJob(journal), concurrency=8):
+            async with engine.connect(place, EchoJob(journal), concurrency=8):
                 pytest.fail("there is no scheduler")
     assert "\n" not in str(caught.value)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from small_readings import AS_OF, reading
-
 from orgscan.controls import CATALOGUE
 from orgscan.controls.evaluate import evaluate
 from orgscan.settings import Thresholds
 from orgscan.tables import build
+from tests.kit.readings import AS_OF, reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

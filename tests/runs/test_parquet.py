@@ -7,13 +7,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import reports_sample as sample
 
 from orgscan.errors import RunError
 from orgscan.runs import parquet
 from orgscan.runs.parquet import read as read_parquet
 from orgscan.runs.parquet import write as write_parquet
 from orgscan.schema import ACCOUNTS, CREDENTIALS, FINDINGS, SCHEMA_VERSION, TABLES, Type
+from tests.kit import reports as sample
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fake_iam import key, user
 
 from orgscan.collect.collectors import access_keys, users
 from orgscan.errors import Malformed
 from orgscan.models import Clock
+from tests.kit.iam import key, user
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

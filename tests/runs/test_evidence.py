@@ -10,6 +10,7 @@ import sys
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,8 +33,8 @@ from orgscan.runs.evidence import FORMAT, EvidenceStore, account_hash, contradic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
 MOMENT = datetime(2026, 11, 3, 12, 0, 0, 123456, tzinfo=UTC)
 INFO = RunInfo(
     run_id="a-b-c",
@@ -555,9 +556,8 @@ class TestFullDisk:
     def test_without_room_even_for_the_journal(self, path: Path) -> None:
         program = """
 import resource, signal, sys
-sys.path.insert(0, sys.argv[2])
 from pathlib import Path
-from test_evidence import INFO, EvidenceStore, RunError, account, evidence, outcome
+from tests.runs.test_evidence import INFO, EvidenceStore, RunError, account, evidence, outcome
 with EvidenceStore.create(Path(sys.argv[1]), INFO) as store:
     store.add_accounts([account(1), account(2)])
     store.keep(outcome(1, evidence(content=b"first")))
@@ -568,9 +568,9 @@ with EvidenceStore.create(Path(sys.argv[1]), INFO) as store:
     except RunError as error:
         print(error)
 """
-        here = __file__.rpartition("/")[0]
         ended = subprocess.run(
-            [sys.executable, "-c", program, str(path), here],
+            [sys.executable, "-c", program, str(path)],
+            cwd=ROOT,
             check=False,
             capture_output=True,
             text=True,

@@ -9,7 +9,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fake_iam import (
+
+from orgscan.collect import collectors
+from orgscan.collect.collectors import credential_report, service_credentials
+from orgscan.errors import CallerBroken, Denied, IntegrityError, Malformed, Throttled
+from orgscan.models import FIRST_KINDS, Kind
+from tests.kit.iam import (
     LATER,
     LIMITS,
     NEVER_USED,
@@ -31,17 +36,12 @@ from fake_iam import (
     user,
 )
 
-from orgscan.collect import collectors
-from orgscan.collect.collectors import credential_report, service_credentials
-from orgscan.errors import CallerBroken, Denied, IntegrityError, Malformed, Throttled
-from orgscan.models import FIRST_KINDS, Kind
-
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from orgscan.collect.collectors import AccountBudget
     from orgscan.models import Gap
-    from tests.conftest import FakeClock
+    from tests.kit.clocks import FakeClock
 
 DENIED = refused("AccessDenied", Denied)
 BROKEN = refused("ExpiredToken", CallerBroken)

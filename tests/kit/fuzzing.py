@@ -15,8 +15,6 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scanning import GAPS, Judged, scan
-
 from orgscan.errors import RunError
 from orgscan.models import INTEGRITY_FAILURE
 from orgscan.report import ADDITIONAL
@@ -25,6 +23,7 @@ from orgscan.simulator.elements import Mutation, element_paths, mutate
 from orgscan.simulator.faults import Effect
 from orgscan.simulator.report import HEADER
 from orgscan.simulator.world import View, letters
+from tests.kit.scans import GAPS, Judged, scan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

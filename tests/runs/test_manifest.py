@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from manifests import MOMENT, described
 
 from orgscan.errors import ExitCode, IntegrityError, UsageError
 from orgscan.files import FileRecord
@@ -19,6 +18,7 @@ from orgscan.runs.manifest import File, Manifest, Previous
 from orgscan.runs.run import Run
 from orgscan.runs.seal import seal, unseal
 from orgscan.runs.sealed import sealed_evidence
+from tests.kit.manifests import MOMENT, described
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator, World, fault
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from tests.conftest import FakeClock
+    from tests.kit.clocks import FakeClock
 
 LIMITS = collectors.AccountBudget(report_seconds=300, account_seconds=20, calls_per_second=20)
 

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from manifests import described
 
 from orgscan import files
 from orgscan.errors import UsageError
@@ -16,6 +15,7 @@ from orgscan.runs import rundir
 from orgscan.runs.manifest import File
 from orgscan.runs.publication import Publication, is_leftover, retract_manifest
 from orgscan.runs.seal import write_sealed
+from tests.kit.manifests import described
 
 MOMENT = datetime(2026, 11, 3, 23, 59, 58, tzinfo=UTC)
 

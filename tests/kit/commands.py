@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from orgscan.simulator.cloud import Call, Cloud
     from orgscan.simulator.wire import Answer
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 _PATIENCE = 10.0
 
 _PARENT = r"""

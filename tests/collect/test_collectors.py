@@ -10,21 +10,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fake_iam import (
-    LIMITS,
-    NOW,
-    REPORT,
-    Iam,
-    InTurn,
-    key,
-    key_id,
-    refused,
-    report,
-    row,
-    sent,
-    summary,
-    user,
-)
 
 from orgscan.collect import collectors, sessions
 from orgscan.collect.collectors import credential_report, user_details
@@ -40,6 +25,21 @@ from orgscan.errors import (
 from orgscan.models import Kind
 from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, faults
 from orgscan.simulator.world import User, View
+from tests.kit.iam import (
+    LIMITS,
+    NOW,
+    REPORT,
+    Iam,
+    InTurn,
+    key,
+    key_id,
+    refused,
+    report,
+    row,
+    sent,
+    summary,
+    user,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from orgscan.models import Calls
     from orgscan.simulator import Simulator, World
     from orgscan.simulator.world import Account
-    from tests.conftest import FakeClock
+    from tests.kit.clocks import FakeClock
 
 
 async def collect(
