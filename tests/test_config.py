@@ -14,6 +14,7 @@ import yaml
 from orgscan import pipeline, settings
 from orgscan.collect.collectors import ACTIONS
 from orgscan.collect.sessions import session_policy
+from orgscan.models import Severity
 from orgscan.settings import DueDays, Settings, Thresholds
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ _UNCOMMENT = re.compile(r"^#(?=\S)", re.MULTILINE)
 _UNITS = re.compile(
     r"seconds|days|minutes|characters|passwords|calls a second|digits|true or false|\d to [\d,]+"
 )
+
+
+EXCLUSIVE = ("scheduler", "resume")
+"""Settings that exclude another one of the file."""
 
 
 def _uncommented() -> str:
@@ -113,11 +118,13 @@ def test_the_bounds_in_the_comments_are_those_of_the_settings() -> None:
 
 def test_uncommented_it_loads(tmp_path: Path) -> None:
     file = tmp_path / "orgscan.toml"
-    file.write_text(_uncommented(), "utf-8")
+    shown = [line for line in _uncommented().splitlines() if not line.startswith(EXCLUSIVE)]
+    file.write_text("\n".join(shown), "utf-8")
     loaded = settings.load(file, environment={})
     assert loaded.role_name == "OrgScanAudit"
     assert loaded.thresholds == Thresholds()
     assert loaded.due_days == DueDays()
+    assert loaded.fail_on is Severity.HIGH
 
 
 def test_the_overrides_shown_load(tmp_path: Path) -> None:

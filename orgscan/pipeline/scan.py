@@ -16,6 +16,7 @@ from orgscan.collect import organization, preflight
 from orgscan.collect.account import AccountReader, unread
 from orgscan.collect.worker import Broken, ReadingJob
 from orgscan.controls.criteria import Criteria
+from orgscan.endpoint import is_simulated
 from orgscan.errors import (
     CallerBroken,
     RunError,
@@ -32,7 +33,6 @@ from orgscan.runs.chain import Link
 from orgscan.runs.evidence import EvidenceStore
 from orgscan.runs.run import Run
 from orgscan.runs.sealed import sealed_evidence
-from orgscan.settings import is_simulated
 from orgscan.version import __version__
 
 if TYPE_CHECKING:
