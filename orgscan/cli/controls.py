@@ -13,7 +13,7 @@ from orgscan.cli.usage import help_alone
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orgscan.pipeline import CatalogueEntry, FrameworkEntry
+    from orgscan.controls.listing import CatalogueEntry, FrameworkEntry
 
 app = typer.Typer(help="The controls and their framework ids.")
 
@@ -34,12 +34,12 @@ def list_controls(
     framework: str | None = _FRAMEWORK, framework_file: list[Path] = _FRAMEWORK_FILE
 ) -> None:
     """List the controls; with --framework only those that apply there, with their ids."""
-    from orgscan import pipeline
+    from orgscan.controls.listing import catalogue, framework_entries
 
     if framework is None and not framework_file:
-        for entry in pipeline.catalogue():
+        for entry in catalogue():
             typer.echo(_line(entry))
-    for number, shown in enumerate(pipeline.framework_entries(framework, framework_file)):
+    for number, shown in enumerate(framework_entries(framework, framework_file)):
         for line in (*([""] if number else ()), *_framework(shown)):
             typer.echo(line)
 
@@ -75,9 +75,9 @@ def show(
     framework_file: list[Path] = _FRAMEWORK_FILE,
 ) -> None:
     """Show one control: what it asks, why, and what to do where it fails."""
-    from orgscan import pipeline
+    from orgscan.controls.listing import catalogue_entry
 
-    entry = pipeline.catalogue_entry(control_id, framework, framework_file)
+    entry = catalogue_entry(control_id, framework, framework_file)
     typer.echo("\n".join(_page(entry)))
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orgscan.cli.usage import plain
 from orgscan.models import Coverage, RequirementStatus, Severity, Status
+from orgscan.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from orgscan.pipeline import Run
+    from orgscan.runs.run import Run
 
 _GAPS_SHOWN = 50
 _CAUSES_SHOWN = 10
@@ -20,7 +20,7 @@ def lines(run: Run) -> Iterator[str]:
     """The summary of a finished run, line by line."""
     manifest = run.manifest
     if manifest.get("simulated"):
-        yield f"SIMULATED: this data comes from {plain(manifest['endpoint_url'])}, not from AWS"
+        yield f"SIMULATED: this data comes from {printable(manifest['endpoint_url'])}, not from AWS"
     yield f"Organization {manifest['organization_id']}, as of {manifest['as_of']}"
     yield ""
     yield from _coverage(run)
@@ -30,7 +30,7 @@ def lines(run: Run) -> Iterator[str]:
     yield from map(_framework, manifest["frameworks"])
     yield ""
     yield from _changes(run)
-    yield from (f"Note: {plain(note)}" for note in manifest["notes"])
+    yield from (f"Note: {printable(note)}" for note in manifest["notes"])
     yield f"Workbook  {run.workbook}"
     yield f"Parquet   {run.path}/{{accounts,credentials,access_keys,findings}}.parquet"
     if run.changes is not None:
@@ -58,8 +58,8 @@ def _coverage(run: Run) -> Iterator[str]:
         return
     yield f"Accounts with gaps: {len(gaps)}"
     for row in gaps.head(_GAPS_SHOWN).itertuples():
-        name = plain(row.account_name)
-        yield f"  {row.account_id} {name} {row.coverage}: {plain(row.reason)}"
+        name = printable(row.account_name)
+        yield f"  {row.account_id} {name} {row.coverage}: {printable(row.reason)}"
     if len(gaps) > _GAPS_SHOWN:
         yield f"  ... and {len(gaps) - _GAPS_SHOWN} more; see the Coverage sheet"
 
@@ -82,7 +82,7 @@ def _findings(run: Run) -> Iterator[str]:
         yield f"  {severity:<13} {name:<26} {failing[name][Status.FAIL.value]:>6}"
     causes = list(manifest.get("unknown", {}).items())
     for cause, count in causes[:_CAUSES_SHOWN]:
-        yield f"  {'UNKNOWN':<13} {plain(cause)}: {count}"
+        yield f"  {'UNKNOWN':<13} {printable(cause)}: {count}"
     if len(causes) > _CAUSES_SHOWN:
         yield f"  ... and {len(causes) - _CAUSES_SHOWN} more causes; see manifest.json, unknown"
     if overdue := manifest.get("overdue"):
@@ -104,7 +104,7 @@ def _framework(told: Mapping[str, Any]) -> str:
     """Where the requirements of one framework stand, in one line."""
     counts = told["totals"]
     totals = [f"{counts[status]} {status}" for status in RequirementStatus if status in counts]
-    name = plain(f"{told['title']} {told['version']}")
+    name = printable(f"{told['title']} {told['version']}")
     size = len(told["requirements"])
     where = f", {told['scope']}" if told["scope"] else ""
     return f"{name} ({told['key']}), {size} requirements on credentials{where}: {', '.join(totals)}"

@@ -18,7 +18,7 @@ from commands import Kill, Orgscan, resume_of, scan_of
 from scanning import assert_same_evidence
 
 from orgscan.errors import ExitCode
-from orgscan.pipeline import Run
+from orgscan.runs.run import Run
 from orgscan.simulator import Fault, serve_in_thread
 
 if TYPE_CHECKING:

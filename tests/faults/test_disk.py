@@ -14,7 +14,7 @@ from commands import Kill, Orgscan, resume_of, scan_of
 from scanning import Judged, assert_same_evidence, assert_same_tables
 
 from orgscan.errors import ExitCode, IntegrityError
-from orgscan.pipeline import Run
+from orgscan.runs.run import Run
 from orgscan.simulator import Fault, serve_in_thread
 
 if TYPE_CHECKING:
