@@ -41,7 +41,7 @@ from orgscan.models import Clock, Credentials, Observer
 from orgscan.pipeline.sign import sign as sign_run
 from orgscan.role.policy import declared_actions
 from orgscan.runs import rundir, signing
-from orgscan.runs.signing import key_region
+from orgscan.runs.seal import read_sealed, write_sealed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,7 +118,7 @@ class TestKeyNames:
     )
     def test_what_is_no_key_is_told_before_anything_is_done(self, key: str) -> None:
         with pytest.raises(UsageError, match="is not a KMS key; give an ARN"):
-            key_region(key)
+            signing.key_region(key)
 
 
 class TestSign:
@@ -356,7 +356,7 @@ def run(tmp_path: Path) -> Path:
     """A directory with a manifest, all that signing looks at."""
     path = tmp_path / "run"
     path.mkdir()
-    rundir.write_sealed(path / rundir.MANIFEST, {"format": 1})
+    write_sealed(path / rundir.MANIFEST, {"format": 1})
     return path
 
 
@@ -400,7 +400,7 @@ class TestAgainstMoto:
         arn = elsewhere.key(spec)
         await elsewhere.sign(run, arn)
 
-        document, fault = rundir.read_sealed(run / rundir.SIGNATURE)
+        document, fault = read_sealed(run / rundir.SIGNATURE)
         assert document is not None
         assert not fault
         made = signing.Signature.of(document)

@@ -34,12 +34,12 @@ def list_controls(
     framework: str | None = _FRAMEWORK, framework_file: list[Path] = _FRAMEWORK_FILE
 ) -> None:
     """List the controls; with --framework only those that apply there, with their ids."""
-    from orgscan.controls.listing import catalogue, framework_entries
+    from orgscan.controls import listing
 
     if framework is None and not framework_file:
-        for entry in catalogue():
+        for entry in listing.catalogue():
             typer.echo(_line(entry))
-    for number, shown in enumerate(framework_entries(framework, framework_file)):
+    for number, shown in enumerate(listing.framework_entries(framework, framework_file)):
         for line in (*([""] if number else ()), *_framework(shown)):
             typer.echo(line)
 
@@ -75,9 +75,9 @@ def show(
     framework_file: list[Path] = _FRAMEWORK_FILE,
 ) -> None:
     """Show one control: what it asks, why, and what to do where it fails."""
-    from orgscan.controls.listing import catalogue_entry
+    from orgscan.controls import listing
 
-    entry = catalogue_entry(control_id, framework, framework_file)
+    entry = listing.catalogue_entry(control_id, framework, framework_file)
     typer.echo("\n".join(_page(entry)))
 
 

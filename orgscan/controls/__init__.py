@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from orgscan.controls.catalogue import CATALOGUE, requested
 from orgscan.controls.control import Control, Unit
-from orgscan.controls.evaluate import evaluate
 from orgscan.controls.frameworks import Framework, from_definition, read_files, shipped
 from orgscan.controls.identity import is_id_of
 from orgscan.controls.limits import (
@@ -25,7 +24,6 @@ __all__ = [
     "affected",
     "assess",
     "count",
-    "evaluate",
     "from_definition",
     "general",
     "is_id_of",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from orgscan import settings as settings_module
 from orgscan import simulator
+from orgscan.files import published
 from orgscan.models import Clock, Credentials
 from orgscan.pipeline.scan import collect
 from orgscan.runs import rundir
@@ -82,7 +83,7 @@ def write_demo_waivers(directory: Path, first: simulator.Quarter) -> Path | None
     if not waivers:
         return None
     path = directory / "waivers.toml"
-    with rundir.published(path) as draft:
+    with published(path) as draft:
         draft.write_text(waivers, "utf-8")
     return path
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from orgscan.controls.criteria import Criteria
     from orgscan.models import RunInfo
-    from orgscan.runs.rundir import Publication
+    from orgscan.runs.publication import Publication
 
 OCSF_FILE = "findings.ocsf.jsonl"
 

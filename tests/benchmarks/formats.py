@@ -32,12 +32,13 @@ def run(*, quick: bool) -> list[Figure]:
 
 def write(path: str, name: str) -> dict[str, Any]:
     from orgscan import controls, reports, tables  # noqa: PLC0415 - imports are not counted
+    from orgscan.controls.evaluate import evaluate  # noqa: PLC0415
     from orgscan.runs.evidence import EvidenceStore  # noqa: PLC0415
     from orgscan.settings import Thresholds  # noqa: PLC0415
 
     with EvidenceStore.read(Path(path)) as store:
         info, built = store.info, tables.build(store, as_of=synthetic.NOW)
-    findings = controls.evaluate(
+    findings = evaluate(
         built.accounts,
         built.credentials,
         built.access_keys,

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from small_readings import AS_OF, reading
 
-from orgscan.controls import CATALOGUE, evaluate
+from orgscan.controls import CATALOGUE
+from orgscan.controls.evaluate import evaluate
 from orgscan.settings import Thresholds
 from orgscan.tables import build
 

@@ -15,8 +15,9 @@ from small_findings import ORGANIZATION, findings
 from small_readings import AS_OF, GENERATED, ago, key, reading, root, row, slot, unread, user
 
 from orgscan import schema
-from orgscan.controls import CATALOGUE, Control, Limits, Unit, evaluate, is_id_of
+from orgscan.controls import CATALOGUE, Control, Limits, Unit, is_id_of
 from orgscan.controls.control import Case
+from orgscan.controls.evaluate import evaluate
 from orgscan.controls.judging import Texts, decide
 from orgscan.models import Coverage, Kind, Reading, Severity, Status
 from orgscan.settings import Thresholds

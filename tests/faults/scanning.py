@@ -17,6 +17,7 @@ from clocks import HurriedClock
 
 from orgscan import controls, settings, tables
 from orgscan.collect.collection import resume as resume_run
+from orgscan.controls.evaluate import evaluate
 from orgscan.errors import ExitCode
 from orgscan.models import (
     INTEGRITY_FAILURE,
@@ -221,7 +222,7 @@ class Judged(Run):
         with EvidenceStore.read(directory / EVIDENCE) as store:
             info = replace(store.info, as_of=as_of or store.info.as_of)
             built = tables.build(store, as_of=info.as_of)
-        found = controls.evaluate(
+        found = evaluate(
             built.accounts,
             built.credentials,
             built.access_keys,
