@@ -30,10 +30,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from orgscan.endpoint import host_of, is_loopback
 from orgscan.errors import IntegrityError, RunError, UsageError
 from orgscan.models import Coverage, Status
 from orgscan.schema import TABLES
-from orgscan.settings import host_of, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

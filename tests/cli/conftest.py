@@ -64,6 +64,10 @@ def credentials() -> Callable[[Simulator], dict[str, str]]:
 @pytest.fixture(scope="session")
 def demo_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the demo, to copy."""
+    from orgscan.models import Clock, Observer  # noqa: PLC0415
+    from orgscan.pipeline.demo import collect_demo  # noqa: PLC0415
+    from orgscan.pipeline.render import render  # noqa: PLC0415
+
     run = tmp_path_factory.mktemp("demo") / "run"
-    asyncio.run(pipeline.collect_demo(run, clock=HurriedClock(), observer=Observer()))
-    return pipeline.render(run, clock=Clock(), observer=Observer())
+    asyncio.run(collect_demo(run, clock=HurriedClock(), observer=Observer()))
+    return render(run, clock=Clock(), observer=Observer())
