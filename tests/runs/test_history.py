@@ -28,8 +28,7 @@ from orgscan.errors import ExitCode, IntegrityError, RunError, UsageError
 from orgscan.models import Clock, Credentials, Observer
 from orgscan.pipeline.publish import check_destination
 from orgscan.pipeline.publish import publish as publish_run
-from orgscan.runs import history
-from orgscan.runs.history import Destination, History, Snapshot, publish
+from orgscan.runs.history import Destination, History, Snapshot, destination, publish
 from orgscan.schema import TABLES
 
 if TYPE_CHECKING:
@@ -509,7 +508,7 @@ def test_an_endpoint_variable_does_not_redirect(
     text = "s3://audits/redirected?endpoint_override=127.0.0.1:9&scheme=http"
     with pytest.raises(RunError):
         publish(snapshot, Destination.parse(text), KEYS)
-    with history._no_configured_endpoint():
+    with destination._no_configured_endpoint():
         assert not [name for name in os.environ if "ENDPOINT" in name]
     assert os.environ["AWS_ENDPOINT_URL_S3"] == moto.client.meta.endpoint_url
     assert stored(moto, "redirected") == {}
