@@ -7,10 +7,10 @@ from pathlib import Path
 from orgscan.errors import UsageError
 
 
-def directory() -> Path:
+def directory(package: Path = Path(__file__).parent) -> Path:
     """The directory that holds them: inside an installed package, beside it in a source tree."""
-    inside = Path(__file__).with_name("config")
-    return inside if inside.is_dir() else Path(__file__).parents[1] / "config"
+    inside = package / "config"
+    return inside if inside.is_dir() else package.parent / "config"
 
 
 def names() -> list[str]:
