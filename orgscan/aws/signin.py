@@ -241,9 +241,9 @@ class _Chain(AioCredentialResolver):  # type: ignore[misc]
     async def load_credentials(self) -> Any:
         for provider in self.providers:
             self.source = provider.METHOD
-            found = await provider.load()
-            if found is not None:
-                return found
+            loaded = await provider.load()
+            if loaded is not None:
+                return loaded
         return None
 
 
@@ -258,8 +258,8 @@ def _guarded(core: AioSession, resolver: Any, prompt: Callable[[str], str]) -> l
         elif provider.METHOD == "assume-role-with-web-identity":
             provider._token_loader_cls = _TokenFile  # noqa: SLF001
     return [
-        builder.process_provider(profile) if one.METHOD == "custom-process" else one
-        for one in resolver.providers
+        builder.process_provider(profile) if provider.METHOD == "custom-process" else provider
+        for provider in resolver.providers
     ]
 
 
@@ -285,26 +285,26 @@ class _TokenFile:
         self._path = path
 
     def __call__(self) -> str:
-        place = f"web identity token file {self._path}"
+        source = f"web identity token file {self._path}"
         try:
             # Opening a pipe would wait for somebody to write to it.
             if not stat.S_ISREG(Path(self._path).stat().st_mode):
                 raise SignInError(
-                    f"{place}: is not a file; check AWS_WEB_IDENTITY_TOKEN_FILE",
+                    f"{source}: is not a file; check AWS_WEB_IDENTITY_TOKEN_FILE",
                     code="WebIdentityToken",
                 )
             with Path(self._path).open("rb") as file:
                 token = file.read(_MAX_TOKEN_BYTES).decode("ascii").strip()
         except OSError as error:
             raise SignInError(
-                f"{place}: cannot be read ({error.strerror}); check the path",
+                f"{source}: cannot be read ({error.strerror}); check the path",
                 code="WebIdentityToken",
             ) from None
         except UnicodeDecodeError:
             token = ""
         if not token:
             raise SignInError(
-                f"{place}: holds no token; have it written again", code="WebIdentityToken"
+                f"{source}: holds no token; have it written again", code="WebIdentityToken"
             )
         return token
 

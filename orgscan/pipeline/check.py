@@ -101,11 +101,11 @@ class Readiness:
     @property
     def actions(self) -> dict[str, list[str]]:
         """What a scan calls at most: actions by service, both sorted."""
-        found: dict[str, list[str]] = {}
+        by_service: dict[str, list[str]] = {}
         for declared in sorted(declared_actions()):
             service, _, action = declared.partition(":")
-            found.setdefault(service, []).append(action)
-        return found
+            by_service.setdefault(service, []).append(action)
+        return by_service
 
 
 async def check(
@@ -183,7 +183,7 @@ class _Steps:
             self.add(name, StepState.NOT_CHECKED, _NO_CALLER)
             return None
         try:
-            detail, found = await work()
+            detail, answer = await work()
         except _NotCheckedError as reason:
             self.add(name, StepState.NOT_CHECKED, str(reason))
         except CallerBroken as error:
@@ -194,7 +194,7 @@ class _Steps:
             self.add(name, StepState.FAILED, _with_remedy(error), error.exit_code)
         else:
             self.add(name, StepState.OK, detail)
-            return found
+            return answer
         return None
 
     def _stop(self, name: str, error: OrgscanError) -> None:
@@ -212,11 +212,11 @@ async def _compare_clocks(aws: Aws) -> tuple[str, None]:
     if ahead is None:
         raise _NotCheckedError("AWS gave no time to compare with")
     seconds = round(abs(ahead))
-    told = f"{seconds} seconds {'behind' if ahead > 0 else 'ahead of'} AWS's"
+    difference = f"{seconds} seconds {'behind' if ahead > 0 else 'ahead of'} AWS's"
     if seconds >= CLOCK_TOLERANCE_SECONDS:
-        raise UsageError(f"this machine's clock is {told}; set the clock")
-    told = "agrees with AWS's to the second" if seconds <= 1 else told
-    return f"{told}; AWS tolerates {CLOCK_TOLERANCE_SECONDS} seconds", None
+        raise UsageError(f"this machine's clock is {difference}; set the clock")
+    difference = "agrees with AWS's to the second" if seconds <= 1 else difference
+    return f"{difference}; AWS tolerates {CLOCK_TOLERANCE_SECONDS} seconds", None
 
 
 @dataclass
@@ -284,16 +284,16 @@ class _Checking:
         count = _accounts(len(self.listed))
         return count if self.whole else f"at least {count}", True
 
-    def _suffice(self, found: list[Account]) -> bool:
+    def _suffice(self, accounts: list[Account]) -> bool:
         """Whether every account that is named was found, and one to try the role in.
 
         Where the settings name accounts there is no other; where they name OUs the tree tells.
         """
         named = replace(self.scope, accounts=(*self.scope.accounts, *self._trial))
-        if named.unseen_accounts(found):
+        if named.unseen_accounts(accounts):
             return False
         scope = self.scope
-        return bool(scope.include_ous or scope.accounts) or any(map(self._will_do, found))
+        return bool(scope.include_ous or scope.accounts) or any(map(self._will_do, accounts))
 
     @property
     def _trial(self) -> tuple[str, ...]:
@@ -315,12 +315,12 @@ class _Checking:
         return "can be read", True
 
     def _without_tree(self, error: Denied, *, listed: bool) -> OrgscanError:
-        told = f"the OU tree cannot be read: {_caller_lacks(error)}"
+        problem = f"the OU tree cannot be read: {_caller_lacks(error)}"
         if not listed:
-            return RunError(f"{told}; without it and the account list there is nothing to scan")
+            return RunError(f"{problem}; without it and the account list there is nothing to scan")
         if self.settings.include_ous:
-            return UsageError(f"{told}; --include-ou needs it")
-        return _GapError(told)
+            return UsageError(f"{problem}; --include-ou needs it")
+        return _GapError(problem)
 
     async def look_at_scope(self, *, listed: bool, tree: bool) -> tuple[str, None]:
         """What the settings name, and whether it leaves a scan anything to read."""
@@ -334,8 +334,8 @@ class _Checking:
         self._must_be_there(units_whole=units_whole)
         candidates, whole = self._candidates()
         if any(map(self._in_scope, candidates)):
-            told = "all that the settings name is there" if self.scope else "the whole organization"
-            return told, None
+            everything = "the whole organization"
+            return ("all that the settings name is there" if self.scope else everything), None
         if whole:
             raise RunError(
                 "no account in scope: nothing would be audited; check the settings' scope"
@@ -421,18 +421,18 @@ class _Checking:
         """Where to try the role."""
         if self.account is not None:
             return self._named(self.account)
-        found, whole = self._candidates()
-        for account in found:
+        candidates, whole = self._candidates()
+        for account in candidates:
             if self._will_do(account):
                 return account.account_id
         if whole:
             raise _NotCheckedError("a scan would read no member account through it")
         if unseen := self._named_and_unseen():
             return unseen[0]
-        told = "no account to try it in is known"
-        if found:
-            told = f"a scan would read none of the first {_accounts(len(found))} through it"
-        raise _NotCheckedError(f"{told}; name one with --account")
+        problem = "no account to try it in is known"
+        if candidates:
+            problem = f"a scan would read none of the first {_accounts(len(candidates))} through it"
+        raise _NotCheckedError(f"{problem}; name one with --account")
 
     def _named_and_unseen(self) -> list[str]:
         """Accounts that the settings name and nothing speaks against, though none was seen."""
@@ -499,7 +499,7 @@ class _Checking:
     def _must_be_in_scope(self, account_id: str) -> None:
         # Only from the tree is it known which OU the account is in.
         seen = (*self.included, *self.below_root, Account(account_id=account_id))
-        account = next(one for one in seen if one.account_id == account_id)
+        account = next(account for account in seen if account.account_id == account_id)
         if reason := self.scope.exclusion(account, self.lists.ou_paths):
             raise _NotCheckedError(reason)
 
@@ -508,10 +508,10 @@ class _Checking:
         if failures:
             # Of several the one that somebody has to do something about.
             errors = sorted(failures.values(), key=lambda error: not isinstance(error, Denied))
-            told = f"{errors[0]}; {remedy}" if isinstance(errors[0], Denied) else None
+            denied = f"{errors[0]}; {remedy}" if isinstance(errors[0], Denied) else None
             raise _GapError(
                 f"{account_id}: cannot call {', '.join(failures)}: "
-                f"{told or _to_try_again(errors[0])}"
+                f"{denied or _to_try_again(errors[0])}"
             )
         return f"{account_id}: all {len(collectors.ACTIONS)} actions can be called"
 

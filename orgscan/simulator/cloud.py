@@ -139,12 +139,12 @@ class Estate:
     def _live_ids(
         self, user: User, prefix: str, items: Iterable[_Credential], *kind: str
     ) -> list[tuple[str, _Credential]]:
-        found = [
-            (item.id or prefix + self.letters(16, user, *kind, place), item)
-            for place, item in enumerate(items)
+        identified = [
+            (item.id or prefix + self.letters(16, user, *kind, number), item)
+            for number, item in enumerate(items)
             if item.view is not View.REPORT_ONLY
         ]
-        return sorted(found, key=itemgetter(0))
+        return sorted(identified, key=itemgetter(0))
 
     def key_owner(self, access_key_id: str) -> tuple[User, Key]:
         """Whose live key it is; NoSuchEntity otherwise."""
@@ -273,12 +273,12 @@ class Cloud:
         expires_at: float,
     ) -> Session:
         """Fresh credentials of a role; the nth of an account are the same in every run."""
-        place = f"{account_id}/{role.name}/{self._minted[account_id]}"
+        origin = f"{account_id}/{role.name}/{self._minted[account_id]}"
         self._minted[account_id] += 1
         identity = "AROA" + letters(17, self.world.seed, account_id, role.name)
         return self._admit(
             Session(
-                credentials=self._mint(place, temporary=True),
+                credentials=self._mint(origin, temporary=True),
                 account_id=account_id,
                 arn=f"{self.issuer}:sts::{account_id}:assumed-role/{role.name}/{name}",
                 user_id=f"{identity}:{name}",
@@ -304,13 +304,13 @@ class Cloud:
             )
         )
 
-    def _mint(self, place: str, *, temporary: bool) -> Credentials:
+    def _mint(self, origin: str, *, temporary: bool) -> Credentials:
         seed = self.world.seed
-        identity = ("ASIA" if temporary else "AKIA") + letters(16, seed, place, "id")
-        secret = CANARY + letters(25, seed, place, "secret") + "+/"
+        identity = ("ASIA" if temporary else "AKIA") + letters(16, seed, origin, "id")
+        secret = CANARY + letters(25, seed, origin, "secret") + "+/"
         token = None
         if temporary:
-            token = f"{CANARY}Token{digest(seed, place, 'token'):032x}" + "A" * 300 + "=="
+            token = f"{CANARY}Token{digest(seed, origin, 'token'):032x}" + "A" * 300 + "=="
         return Credentials(identity, secret, token)
 
     def _admit(self, session: Session) -> Session:

@@ -16,4 +16,4 @@ def digest(*parts: object) -> int:
 def letters(count: int, *parts: object) -> str:
     """``count`` (at most 25) characters of A-Z2-7 drawn from the parts, as AWS's ids look."""
     number = digest(*parts)
-    return "".join(_LETTERS[number >> 5 * place & 31] for place in range(count))
+    return "".join(_LETTERS[number >> 5 * index & 31] for index in range(count))

@@ -125,21 +125,21 @@ class Faults:
         self._by_account: dict[str, list[tuple[int, Fault]]] = {}
         self._seen: Counter[tuple[object, ...]] = Counter()
         self._struck: Counter[tuple[object, ...]] = Counter()
-        for place, fault in enumerate(faults):
+        for number, fault in enumerate(faults):
             by_account = self._by_account
             home = by_account.setdefault(fault.account, []) if fault.account else self._general
-            home.append((place, fault))
+            home.append((number, fault))
 
     def striking(self, call: Call) -> list[Effect]:
         """The effects on this call, in the order the faults were given."""
         candidates = self._by_account.get(call.target)
         candidates = sorted(candidates + self._general, key=_place) if candidates else self._general
-        return [fault.effect for place, fault in candidates if self._strikes(place, fault, call)]
+        return [fault.effect for number, fault in candidates if self._strikes(number, fault, call)]
 
-    def _strikes(self, place: int, fault: Fault, call: Call) -> bool:
+    def _strikes(self, number: int, fault: Fault, call: Call) -> bool:
         if not fault.matches(call):
             return False
-        scope = _scope(fault.per, place, call)
+        scope = _scope(fault.per, number, call)
         self._seen[scope] += 1
         count = self._seen[scope]
         if fault.nth is not None:
@@ -150,15 +150,15 @@ class Faults:
             now = self._clock()
             if now - self._began.setdefault(scope, now) > fault.seconds:
                 return False
-        if fault.probability < 1.0 and not self._unlucky(place, fault, call):
+        if fault.probability < 1.0 and not self._unlucky(number, fault, call):
             return False
         if fault.times is not None and self._struck[scope] >= fault.times:
             return False
         self._struck[scope] += 1
         return True
 
-    def _unlucky(self, place: int, fault: Fault, call: Call) -> bool:
-        parts = ("chance", *_scope(Per.CALL, place, call))
+    def _unlucky(self, number: int, fault: Fault, call: Call) -> bool:
+        parts = ("chance", *_scope(Per.CALL, number, call))
         self._seen[parts] += 1
         draw = digest(fault.seed, *parts, self._seen[parts])
         return draw < fault.probability * 2.0**128
@@ -168,14 +168,14 @@ def _place(candidate: tuple[int, Fault]) -> int:
     return candidate[0]
 
 
-def _scope(per: Per, place: int, call: Call) -> tuple[object, ...]:
+def _scope(per: Per, number: int, call: Call) -> tuple[object, ...]:
     if per is Per.ALL:
-        return (place,)
+        return (number,)
     if per is Per.ACCOUNT:
-        return (place, call.target)
+        return (number, call.target)
     if per is Per.USER:
-        return (place, call.target, call.parameters.get("UserName"))
-    return (place, call.target, call.action, call.parameters.get("UserName"))
+        return (number, call.target, call.parameters.get("UserName"))
+    return (number, call.target, call.action, call.parameters.get("UserName"))
 
 
 REGION_DISABLED = Error(

@@ -81,8 +81,8 @@ def list_users(cloud: Cloud, session: Session, call: Call) -> str:
     users = list(estate.live.values())
     if prefix != "/":
         users = [user for user in users if user.path.startswith(prefix)]
-    found, paging = page(cloud, call.parameters, users)
-    members = "".join(f"<member>{_user(estate, user)}</member>" for user in found)
+    shown, paging = page(cloud, call.parameters, users)
+    members = "".join(f"<member>{_user(estate, user)}</member>" for user in shown)
     return f"{paging}<Users>{members}</Users>"
 
 
@@ -102,13 +102,13 @@ def list_access_keys(cloud: Cloud, session: Session, call: Call) -> str:
     """One user's keys; never the root user's."""
     estate = cloud.estate(session.account_id)
     user = named_user(estate, call)
-    found, paging = page(cloud, call.parameters, estate.keys(user))
+    shown, paging = page(cloud, call.parameters, estate.keys(user))
     owner = escape(user.name)
     members = "".join(
         f"<member><UserName>{owner}</UserName><AccessKeyId>{identity}</AccessKeyId>"
         f"<Status>{status(key)}</Status>"
         f"<CreateDate>{stamp(key.created)}</CreateDate></member>"
-        for identity, key in found
+        for identity, key in shown
     )
     return f"{paging}<AccessKeyMetadata>{members}</AccessKeyMetadata>"
 
@@ -174,8 +174,8 @@ def list_virtual_mfa_devices(cloud: Cloud, session: Session, call: Call) -> str:
     devices = []
     if call.parameters.get("AssignmentStatus") != "Unassigned":
         devices = _devices(cloud, estate)
-    found, paging = page(cloud, call.parameters, devices)
-    members = "".join(f"<member>{device}</member>" for device in found)
+    shown, paging = page(cloud, call.parameters, devices)
+    members = "".join(f"<member>{device}</member>" for device in shown)
     return f"{paging}<VirtualMFADevices>{members}</VirtualMFADevices>"
 
 

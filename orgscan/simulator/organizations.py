@@ -189,17 +189,17 @@ class Organizations:
             answer["NextToken"] = self._token(end, scope)
         return answer
 
-    def _token(self, place: int, scope: str, *, resumed: bool = False) -> str:
+    def _token(self, position: int, scope: str, *, resumed: bool = False) -> str:
         """``resumed``: the page at this place was given empty, and must now be given whole."""
-        seal = letters(20, self._world.seed, scope, place, resumed)
-        return f"{place:x}-{int(resumed)}-{seal}"
+        seal = letters(20, self._world.seed, scope, position, resumed)
+        return f"{position:x}-{int(resumed)}-{seal}"
 
     def _start(self, token: str | None, scope: str) -> tuple[int, bool]:
         if token is None:
             return 0, False
-        place, _, rest = token.partition("-")
+        position, _, rest = token.partition("-")
         resumed = rest.startswith("1")
-        number = int(place, 16) if _HEXADECIMAL.issuperset(place) and place else -1
+        number = int(position, 16) if _HEXADECIMAL.issuperset(position) and position else -1
         if self._token(number, scope, resumed=resumed) != token:
             raise ServiceError(
                 400, "InvalidInputException", "You specified a NextToken that isn't valid."

@@ -43,11 +43,11 @@ def list_mfa_devices(cloud: Cloud, session: Session, call: Call) -> str:
     estate = cloud.estate(session.account_id)
     user = named_user(estate, call)
     devices = [] if user.mfa is Mfa.NONE else [_serial(estate, user)]
-    found, paging = page(cloud, call.parameters, devices)
+    shown, paging = page(cloud, call.parameters, devices)
     members = _members(
         f"<UserName>{escape(user.name)}</UserName><SerialNumber>{escape(serial)}</SerialNumber>"
         f"<EnableDate>{stamp(user.created)}</EnableDate>"
-        for serial in found
+        for serial in shown
     )
     return f"{paging}<MFADevices>{members}</MFADevices>"
 
@@ -81,15 +81,15 @@ def list_signing_certificates(cloud: Cloud, session: Session, call: Call) -> str
     estate = cloud.estate(session.account_id)
     user = named_user(estate, call)
     numbered = list(enumerate(user.certificates))
-    found, paging = page(cloud, call.parameters, numbered)
+    shown, paging = page(cloud, call.parameters, numbered)
     members = _members(
-        _certificate(estate, user, place, certificate) for place, certificate in found
+        _certificate(estate, user, number, certificate) for number, certificate in shown
     )
     return f"{paging}<Certificates>{members}</Certificates>"
 
 
-def _certificate(estate: Estate, user: User, place: int, certificate: Certificate) -> str:
-    identity = estate.letters(24, user, "certificate", place)
+def _certificate(estate: Estate, user: User, number: int, certificate: Certificate) -> str:
+    identity = estate.letters(24, user, "certificate", number)
     active = "Active" if certificate.active else "Inactive"
     return (
         f"<UserName>{escape(user.name)}</UserName><CertificateId>{identity}</CertificateId>"
@@ -103,11 +103,11 @@ def list_ssh_public_keys(cloud: Cloud, session: Session, call: Call) -> str:
     """The user's SSH public keys."""
     estate = cloud.estate(session.account_id)
     user = named_user(estate, call)
-    found, paging = page(cloud, call.parameters, estate.ssh_keys(user))
+    shown, paging = page(cloud, call.parameters, estate.ssh_keys(user))
     members = _members(
         f"<UserName>{escape(user.name)}</UserName><SSHPublicKeyId>{identity}</SSHPublicKeyId>"
         f"<Status>{status(key)}</Status><UploadDate>{stamp(key.created)}</UploadDate>"
-        for identity, key in found
+        for identity, key in shown
     )
     return f"{paging}<SSHPublicKeys>{members}</SSHPublicKeys>"
 
@@ -129,8 +129,8 @@ def list_service_specific_credentials(cloud: Cloud, session: Session, call: Call
         for identity, credential in estate.service_credentials(user)
         if service in {None, credential.service}
     ]
-    found, paging = page(cloud, call.parameters, credentials)
-    members = _members(_service_credential(estate, *one) for one in found)
+    shown, paging = page(cloud, call.parameters, credentials)
+    members = _members(_service_credential(estate, *credential) for credential in shown)
     return f"{paging}<ServiceSpecificCredentials>{members}</ServiceSpecificCredentials>"
 
 

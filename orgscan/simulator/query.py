@@ -75,8 +75,8 @@ def read_marker(marker: str) -> tuple[int, int]:
     Raises :class:`~orgscan.simulator.cloud.ServiceError` for a Marker that was never given.
     """
     try:
-        _, place, total = b64decode(marker, validate=True).decode("ascii").split("/")
-        return int(place), int(total)
+        _, position, total = b64decode(marker, validate=True).decode("ascii").split("/")
+        return int(position), int(total)
     except ValueError:
         raise ServiceError(400, "ValidationError", "Invalid Marker.") from None
 

@@ -291,9 +291,9 @@ def _parse(request: Request) -> Call:
 
 def _scope(authorization: str) -> tuple[str, str]:
     """The access key id and the service of a Signature Version 4 header."""
-    _, found, rest = authorization.partition("Credential=")
+    _, credential, rest = authorization.partition("Credential=")
     parts = rest.partition(",")[0].split("/")
-    return (parts[0], parts[3]) if found and len(parts) > 3 else ("", "unknown")  # noqa: PLR2004
+    return (parts[0], parts[3]) if credential and len(parts) > 3 else ("", "unknown")  # noqa: PLR2004
 
 
 def _json_object(body: bytes) -> dict[str, Any]:

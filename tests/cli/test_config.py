@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +31,8 @@ def test_no_other_file_is_printed(orgscan: Any, name: str) -> None:
     assert finished.stdout == ""
 
 
-def test_an_installed_package_has_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(CONFIG, tmp_path / "orgscan" / "config")
-    monkeypatch.setattr(examples, "__file__", str(tmp_path / "orgscan" / "examples.py"))
-    assert examples.directory() == tmp_path / "orgscan" / "config"
-    assert examples.names() == sorted(path.name for path in CONFIG.iterdir())
+def test_an_installed_package_holds_them_and_a_source_tree_beside_it(tmp_path: Path) -> None:
+    package = tmp_path / "orgscan"
+    assert examples.directory(package) == tmp_path / "config"
+    (package / "config").mkdir(parents=True)
+    assert examples.directory(package) == package / "config"

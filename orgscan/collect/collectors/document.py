@@ -46,7 +46,7 @@ def document(answer: Any) -> bytes:
 
     Raises :class:`orgscan.errors.Malformed` for a type that no answer in use contains.
     """
-    return json.dumps(answer, sort_keys=True, separators=(",", ":"), default=_plain).encode()
+    return json.dumps(answer, sort_keys=True, separators=(",", ":"), default=_iso_time).encode()
 
 
 async def list_items(
@@ -106,7 +106,7 @@ async def agreed(ask: Callable[[], Awaitable[T]], action: str, first: T | None =
     )
 
 
-def _plain(value: Any) -> str:
+def _iso_time(value: Any) -> str:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
     raise malformed(
