@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from clocks import HurriedClock
+from manifests import described
 
 from orgscan import controls, pipeline, settings, tables
 from orgscan.controls.evaluate import evaluate
@@ -238,6 +239,7 @@ class Judged(pipeline.Run):
             {name: "str" for name, kind in found.dtypes.items() if kind == "category"}
         )
         self.manifest = _manifest(info, built.accounts, found)
+        self.details = described(**self.manifest)
 
 
 def assert_same_evidence(one: Path, other: Path) -> None:
