@@ -169,7 +169,7 @@ BUGS = (
         "orgscan/collect/sessions.py",
         '            "Policy": session_policy(actions),\n',
         "",
-        "tests/test_sessions.py",
+        "tests/collect/test_sessions.py",
     ),
     # Coverage and exit codes.
     Bug(
@@ -205,7 +205,7 @@ BUGS = (
         "orgscan/collect/organization/enumeration.py",
         "            for account_id in sorted(latest.keys() - yielded)\n",
         "            for account_id in sorted(held)\n",
-        "tests/test_organization.py",
+        "tests/collect/test_organization.py",
     ),
     Bug(
         "entries listed twice are not counted",
@@ -295,8 +295,8 @@ BUGS = (
     Bug(
         "deadlines do not grow with the users",
         "orgscan/collect/collectors/reading.py",
-        "self._budget.account_seconds + patience)",
-        "self._budget.account_seconds)",
+        "await self._kind(Kind.ACCESS_KEYS, ask(), self._budget.account_seconds + patience)",
+        "await self._kind(Kind.ACCESS_KEYS, ask(), self._budget.account_seconds)",
         _fault(23, "accounts"),
     ),
     Bug(
@@ -323,14 +323,14 @@ BUGS = (
     # Evidence and resumption.
     Bug(
         "what is complete is read again",
-        "orgscan/pipeline/scan.py",
+        "orgscan/collect/collection.py",
         "new = [account for account in batch if not self.earlier.settles(account)]",
         "new = list(batch)",
         "tests/pipeline/test_resume.py",
     ),
     Bug(
         "a worse second attempt replaces the first",
-        "orgscan/pipeline/scan.py",
+        "orgscan/collect/collection.py",
         "        elif outcome.usable_kinds < usable_before or (\n",
         "        elif outcome.usable_kinds < 0 or (\n",
         "tests/pipeline/test_resume.py",
@@ -347,14 +347,14 @@ BUGS = (
         "orgscan/runs/evidence/store.py",
         "        if seal.account_hash(items) != digest:\n",
         "        if items and seal.account_hash(items) is None:\n",
-        "tests/test_evidence.py -k by_hand",
+        "tests/runs/test_evidence.py -k by_hand",
     ),
     Bug(
         "an outcome is not held to its hash",
         "orgscan/runs/evidence/store.py",
         "                    if fault := record or contradiction(reading, info):\n",
         "                    if fault := contradiction(reading, info):\n",
-        "tests/test_evidence.py -k Hashes",
+        "tests/runs/test_evidence.py -k Hashes",
     ),
     Bug(
         "an outcome that cannot be true is believed",
@@ -372,7 +372,7 @@ BUGS = (
     ),
     Bug(
         "another account's answers on a retry are forgotten",
-        "orgscan/pipeline/scan.py",
+        "orgscan/collect/collection.py",
         "        if outcome.error_code == INTEGRITY_FAILURE and usable_before:\n",
         "        if outcome.error_code == INTEGRITY_FAILURE and not usable_before:\n",
         "tests/pipeline/test_resume.py -k another_account_s",
@@ -382,14 +382,14 @@ BUGS = (
         "orgscan/collect/organization/enumeration.py",
         "                    if is_read(account.state):\n",
         "                    if account.state:\n",
-        "tests/test_organization.py -k States",
+        "tests/collect/test_organization.py -k States",
     ),
     Bug(
         "lists that still differ are taken for whole",
         "orgscan/collect/organization/enumeration.py",
         "            self.proven = False\n            self.notes += differences\n",
         "            self.notes += differences\n",
-        "tests/test_organization.py -k unproven",
+        "tests/collect/test_organization.py -k unproven",
     ),
     Bug(
         "a marker without a flag is not followed",
@@ -400,7 +400,7 @@ BUGS = (
     ),
     Bug(
         "a run without its reports is finished",
-        "orgscan/pipeline/scan.py",
+        "orgscan/collect/collection.py",
         "            if not (run / rundir.MANIFEST).exists():\n",
         "            if not run.exists():\n",
         "tests/pipeline/test_resume.py",
@@ -417,11 +417,11 @@ BUGS = (
         "orgscan/models.py",
         "            if not is_word(name):\n",
         "            if name is None:\n",
-        "tests/test_evidence.py -k lead_elsewhere",
+        "tests/runs/test_evidence.py -k lead_elsewhere",
     ),
     Bug(
         "an expired caller is told as an empty scope",
-        "orgscan/pipeline/scan.py",
+        "orgscan/collect/collection.py",
         '            if self.broken is not None:\n                message = f"stopped before any',
         '            if self.broken is None:\n                message = f"stopped before any',
         _fault(17, "accounts"),

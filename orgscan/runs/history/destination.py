@@ -12,9 +12,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pyarrow import fs
 
+from orgscan.endpoint import host_of, is_loopback
 from orgscan.errors import UsageError
 from orgscan.schema import TABLES
-from orgscan.settings import host_of, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
