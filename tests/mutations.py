@@ -295,8 +295,8 @@ BUGS = (
     Bug(
         "deadlines do not grow with the users",
         "orgscan/collect/collectors/reading.py",
-        "self._budget.account_seconds + patience)",
-        "self._budget.account_seconds)",
+        "await self._kind(Kind.ACCESS_KEYS, ask(), self._budget.account_seconds + patience)",
+        "await self._kind(Kind.ACCESS_KEYS, ask(), self._budget.account_seconds)",
         _fault(23, "accounts"),
     ),
     Bug(
