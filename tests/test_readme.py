@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import typer
 
-from orgscan import pipeline
 from orgscan.cli import app
 from orgscan.collect.collectors import ACTIONS
+from orgscan.controls.listing import FrameworkEntry, catalogue, framework_entries, framework_keys
 from orgscan.errors import ExitCode
 from orgscan.models import Change, Coverage, RequirementStatus
 from orgscan.schema import TABLES
@@ -107,7 +107,7 @@ def test_controls() -> None:
     ids = {
         framework: {
             entry.id: ", ".join(entry.framework_ids.values())
-            for entry in pipeline.framework_entries(framework)[0].entries
+            for entry in framework_entries(framework)[0].entries
         }
         for framework in ("cis-7.0", "security-hub")
     }
@@ -120,7 +120,7 @@ def test_controls() -> None:
             ids["security-hub"].get(entry.id, "-"),
             entry.title,
         ]
-        for entry in pipeline.catalogue()
+        for entry in catalogue()
     ]
     assert _table("Controls") == expected
     assert re.findall(r"(\d+) controls", README) == [str(len(expected))]
@@ -130,7 +130,7 @@ def test_controls() -> None:
 def test_frameworks() -> None:
     expected = [
         [entry.key, entry.label, "related" if entry.related else "direct"]
-        for entry in map(_framework, pipeline.framework_keys())
+        for entry in map(_framework, framework_keys())
     ]
     assert _table("Frameworks") == expected
 
@@ -152,8 +152,8 @@ def _requirement_rows() -> list[list[str]]:
     return _table("x", f"# x\n{second}")
 
 
-def _framework(key: str) -> pipeline.FrameworkEntry:
-    (entry,) = pipeline.framework_entries(key)
+def _framework(key: str) -> FrameworkEntry:
+    (entry,) = framework_entries(key)
     return entry
 
 

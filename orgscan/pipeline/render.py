@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from orgscan import files, reports
 from orgscan.controls.criteria import Criteria
 from orgscan.controls.listing import catalogue
+from orgscan.endpoint import is_simulated
 from orgscan.errors import UsageError
 from orgscan.pipeline import decisions as decided
 from orgscan.pipeline.judgement import Terms, judge
@@ -21,7 +22,6 @@ from orgscan.runs import parquet, rundir
 from orgscan.runs.publication import Publication
 from orgscan.runs.sealed import sealed_evidence
 from orgscan.schema import CHANGES, TABLES
-from orgscan.settings import is_simulated
 from orgscan.version import __version__
 
 if TYPE_CHECKING:

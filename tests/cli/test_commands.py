@@ -19,7 +19,7 @@ from orgscan.cli.progress import Bar, Lines
 from orgscan.cli.summary import lines
 from orgscan.errors import ExitCode
 from orgscan.models import Coverage, Outcome, Severity
-from orgscan.pipeline import Run
+from orgscan.runs.run import Run
 from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, faults, serve_in_thread
 
 if TYPE_CHECKING:
@@ -479,7 +479,7 @@ def test_too_few_file_descriptors_are_one_line(
     def struck(*_arguments: object, **_options: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    monkeypatch.setattr("orgscan.pipeline.verify", struck)
+    monkeypatch.setattr("orgscan.pipeline.verify.verify", struck)
     with pytest.raises(SystemExit) as left:
         main(["verify", "run"])
     assert left.value.code == ExitCode.RUN_FAILED
@@ -490,7 +490,7 @@ def test_too_few_file_descriptors_are_one_line(
 def test_an_empty_scheduler_or_one_with_credentials_is_one_line(orgscan: Command) -> None:
     empty = orgscan("scan", "--role-name", "R", "--scheduler", "")
     assert empty.returncode == ExitCode.USAGE
-    assert "--scheduler is empty; give an address" in one_line(empty)
+    assert "--scheduler: is empty; give an address" in one_line(empty)
     secret = orgscan("scan", "--role-name", "R", "--scheduler", "tcp://user:s3cr3t@host:99")
     assert secret.returncode == ExitCode.USAGE
     assert "must not hold credentials" in one_line(secret)

@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Any
 import openpyxl
 import pytest
 
-from orgscan import pipeline
 from orgscan.models import Change, Observer
+from orgscan.pipeline.decisions import read_decisions
+from orgscan.pipeline.demo import collect_demo, demo_quarters, write_demo_waivers
+from orgscan.pipeline.render import render
+from orgscan.pipeline.verify import verify
+from orgscan.runs.run import Run
 from orgscan.simulator import Deed
 from tests.kit.clocks import HurriedClock
 
@@ -47,21 +51,19 @@ FIXES = {
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Quarter, pipeline.Run]]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Quarter, Run]]:
     """Three quarters of the demo, each compared with the one before."""
     parent = tmp_path_factory.mktemp("quarters")
-    runs: list[tuple[Quarter, pipeline.Run]] = []
-    quarters = pipeline.demo_quarters(3, clock=HurriedClock(NOW))
-    decisions = pipeline.read_decisions(pipeline.write_demo_waivers(parent / "q", quarters), None)
+    runs: list[tuple[Quarter, Run]] = []
+    quarters = demo_quarters(3, clock=HurriedClock(NOW))
+    decisions = read_decisions(write_demo_waivers(parent / "q", quarters[0][0]), None)
     for quarter, clock in quarters:
         run = parent / quarter.name
-        collect = partial(pipeline.collect_demo, run, quarter=quarter)
+        collect = partial(collect_demo, run, quarter=quarter)
         asyncio.run(collect(clock=clock, observer=Observer()))
         previous = runs[-1][1].path if runs else None
-        pipeline.render(
-            run, clock=clock, observer=Observer(), previous=previous, decisions=decisions
-        )
-        runs.append((quarter, pipeline.Run(run)))
+        render(run, clock=clock, observer=Observer(), previous=previous, decisions=decisions)
+        runs.append((quarter, Run(run)))
     return runs
 
 
@@ -70,7 +72,7 @@ def pair(made: list[Any], request: pytest.FixtureRequest) -> tuple[Any, Any]:
     return made[request.param - 1], made[request.param]
 
 
-def rows(run: pipeline.Run) -> pd.DataFrame:
+def rows(run: Run) -> pd.DataFrame:
     assert run.changes is not None
     return run.changes
 
@@ -84,7 +86,7 @@ def concerning(event: Event, changes: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
-def open_ids(run: pipeline.Run) -> set[str]:
+def open_ids(run: Run) -> set[str]:
     findings = run.findings
     return set(findings.loc[findings["status"].isin(["FAIL", "WAIVED"]), "finding_id"])
 
@@ -102,7 +104,7 @@ def test_runs_are_a_quarter_apart_and_named_by_it(made: list[Any]) -> None:
 
 def test_every_run_is_whole_and_continues_the_one_before(pair: Any) -> None:
     (_, before), (_, now) = pair
-    found = pipeline.verify(now.path, previous=before.path)
+    found = verify(now.path, previous=before.path)
     assert found.problems == ()
     assert found.files == 8
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 import unicodedata
@@ -15,6 +14,7 @@ from orgscan.controls.catalogue import CATALOGUE
 from orgscan.controls.frameworks.framework import Framework
 from orgscan.errors import SettingsError
 from orgscan.settings import read_thresholds, read_toml, refuse_unknown_keys
+from orgscan.text import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -140,7 +140,7 @@ def _same_as(
             raise SettingsError(message)
     name = _text(values["same_as"], f"{place}, same_as")
     if name not in known:
-        message = f"{place}, same_as: unknown framework {name!r}; {_hint(name, known)}"
+        message = f"{place}, same_as: unknown framework {name!r}; {suggestion(name, known)}"
         raise SettingsError(message)
     return known[name]
 
@@ -153,7 +153,7 @@ def _controls(values: Mapping[str, Any], place: str) -> dict[str, tuple[str, ...
     ids = [control.id for control in CATALOGUE]
     for name in given:
         if name not in ids:
-            message = f"{place}, controls: unknown control {name!r}; {_hint(name, ids)}"
+            message = f"{place}, controls: unknown control {name!r}; {suggestion(name, ids)}"
             raise SettingsError(message)
     return {
         name: _requirements(given[name], f"{place}, controls, {name}")
@@ -209,9 +209,3 @@ def _is_text(value: object, longest: int) -> bool:
         and 0 < len(value) <= longest
         and value.isprintable()
     )
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(names)}"
