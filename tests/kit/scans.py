@@ -31,6 +31,7 @@ from orgscan.pipeline.render import render
 from orgscan.pipeline.run_plan import stored_settings
 from orgscan.pipeline.scan import collect as collect_run
 from orgscan.runs.evidence import EvidenceStore
+from orgscan.runs.manifest import Manifest
 from orgscan.runs.run import Run
 from orgscan.runs.rundir import EVIDENCE
 from orgscan.settings import DEFAULT_FRAMEWORK, Thresholds
@@ -227,6 +228,7 @@ class Judged(Run):
             {name: "str" for name, kind in found.dtypes.items() if kind == "category"}
         )
         self.manifest = _manifest(info, built.accounts, found)
+        self.details = Manifest.model_construct(**self.manifest | {"as_of": info.as_of})
 
 
 def assert_same_evidence(one: Path, other: Path) -> None:
