@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import typer
 
-from orgscan import pipeline
 from orgscan.cli import app
 from orgscan.collect.collectors import ACTIONS
+from orgscan.controls.catalogue import CATALOGUE
+from orgscan.controls.frameworks.reading import shipped
 from orgscan.errors import ExitCode
 from orgscan.models import Change, Coverage, RequirementStatus
 from orgscan.schema import TABLES
@@ -101,23 +102,18 @@ def test_exit_codes() -> None:
 
 
 def test_controls() -> None:
-    ids = {
-        framework: {
-            entry.id: ", ".join(entry.framework_ids.values())
-            for entry in pipeline.framework_entries(framework)[0].entries
-        }
-        for framework in ("cis-7.0", "security-hub")
-    }
     expected = [
         [
-            entry.id,
-            entry.severity,
-            entry.unit,
-            ids["cis-7.0"].get(entry.id, "-"),
-            ids["security-hub"].get(entry.id, "-"),
-            entry.title,
+            control.id,
+            control.severity,
+            control.unit,
+            *(
+                ", ".join(shipped()[framework].controls.get(control.id, ("-",)))
+                for framework in ("cis-7.0", "security-hub")
+            ),
+            control.title,
         ]
-        for entry in pipeline.catalogue()
+        for control in CATALOGUE
     ]
     assert _table("Controls") == expected
     assert re.findall(r"(\d+) controls", README) == [str(len(expected))]
@@ -126,8 +122,7 @@ def test_controls() -> None:
 
 def test_frameworks() -> None:
     expected = [
-        [entry.key, entry.label, "related" if entry.related else "direct"]
-        for entry in map(_framework, pipeline.framework_keys())
+        [framework.key, framework.label, framework.kind] for framework in shipped().values()
     ]
     assert _table("Frameworks") == expected
 
@@ -147,11 +142,6 @@ def _requirement_rows() -> list[list[str]]:
     """The second table of its section."""
     _first, second = _section("Frameworks").split("| standing | when |")
     return _table("x", f"# x\n{second}")
-
-
-def _framework(key: str) -> pipeline.FrameworkEntry:
-    (entry,) = pipeline.framework_entries(key)
-    return entry
 
 
 def test_dependencies() -> None:

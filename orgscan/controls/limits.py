@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orgscan.controls.control import DAY
+from orgscan.controls.masks import DAY
 from orgscan.settings import Thresholds
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from orgscan.controls.frameworks import Framework
+    from orgscan.controls.frameworks.framework import Framework
     from orgscan.settings import ThresholdOverride
 
     Rows = NDArray[np.int64]

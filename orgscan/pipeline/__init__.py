@@ -7,14 +7,6 @@ from __future__ import annotations
 
 from orgscan.collect.engines import Cluster, new_event_loop
 from orgscan.controls.criteria import check_criteria
-from orgscan.controls.listing import (
-    CatalogueEntry,
-    FrameworkEntry,
-    catalogue,
-    catalogue_entry,
-    framework_entries,
-    framework_keys,
-)
 from orgscan.pipeline.check import Readiness, Step, StepState, check
 from orgscan.pipeline.decisions import Decisions, check_decisions, read_decisions
 from orgscan.pipeline.demo import collect_demo, demo_quarters, write_demo_waivers
@@ -38,11 +30,9 @@ from orgscan.runs.run import Run
 __all__ = [
     "FORMATS",
     "AuditRole",
-    "CatalogueEntry",
     "Cluster",
     "Decisions",
     "Difference",
-    "FrameworkEntry",
     "Readiness",
     "Run",
     "Step",
@@ -50,8 +40,6 @@ __all__ = [
     "Verification",
     "audit_role_policy",
     "caller_policy",
-    "catalogue",
-    "catalogue_entry",
     "check",
     "check_criteria",
     "check_decisions",
@@ -66,8 +54,6 @@ __all__ = [
     "declared_actions",
     "default_output",
     "demo_quarters",
-    "framework_entries",
-    "framework_keys",
     "new_event_loop",
     "open_history",
     "publish",

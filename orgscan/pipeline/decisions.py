@@ -6,7 +6,9 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from orgscan import controls, reports, waivers
+from orgscan import reports, waivers
+from orgscan.controls.catalogue import CATALOGUE
+from orgscan.controls.identity import is_id_of
 from orgscan.errors import UsageError
 from orgscan.runs import rundir
 from orgscan.runs.evidence import EvidenceStore
@@ -73,7 +75,7 @@ def read_decisions(
 
     Raises :class:`orgscan.errors.UsageError`: one line with file, place and remedy.
     """
-    known = [control.id for control in controls.CATALOGUE]
+    known = [control.id for control in CATALOGUE]
     given = None if waivers_file is None else waivers.read(waivers_file, controls=known)
     found = None if carry is None else _read_back(carry)
     sheet = [] if found is None else waivers.assemble(found.drafts, known)
@@ -135,19 +137,18 @@ def check_entries(entries: Iterable[HumanEntry], organization_id: str) -> None:
     """
     for entry in entries:
         if not _is_its_own(entry, organization_id):
-            message = (
+            raise UsageError(
                 f"{entry.place}: {entry.finding_id} is not the id of {_about(entry)} in "
                 f"{organization_id}; the sheet was sorted in part, a cell changed, or the workbook "
                 "is another organization's: type the entries again into the one handed out"
             )
-            raise UsageError(message)
 
 
 def _is_its_own(entry: HumanEntry, organization_id: str) -> bool:
     # The workbook shows the code points of characters that do not belong in a cell.
     meant = _CODE_POINT.sub(lambda found: chr(int(found[1], 16)), entry.user)
     return any(
-        controls.is_id_of(
+        is_id_of(
             entry.finding_id,
             organization_id=organization_id,
             control_id=entry.control_id,
@@ -252,33 +253,6 @@ def entry_notes(decisions: Decisions, findings: pd.DataFrame) -> list[str]:
         "findings that are no longer listed; they are kept on the sheet Earlier entries."
     )
     return [note]
-
-
-def waiver_entries(results: Sequence[Result]) -> list[reports.WaiverEntry]:
-    """The rows of the Waivers sheet."""
-    return [
-        reports.WaiverEntry(
-            id=one.waiver.id,
-            control=", ".join(one.waiver.controls),
-            account=one.waiver.account,
-            ou=one.waiver.ou,
-            user=one.waiver.user,
-            access_key_id=one.waiver.access_key_id,
-            tag=one.waiver.tag,
-            owner=one.waiver.owner,
-            reason=one.waiver.reason,
-            ticket=one.waiver.ticket,
-            approved_by=one.waiver.approved_by,
-            start=one.waiver.start,
-            expires=one.waiver.expires,
-            state=one.state.value,
-            fail_matched=one.failing,
-            all_matched=one.matched,
-            over_broad=one.over_broad,
-            self_approved=one.waiver.is_self_approved,
-        )
-        for one in results
-    ]
 
 
 def manifest_part(

@@ -7,7 +7,11 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from orgscan import compare, controls, tables, waivers
+from orgscan import compare, tables, waivers
+from orgscan.controls.catalogue import requested
+from orgscan.controls.evaluate import evaluate as evaluate_controls
+from orgscan.controls.limits import limits_unread, override_notes
+from orgscan.controls.requirements import count, unknown_causes
 from orgscan.errors import UsageError
 from orgscan.models import Coverage
 from orgscan.pipeline import decisions as decided
@@ -111,7 +115,7 @@ def judge(run: Path, evidence: rundir.FileRecord, terms: Terms, *, clock: Clock)
         ),
         accounts_enumerated=accounts_enumerated,
         accounts_judged=_accounts_judged(built.accounts),
-        limits_unread=controls.limits_unread(criteria.overrides, _in_scope(built.accounts)),
+        limits_unread=limits_unread(criteria.overrides, _in_scope(built.accounts)),
         evidence=evidence,
         previous=previous,
         frames={
@@ -121,8 +125,8 @@ def judge(run: Path, evidence: rundir.FileRecord, terms: Terms, *, clock: Clock)
             "service_credentials": built.service_credentials,
             "findings": findings,
         },
-        counts=controls.count(findings),
-        unknown=controls.unknown_causes(findings),
+        counts=count(findings),
+        unknown=unknown_causes(findings),
         decisions=decisions,
         results=applied.results,
         due_days=due_days.model_dump(),
@@ -130,7 +134,7 @@ def judge(run: Path, evidence: rundir.FileRecord, terms: Terms, *, clock: Clock)
             *info.notes,
             *_judged_for_earlier(info),
             *_stale_reports(built.accounts),
-            *controls.override_notes(criteria.overrides, built.accounts),
+            *override_notes(criteria.overrides, built.accounts),
             *decisions.notes,
             *decided.waiver_notes(applied.results, built.accounts),
             *decided.entry_notes(decisions, findings),
@@ -178,7 +182,7 @@ def _evaluation(
     info: RunInfo, criteria: Criteria, built: tables.Tables
 ) -> Callable[..., pd.DataFrame]:
     return partial(
-        controls.evaluate,
+        evaluate_controls,
         built.accounts,
         built.credentials,
         built.access_keys,
@@ -188,7 +192,7 @@ def _evaluation(
         as_of=info.as_of,
         thresholds=criteria.thresholds,
         overrides=criteria.overrides,
-        controls=controls.requested(info.evidence_kinds),
+        controls=requested(info.evidence_kinds),
     )
 
 

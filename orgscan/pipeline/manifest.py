@@ -7,7 +7,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from orgscan import controls
+from orgscan.controls.catalogue import CATALOGUE
 from orgscan.controls.due import DueDates
 from orgscan.models import INTEGRITY_FAILURE, Coverage, Status
 from orgscan.pipeline import decisions as decided
@@ -65,7 +65,7 @@ def manifest(judgement: Judgement, files: Mapping[str, rundir.FileRecord]) -> di
         ),
         "findings": findings,
         "unknown": dict(judgement.unknown),
-        "severities": {control.id: control.severity.value for control in controls.CATALOGUE},
+        "severities": {control.id: control.severity.value for control in CATALOGUE},
         "thresholds": judgement.criteria.effective.model_dump(),
         "frameworks": [_assessed(assessment) for assessment in judgement.assessments],
         **decided.manifest_part(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
 from orgscan import reports
+from orgscan.controls.catalogue import CATALOGUE
 from orgscan.controls.criteria import Criteria
-from orgscan.controls.listing import catalogue
+from orgscan.controls.frameworks.reading import shipped
 from orgscan.errors import UsageError
 from orgscan.pipeline import decisions as decided
 from orgscan.pipeline.judgement import Terms, judge
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from orgscan.controls.frameworks.framework import Framework
     from orgscan.models import Clock, Observer, RunInfo
     from orgscan.pipeline.decisions import Decisions
     from orgscan.pipeline.judgement import Judgement
@@ -156,13 +157,14 @@ def _workbook_content(judgement: Judgement, hashes: Mapping[str, str]) -> report
         access_keys=judgement.frames["access_keys"],
         service_credentials=judgement.frames["service_credentials"],
         findings=judgement.frames["findings"],
-        controls=_control_entries(judgement.criteria),
+        controls=CATALOGUE,
+        frameworks=_frameworks(judgement.criteria),
         assessments=judgement.assessments,
-        thresholds=judgement.criteria.told(),
+        thresholds=judgement.criteria.for_reading(),
         versions=versions(),
         hashes=dict(hashes),
         notes=judgement.notes,
-        waivers=decided.waiver_entries(judgement.results),
+        waivers=judgement.results,
         entries=judgement.decisions.entries,
         due_days=judgement.due_days,
         changes=_changes_content(judgement),
@@ -171,8 +173,10 @@ def _workbook_content(judgement: Judgement, hashes: Mapping[str, str]) -> report
     )
 
 
-def _control_entries(criteria: Criteria) -> list[reports.ControlEntry]:
-    return [reports.ControlEntry(**asdict(entry)) for entry in catalogue(*criteria.frameworks)]
+def _frameworks(criteria: Criteria) -> tuple[Framework, ...]:
+    """All that come with orgscan, and the run's own."""
+    own = {framework.key: framework for framework in criteria.frameworks}
+    return tuple({**shipped(), **own}.values())
 
 
 def _changes_content(judgement: Judgement) -> reports.ChangesContent | None:

@@ -95,7 +95,7 @@ def data_sheets(content: WorkbookContent) -> list[DataSheet]:
         DataSheet(
             "Service credentials", columns.service_credentials(), content.service_credentials
         ),
-        dictionary.controls(content.controls, _REFERENCE_TAB),
+        dictionary.controls(content.controls, content.frameworks, _REFERENCE_TAB),
     ]
     return [*sheets, dictionary.dictionary(sheets, _REFERENCE_TAB)]
 

@@ -65,10 +65,9 @@ def read_back(path: Path, raw: bytes) -> HandedOut:
         # orgscan writes both: where one is gone, what was typed into it is not to be dropped.
         for name in (FINDINGS_SHEET, WAIVERS_SHEET):
             if name not in book.sheetnames:
-                message = (
+                raise UsageError(
                     f"{path}: has no sheet {name}; restore it, or give a workbook orgscan wrote"
                 )
-                raise UsageError(message)
         drafts = tuple(_drafts(path, book, _pages(book, WAIVERS_SHEET), whole=True))
         found: dict[str, HumanEntry] = {}
         for name in (*_pages(book, FINDINGS_SHEET), *_pages(book, EARLIER_SHEET)):
@@ -83,8 +82,9 @@ def waiver_drafts(path: Path, raw: bytes) -> list[Draft]:
     with guard.opened(path, raw, guard.WAIVER_LIMITS) as book:
         pages = _pages(book, WAIVERS_SHEET)
         if not pages and len(book.sheetnames) > 1:
-            message = f"{path}: has several sheets, none called {WAIVERS_SHEET}; name one so"
-            raise UsageError(message)
+            raise UsageError(
+                f"{path}: has several sheets, none called {WAIVERS_SHEET}; name one so"
+            )
         ours = FINDINGS_SHEET in book.sheetnames
         return list(_drafts(path, book, pages or book.sheetnames, whole=ours))
 
@@ -116,15 +116,13 @@ def _pages(book: Workbook, name: str) -> list[str]:
 def _rows(path: Path, book: Workbook, name: str) -> Iterator[tuple[int, Sequence[Any]]]:
     page: Any = book[name]
     if not hasattr(page, "reset_dimensions"):
-        message = f"{path}: {name} is a chart, not a sheet of rows; restore the sheet"
-        raise UsageError(message)
+        raise UsageError(f"{path}: {name} is a chart, not a sheet of rows; restore the sheet")
     merged = guard.merged(page)
     if merged:
-        message = (
+        raise UsageError(
             f"{path}: sheet {name}, cells {merged}: are merged, and only the first of them keeps "
             "its value; unmerge them, and type the value into each row"
         )
-        raise UsageError(message)
     # What a file says of its own extent may be anything.
     page.reset_dimensions()
     yield from enumerate(page.iter_rows(max_col=_COLUMNS), 1)
@@ -156,8 +154,7 @@ def _refuse_missing(columns: Sequence[str], place: str) -> None:
     for name in FIELDS:
         if name not in columns:
             heading = "OU" if name == "ou" else name.replace("_", " ").capitalize()
-            message = f"{place}: the column {heading} is missing; restore the heading row"
-            raise UsageError(message)
+            raise UsageError(f"{place}: the column {heading} is missing; restore the heading row")
 
 
 def _refuse_stray(row: Sequence[Any], columns: Sequence[str], place: str) -> None:
@@ -229,8 +226,7 @@ def _columns(row: Sequence[Any], place: str) -> dict[str, int]:
     for heading in wanted:
         if written.count(heading) != 1:
             what = "is missing" if heading not in written else "is there twice"
-            message = f"{place}: the column {heading} {what}; restore the heading row"
-            raise UsageError(message)
+            raise UsageError(f"{place}: the column {heading} {what}; restore the heading row")
     return {heading: written.index(heading) for heading in wanted}
 
 
@@ -267,8 +263,9 @@ def _keep(found: dict[str, HumanEntry], entry: HumanEntry) -> None:
     what, remedy = "another owner, due date or comment", "keep one of them"
     if _typed(known) == _typed(entry):
         what, remedy = "another control, account, user or key", "copy both rows again"
-    message = f"{entry.place}: finding {entry.finding_id} has {what} at {known.place}; {remedy}"
-    raise UsageError(message)
+    raise UsageError(
+        f"{entry.place}: finding {entry.finding_id} has {what} at {known.place}; {remedy}"
+    )
 
 
 def _typed(entry: HumanEntry) -> tuple[str, date | None, str]:

@@ -93,7 +93,8 @@ def fill(path: str, principals: int) -> dict[str, Any]:
 
 
 def judge(path: str, *, render: bool) -> dict[str, Any]:
-    from orgscan import controls, tables  # noqa: PLC0415 - imports are not counted
+    from orgscan import tables  # noqa: PLC0415 - imports are not counted
+    from orgscan.controls.evaluate import evaluate  # noqa: PLC0415
     from orgscan.runs.evidence import EvidenceStore  # noqa: PLC0415
     from orgscan.settings import Thresholds  # noqa: PLC0415
 
@@ -101,7 +102,7 @@ def judge(path: str, *, render: bool) -> dict[str, Any]:
     with EvidenceStore.read(Path(path)) as store:
         built = tables.build(store, as_of=synthetic.NOW)
     build = watch.read()["cpu"]
-    findings = controls.evaluate(
+    findings = evaluate(
         built.accounts,
         built.credentials,
         built.access_keys,

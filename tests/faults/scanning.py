@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from clocks import HurriedClock
 
-from orgscan import controls, pipeline, settings, tables
+from orgscan import pipeline, settings, tables
+from orgscan.controls.catalogue import CATALOGUE, requested
+from orgscan.controls.evaluate import evaluate
+from orgscan.controls.frameworks.reading import shipped
 from orgscan.errors import ExitCode
 from orgscan.models import (
     INTEGRITY_FAILURE,
@@ -216,7 +219,7 @@ class Judged(pipeline.Run):
         with EvidenceStore.read(directory / EVIDENCE) as store:
             info = replace(store.info, as_of=as_of or store.info.as_of)
             built = tables.build(store, as_of=info.as_of)
-        found = controls.evaluate(
+        found = evaluate(
             built.accounts,
             built.credentials,
             built.access_keys,
@@ -225,8 +228,8 @@ class Judged(pipeline.Run):
             organization_id=info.organization.id,
             as_of=info.as_of,
             thresholds=Thresholds(**info.thresholds),
-            framework=controls.shipped()[DEFAULT_FRAMEWORK],
-            controls=controls.requested(info.evidence_kinds),
+            framework=shipped()[DEFAULT_FRAMEWORK],
+            controls=requested(info.evidence_kinds),
         )
         self.info = info
         self.accounts = built.accounts
@@ -260,9 +263,9 @@ def _manifest(info: RunInfo, accounts: pd.DataFrame, found: pd.DataFrame) -> dic
             control.id: {
                 status.value: int(counts.get((control.id, status.value), 0)) for status in Status
             }
-            for control in controls.CATALOGUE
+            for control in CATALOGUE
         },
-        "severities": {control.id: control.severity.value for control in controls.CATALOGUE},
+        "severities": {control.id: control.severity.value for control in CATALOGUE},
     }
 
 

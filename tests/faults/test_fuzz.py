@@ -12,7 +12,7 @@ from fuzzing import Case, Element, Judgement, cases, identified, tried
 from scanning import NOW, Judged, collect
 
 from orgscan.collect import collectors
-from orgscan.controls import CATALOGUE
+from orgscan.controls.catalogue import CATALOGUE
 from orgscan.errors import ExitCode
 from orgscan.simulator import WORLDS, Simulator, World
 from orgscan.simulator.elements import Mutation
