@@ -8,7 +8,6 @@ from __future__ import annotations
 from orgscan.collect.engines import Cluster, new_event_loop
 from orgscan.controls.criteria import check_criteria
 from orgscan.pipeline.check import Readiness, Step, StepState, check
-from orgscan.pipeline.decisions import Decisions, check_decisions, read_decisions
 from orgscan.pipeline.demo import collect_demo, demo_quarters, write_demo_waivers
 from orgscan.pipeline.previous import (
     Difference,
@@ -26,6 +25,7 @@ from orgscan.reports.formats import FORMATS, check_formats
 from orgscan.role.policy import audit_role_policy, caller_policy, declared_actions
 from orgscan.role.templates import AuditRole
 from orgscan.runs.run import Run
+from orgscan.waivers.entries import Decisions, check_decisions, read_decisions
 
 __all__ = [
     "FORMATS",

@@ -7,16 +7,17 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from orgscan import compare, tables, waivers
+from orgscan import compare, tables
 from orgscan.controls.catalogue import requested
 from orgscan.controls.evaluate import evaluate as evaluate_controls
 from orgscan.controls.limits import limits_unread, override_notes
 from orgscan.controls.requirements import count, unknown_causes
 from orgscan.errors import UsageError
 from orgscan.models import Coverage
-from orgscan.pipeline import decisions as decided
 from orgscan.runs import rundir
 from orgscan.runs.evidence import EvidenceStore
+from orgscan.waivers import entries as decided
+from orgscan.waivers.apply import apply, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
 
     from orgscan.controls.criteria import Criteria
     from orgscan.models import Assessment, Clock, RunInfo, Status
-    from orgscan.pipeline.decisions import Decisions
     from orgscan.runs.chain import Link
-    from orgscan.waivers import Result
+    from orgscan.waivers.apply import Applied, Result
+    from orgscan.waivers.entries import Decisions
 
 _REPORT_LIFETIME = timedelta(hours=4, minutes=15)
 
@@ -89,7 +90,7 @@ def judge(run: Path, evidence: rundir.FileRecord, terms: Terms, *, clock: Clock)
         info = _as_asked(store.info, terms)
         criteria = terms.criteria(info)
         max_days = decisions.max_days or decided.stored_max_days(info.settings)
-        waivers.check(decisions.waivers, as_of=info.as_of, max_days=max_days)
+        check(decisions.waivers, as_of=info.as_of, max_days=max_days)
         _hold_entries(run, decisions, info)
         built = tables.build(store, as_of=info.as_of)
         accounts_enumerated = len(store)
@@ -246,10 +247,10 @@ def _known_then(terms: Terms) -> set[str]:
 
 def _waived(
     run: Path, terms: Terms, accounts: pd.DataFrame, as_of: datetime, findings: pd.DataFrame
-) -> waivers.Applied:
+) -> Applied:
     given, left = terms.decisions.waivers, _known_then(terms)
     try:
-        return waivers.apply(findings, accounts, given, as_of=as_of, left=left)
+        return apply(findings, accounts, given, as_of=as_of, left=left)
     except UsageError as error:
         # Only now are the accounts known; a scan is not in vain for that.
         message = (

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from orgscan.controls.catalogue import CATALOGUE
 from orgscan.controls.due import DueDates
 from orgscan.models import INTEGRITY_FAILURE, Coverage, Status
-from orgscan.pipeline import decisions as decided
 from orgscan.runs import rundir
 from orgscan.runs.chain import MANIFEST_FORMAT
 from orgscan.schema import SCHEMA_VERSION
 from orgscan.settings import is_simulated
 from orgscan.version import __version__
+from orgscan.waivers import entries as decided
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

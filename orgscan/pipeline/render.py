@@ -12,7 +12,6 @@ from orgscan.controls.catalogue import CATALOGUE
 from orgscan.controls.criteria import Criteria
 from orgscan.controls.frameworks.reading import shipped
 from orgscan.errors import UsageError
-from orgscan.pipeline import decisions as decided
 from orgscan.pipeline.judgement import Terms, judge
 from orgscan.pipeline.manifest import manifest, versions
 from orgscan.pipeline.memory import give_back
@@ -23,6 +22,7 @@ from orgscan.runs.sealed import sealed_evidence
 from orgscan.schema import CHANGES, TABLES
 from orgscan.settings import is_simulated
 from orgscan.version import __version__
+from orgscan.waivers.entries import Decisions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from orgscan.controls.frameworks.framework import Framework
     from orgscan.models import Clock, Observer, RunInfo
-    from orgscan.pipeline.decisions import Decisions
     from orgscan.pipeline.judgement import Judgement
     from orgscan.settings import Settings, Thresholds
 
@@ -71,7 +70,7 @@ def render(
             frameworks=frameworks,
             framework_files=framework_files,
         ),
-        decisions=decisions or decided.Decisions(),
+        decisions=decisions or Decisions(),
         as_of=as_of,
         earlier=None if previous is None else open_snapshot(previous),
     )

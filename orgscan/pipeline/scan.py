@@ -23,7 +23,6 @@ from orgscan.errors import (
     UsageError,
 )
 from orgscan.models import DEPARTED, INTEGRITY_FAILURE, Coverage, Kind, Outcome, RunInfo, is_read
-from orgscan.pipeline.decisions import check_decisions, check_entries, read_decisions
 from orgscan.pipeline.previous import check_previous
 from orgscan.pipeline.render import render
 from orgscan.reports.formats import check_formats
@@ -34,6 +33,7 @@ from orgscan.runs.run import Run
 from orgscan.runs.sealed import sealed_evidence
 from orgscan.settings import is_simulated
 from orgscan.version import __version__
+from orgscan.waivers.entries import check_decisions, check_entries, read_decisions
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orgscan.models import Account, Caller, Clock, Credentials, Observer, Organization
-    from orgscan.pipeline.decisions import Decisions
     from orgscan.settings import Settings
+    from orgscan.waivers.entries import Decisions
 
     Read = Callable[[Account], Awaitable[Outcome]]
 

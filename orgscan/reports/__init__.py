@@ -11,7 +11,7 @@ from orgscan.reports.delimited import write as write_csv
 from orgscan.reports.difference import write_json as write_changes_json
 from orgscan.reports.ocsf import Obligations
 from orgscan.reports.ocsf import write as write_ocsf
-from orgscan.reports.workbook import condensed, unlisted
+from orgscan.reports.workbook import condensed
 from orgscan.reports.workbook import write as write_workbook
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "Obligations",
     "WorkbookContent",
     "condensed",
-    "unlisted",
     "write_changes_json",
     "write_csv",
     "write_ocsf",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from orgscan.controls.frameworks.framework import Framework
     from orgscan.models import Assessment, HumanEntry, RunInfo
     from orgscan.reports.figures import Figures
-    from orgscan.waivers import Result
+    from orgscan.waivers.apply import Result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Files people hand in, read whole and with suspicion: bytes, TOML and CSV."""
+"""Waiver files, read whole and with suspicion: bytes, TOML and CSV."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orgscan.errors import UsageError
-from orgscan.waivers import sheets
 from orgscan.waivers.fields import Cell, Draft, assemble, known_field
 from orgscan.waivers.guard import WAIVER_LIMITS
+from orgscan.waivers.sheets import headings, waiver_drafts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,8 +36,8 @@ _REMEDIES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Handed:
-    """Waivers as a file held them, and which file that was."""
+class WaiverFile:
+    """The waivers of a file, and which file that was."""
 
     file: str
     """Its name, without the directory."""
@@ -45,7 +45,7 @@ class Handed:
     waivers: tuple[Waiver, ...]
 
 
-def read(path: Path, *, controls: Sequence[str]) -> Handed:
+def read(path: Path, *, controls: Sequence[str]) -> WaiverFile:
     """The waivers of a TOML, CSV or Excel file; ``controls`` are the ids that may be named.
 
     Raises :class:`orgscan.errors.UsageError`: one line with file, place and remedy.
@@ -56,7 +56,7 @@ def read(path: Path, *, controls: Sequence[str]) -> Handed:
         raise UsageError(f"{path}: waivers are read from .toml, .csv and .xlsx; {remedy}")
     raw = content(path, WAIVER_LIMITS.file)
     if suffix == ".xlsx":
-        drafts = sheets.waiver_drafts(path, raw)
+        drafts = waiver_drafts(path, raw)
     elif suffix == ".csv":
         drafts = list(_csv(path, _decoded(path, raw)))
     else:
@@ -66,7 +66,7 @@ def read(path: Path, *, controls: Sequence[str]) -> Handed:
             f"{path}: holds no waiver; see config/waivers.example.toml, or leave it out"
         )
     digest = hashlib.sha256(raw).hexdigest()
-    return Handed(path.name, digest, tuple(assemble(drafts, controls)))
+    return WaiverFile(path.name, digest, tuple(assemble(drafts, controls)))
 
 
 def content(path: Path, limit: int) -> bytes:
@@ -158,7 +158,7 @@ def _csv(path: Path, text: str) -> Iterator[Draft]:
     lines = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     try:
         heading = next(lines, [])
-        names = sheets.headings([Cell(name, f"{path}: line {1 + skipped}") for name in heading])
+        names = headings([Cell(name, f"{path}: line {1 + skipped}") for name in heading])
         for row in lines:
             if any(value.strip() for value in row):
                 yield _record(path, lines.line_num + skipped, names, row)

@@ -12,8 +12,8 @@ from openpyxl.utils import get_column_letter
 
 from orgscan.errors import UsageError
 from orgscan.models import HumanEntry
-from orgscan.waivers import guard
 from orgscan.waivers.fields import FIELDS, Cell, Draft, instant, known_field, text
+from orgscan.waivers.guard import WAIVER_LIMITS, WORKBOOK_LIMITS, merged, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,7 +44,7 @@ _HALF_SECOND = timedelta(microseconds=500_000)
 
 
 @dataclass(frozen=True, slots=True)
-class HandedOut:
+class EditedWorkbook:
     """A workbook orgscan wrote and an officer edited, read back."""
 
     file: str
@@ -56,12 +56,12 @@ class HandedOut:
     """What was typed beside findings, by finding id; each finding once."""
 
 
-def read_back(path: Path, raw: bytes) -> HandedOut:
+def read_back(path: Path, raw: bytes) -> EditedWorkbook:
     """The waivers and human entries of the workbook ``raw``; ``path`` is for messages.
 
     Raises :class:`orgscan.errors.UsageError` naming sheet, row and column.
     """
-    with guard.opened(path, raw, guard.WORKBOOK_LIMITS) as book:
+    with opened(path, raw, WORKBOOK_LIMITS) as book:
         # orgscan writes both: where one is gone, what was typed into it is not to be dropped.
         for name in (FINDINGS_SHEET, WAIVERS_SHEET):
             if name not in book.sheetnames:
@@ -74,12 +74,12 @@ def read_back(path: Path, raw: bytes) -> HandedOut:
             for entry in _entries(path, book, name):
                 _keep(found, entry)
     entries = tuple(entry for _id, entry in sorted(found.items()))
-    return HandedOut(path.name, hashlib.sha256(raw).hexdigest(), drafts, entries)
+    return EditedWorkbook(path.name, hashlib.sha256(raw).hexdigest(), drafts, entries)
 
 
 def waiver_drafts(path: Path, raw: bytes) -> list[Draft]:
     """The rows of the Waivers sheet, or of the only sheet there is."""
-    with guard.opened(path, raw, guard.WAIVER_LIMITS) as book:
+    with opened(path, raw, WAIVER_LIMITS) as book:
         pages = _pages(book, WAIVERS_SHEET)
         if not pages and len(book.sheetnames) > 1:
             raise UsageError(
@@ -117,10 +117,9 @@ def _rows(path: Path, book: Workbook, name: str) -> Iterator[tuple[int, Sequence
     page: Any = book[name]
     if not hasattr(page, "reset_dimensions"):
         raise UsageError(f"{path}: {name} is a chart, not a sheet of rows; restore the sheet")
-    merged = guard.merged(page)
-    if merged:
+    if cells := merged(page):
         raise UsageError(
-            f"{path}: sheet {name}, cells {merged}: are merged, and only the first of them keeps "
+            f"{path}: sheet {name}, cells {cells}: are merged, and only the first of them keeps "
             "its value; unmerge them, and type the value into each row"
         )
     # What a file says of its own extent may be anything.

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from small_waivers import ACCOUNTS, AS_OF, CONTROLS, DAY, USERS, accounts, findings, waiver
 
 from orgscan.errors import UsageError
-from orgscan.waivers import State, Waiver, apply, check
+from orgscan.waivers.apply import apply, check
+from orgscan.waivers.waiver import State, Waiver
 
 if TYPE_CHECKING:
     import random

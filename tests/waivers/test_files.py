@@ -14,7 +14,7 @@ from openpyxl import Workbook, load_workbook
 
 from orgscan.controls.catalogue import CATALOGUE
 from orgscan.errors import UsageError
-from orgscan.waivers import read
+from orgscan.waivers.files import read
 
 if TYPE_CHECKING:
     from collections.abc import Callable

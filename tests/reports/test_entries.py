@@ -15,8 +15,12 @@ from hypothesis import strategies as st
 from openpyxl import load_workbook
 
 from orgscan.models import HumanEntry
-from orgscan.reports import unlisted, write_workbook
-from orgscan.waivers import Result, State, Waiver, assemble, read_back
+from orgscan.reports import write_workbook
+from orgscan.waivers.apply import Result
+from orgscan.waivers.entries import unlisted
+from orgscan.waivers.fields import assemble
+from orgscan.waivers.sheets import read_back
+from orgscan.waivers.waiver import State, Waiver
 
 if TYPE_CHECKING:
     from orgscan.reports import WorkbookContent

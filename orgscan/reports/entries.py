@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from orgscan.models import HumanEntry
-    from orgscan.waivers import Result
+    from orgscan.waivers.apply import Result
 
 ROOM = 25
 """Blank rows below the waivers, for more of them."""

@@ -1,4 +1,4 @@
-"""What people decided about a run: waivers, and what they typed into the workbook."""
+"""What officers typed: waivers, and entries beside findings; read, checked and summed up."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from orgscan import reports, waivers
 from orgscan.controls.catalogue import CATALOGUE
 from orgscan.controls.identity import is_id_of
 from orgscan.errors import UsageError
+from orgscan.models import Status
 from orgscan.runs import rundir
 from orgscan.runs.evidence import EvidenceStore
 from orgscan.settings import DueDays, Settings
-from orgscan.waivers import State
+from orgscan.waivers.apply import check
+from orgscan.waivers.fields import assemble
+from orgscan.waivers.files import content, read
+from orgscan.waivers.guard import WORKBOOK_LIMITS
+from orgscan.waivers.sheets import read_back
+from orgscan.waivers.waiver import State, moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +27,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from orgscan.models import Clock, HumanEntry
-    from orgscan.waivers import HandedOut, Result, Waiver
+    from orgscan.waivers.apply import Result
+    from orgscan.waivers.waiver import Waiver
+
+LISTED = (Status.FAIL, Status.UNKNOWN, Status.WAIVED)
+"""The results that the Findings sheet lists, each with room for an entry."""
 
 _CODE_POINT = re.compile(r"\[U\+((?:10|[0-9A-F])?[0-9A-F]{4})\]")
 _NAMED = 50
@@ -76,9 +85,9 @@ def read_decisions(
     Raises :class:`orgscan.errors.UsageError`: one line with file, place and remedy.
     """
     known = [control.id for control in CATALOGUE]
-    given = None if waivers_file is None else waivers.read(waivers_file, controls=known)
-    found = None if carry is None else _read_back(carry)
-    sheet = [] if found is None else waivers.assemble(found.drafts, known)
+    given = None if waivers_file is None else read(waivers_file, controls=known)
+    found = None if carry is None else read_back(carry, content(carry, WORKBOOK_LIMITS.file))
+    sheet = [] if found is None else assemble(found.drafts, known)
     carried = None if found is None else Source(found.file, found.sha256)
     if given is None:
         chosen, source = tuple(sheet), carried if sheet else None
@@ -93,10 +102,6 @@ def read_decisions(
         max_days=None if settings is None else settings.waiver_max_days,
         due_days=None if settings is None else settings.due_days,
     )
-
-
-def _read_back(path: Path) -> HandedOut:
-    return waivers.read_back(path, waivers.content(path, waivers.WORKBOOK_LIMITS.file))
 
 
 def _left_in_sheet(
@@ -126,7 +131,7 @@ def check_decisions(decisions: Decisions, *, clock: Clock, run: Path | None = No
             as_of = store.info.as_of
             max_days = max_days or stored_max_days(store.info.settings)
             check_entries(decisions.entries, store.info.organization.id)
-    waivers.check(decisions.waivers, as_of=as_of, max_days=max_days or stored_max_days({}))
+    check(decisions.waivers, as_of=as_of, max_days=max_days or stored_max_days({}))
 
 
 def check_entries(entries: Iterable[HumanEntry], organization_id: str) -> None:
@@ -190,7 +195,7 @@ def waiver_notes(results: Sequence[Result], accounts: pd.DataFrame) -> list[str]
     broad = [one for one in results if one.over_broad and one.state is State.IN_FORCE]
     notes = {
         "Waivers expired": [
-            f"{one.waiver.id} ({waivers.moment(one.waiver.expires)}, {one.failing} FAIL open)"
+            f"{one.waiver.id} ({moment(one.waiver.expires)}, {one.failing} FAIL open)"
             for one in expired
         ],
         "Waivers not yet valid": [
@@ -222,7 +227,7 @@ def _why_idle(result: Result, accounts: pd.DataFrame) -> str:
 
 
 def _start(waiver: Waiver) -> str:
-    return "" if waiver.start is None else waivers.moment(waiver.start)
+    return "" if waiver.start is None else moment(waiver.start)
 
 
 def _named(names: Sequence[str]) -> str:
@@ -243,9 +248,19 @@ def forgotten(decisions: Decisions, manifest: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def unlisted(findings: pd.DataFrame, entries: Sequence[HumanEntry]) -> list[HumanEntry]:
+    """The entries whose finding the Findings sheet does not list."""
+    if not entries:
+        return []
+    shown = findings["status"].isin([status.value for status in LISTED])
+    ids = findings["finding_id"]
+    listed = set(ids[shown & ids.isin([entry.finding_id for entry in entries])])
+    return [entry for entry in entries if entry.finding_id not in listed]
+
+
 def entry_notes(decisions: Decisions, findings: pd.DataFrame) -> list[str]:
     """What became of entries whose finding is no longer listed."""
-    left = reports.unlisted(findings, decisions.entries)
+    left = unlisted(findings, decisions.entries)
     if not left or decisions.carried is None:
         return []
     note = (
@@ -273,7 +288,7 @@ def manifest_part(
     source, carried = decisions.source, decisions.carried
     counts = {
         "entries": len(decisions.entries),
-        "no_longer_listed": len(reports.unlisted(findings, decisions.entries)),
+        "no_longer_listed": len(unlisted(findings, decisions.entries)),
     }
     return {
         "waivers": None if source is None else {**asdict(source), "waivers": told},
