@@ -79,6 +79,11 @@ def is_read(state: str) -> bool:
     return state in {AccountState.ACTIVE, AccountState.UNKNOWN}
 
 
+def is_in_unit(ou_path: str, unit: str) -> bool:
+    """Whether ``ou_path`` is the path ``unit`` or below it; a common beginning is not enough."""
+    return ou_path == unit or ou_path.startswith(f"{unit}/")
+
+
 class ReportWord(StrEnum):
     """What the credential report says in place of a value; three words, three meanings."""
 

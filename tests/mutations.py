@@ -45,7 +45,7 @@ BUGS = (
     # The six the fault matrix names.
     Bug(
         "Status is read and State is not",
-        "orgscan/collect/organization.py",
+        "orgscan/collect/organization/lists.py",
         'item.get("State") or item.get("Status")',
         'item.get("Status")',
         _fault(21, "enumeration"),
@@ -102,9 +102,9 @@ BUGS = (
     ),
     Bug(
         "a limit for one OU holds for all OUs that begin like it",
-        "orgscan/controls/limits.py",
-        'path.startswith(f"{value}/")',
-        "path.startswith(value)",
+        "orgscan/models.py",
+        'ou_path.startswith(f"{unit}/")',
+        "ou_path.startswith(unit)",
         "tests/controls/test_limits.py",
     ),
     Bug(
@@ -189,20 +189,20 @@ BUGS = (
     Bug(
         "integrity failures leave with 4",
         "orgscan/runs/run.py",
-        '        if manifest["integrity_failures"]:\n',
-        '        if manifest["integrity_failures"] == 0:\n',
+        "        if details.integrity_failures:\n",
+        "        if details.integrity_failures == 0:\n",
         _fault(20, "accounts"),
     ),
     Bug(
         "a part of the account list passes for the whole",
-        "orgscan/collect/organization.py",
+        "orgscan/collect/organization/enumeration.py",
         "            raise RunError(message) from error\n",
         "            self.notes.append(message)\n",
         _fault(4, "enumeration"),
     ),
     Bug(
         "accounts outside the tree are lost",
-        "orgscan/collect/organization.py",
+        "orgscan/collect/organization/enumeration.py",
         "            for account_id in sorted(latest.keys() - yielded)\n",
         "            for account_id in sorted(held)\n",
         "tests/test_organization.py",
@@ -295,8 +295,8 @@ BUGS = (
     Bug(
         "deadlines do not grow with the users",
         "orgscan/collect/collectors/reading.py",
-        "self._limits.account_seconds + patience)",
-        "self._limits.account_seconds)",
+        "self._budget.account_seconds + patience)",
+        "self._budget.account_seconds)",
         _fault(23, "accounts"),
     ),
     Bug(
@@ -379,16 +379,16 @@ BUGS = (
     ),
     Bug(
         "an account that the tree calls inactive is not held back",
-        "orgscan/collect/organization.py",
+        "orgscan/collect/organization/enumeration.py",
         "                    if is_read(account.state):\n",
         "                    if account.state:\n",
         "tests/test_organization.py -k States",
     ),
     Bug(
         "lists that still differ are taken for whole",
-        "orgscan/collect/organization.py",
-        "        if only_tree or only_list:\n            self.proven = False\n",
-        "        if only_tree or only_list:\n",
+        "orgscan/collect/organization/enumeration.py",
+        "            self.proven = False\n            self.notes += differences\n",
+        "            self.notes += differences\n",
         "tests/test_organization.py -k unproven",
     ),
     Bug(

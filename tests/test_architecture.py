@@ -42,6 +42,29 @@ def test_the_import_contracts_hold() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def _listed() -> list[str]:
+    """The folders and modules of orgscan/ in the design page, in its order."""
+    page = (PACKAGE / "docs" / "design.md").read_text("utf-8")
+    tree = page.partition("\norgscan/\n")[2].partition("```")[0]
+    return re.findall(r"^  (\w+(?:/|\.py))  ", tree, re.MULTILINE)
+
+
+def test_the_design_page_lists_the_folders_and_modules_that_exist() -> None:
+    files = [path.relative_to(PACKAGE) for path in PACKAGE.rglob("*") if path.is_file()]
+    sources = [path for path in files if "__pycache__" not in path.parts]
+    folders = {f"{path.parts[0]}/" for path in sources if path.parent.parts}
+    modules = {path.name for path in sources if not path.parent.parts and path.suffix == ".py"}
+    assert sorted(_listed()) == sorted(folders | modules)
+
+
+def test_the_design_page_lists_the_layers_from_the_top_down() -> None:
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]
+    (contract,) = (one for one in tool["importlinter"]["contracts"] if one["type"] == "layers")
+    layers = [name.strip() for line in contract["layers"] for name in line.split("|")]
+    listed = [re.sub(r"/|\.py$", "", name) for name in _listed()]
+    assert [name for name in listed if name in layers] == layers
+
+
 def test_every_foreign_package_is_a_declared_dependency_or_comes_with_one() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     declared = {re.split(r"[^\w-]", line)[0].replace("-", "_") for line in project["dependencies"]}
@@ -85,6 +108,30 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     code = (
         f"import sys\nfrom orgscan.cli import main\ntry:\n    main({arguments!r})\n"
         f"finally:\n    print(*set({_HEAVY!r}) & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout
+    assert done.stderr.split() == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "role policy --caller",
+        "role cloudformation",
+        "role terraform",
+        "controls list",
+        "controls list --framework cis-7.0",
+        "controls show console-mfa",
+    ],
+)
+def test_what_needs_no_tables_starts_without_pandas(arguments: str) -> None:
+    heavy = {"pandas", "pyarrow", "openpyxl"}
+    code = (
+        f"import sys\nfrom orgscan.cli import main\ntry:\n    main({arguments.split()!r})\n"
+        f"finally:\n    print(*{heavy!r} & set(sys.modules), file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT

@@ -27,7 +27,7 @@ SECTIONS: dict[str, Any] = {"thresholds": Thresholds, "due_days": DueDays}
 _SETTING = re.compile(r"^#(\w+) = (.+)$")
 _UNCOMMENT = re.compile(r"^#(?=\S)", re.MULTILINE)
 _UNITS = re.compile(
-    r"seconds|days|minutes|characters|passwords|calls a second|digits|true or false|\d to [\d,]+"
+    r"seconds|days|minutes|characters|passwords|calls per second|digits|true or false|\d to [\d,]+"
 )
 
 
@@ -122,7 +122,7 @@ def test_uncommented_it_loads(tmp_path: Path) -> None:
 
 
 def test_the_overrides_shown_load(tmp_path: Path) -> None:
-    _, _, section = TOML.read_text("utf-8").partition("Limits for some accounts only")
+    _, _, section = TOML.read_text("utf-8").partition("Thresholds for some accounts")
     shown = re.findall(r"^#     (.*)", section, re.MULTILINE)
     file = tmp_path / "orgscan.toml"
     file.write_text("\n".join(["account_tags = true", *shown]), "utf-8")

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orgscan.collect.organization import ACTIONS, Enumeration, Scope, describe
+from orgscan.collect.organization import ACTIONS, Enumeration, Lists, Scope, describe
 from orgscan.errors import CallerBroken, Denied, Malformed, RunError, Transient
 from orgscan.models import Account, AccountState, Organization
 from orgscan.simulator import WORLDS, Fault, faults
@@ -93,75 +94,61 @@ def paths(accounts: list[Account]) -> dict[str, str]:
 WHOLE = dict(zip(ALL, ["Root", "Root/Work", "Root/Work/Prod", "Root/Work/Prod"], strict=True))
 
 
-class TestGlance:
-    async def test_pages_are_read_until_one_account_is_enough(self) -> None:
-        tree = Tree()
-        enumeration = Enumeration(tree, ORGANIZATION)
-        found, whole = await enumeration.glance(lambda found: found[-1].account_id == ALL[1])
+class TestLists:
+    """A reader that has enough stops, and nothing more is asked."""
 
-        assert ([account.account_id for account in found], whole) == (ALL[:2], False)
-        assert found[0].is_management
+    async def test_the_account_list_is_read_page_by_page(self) -> None:
+        tree = Tree()
+        async with aclosing(Lists(tree, ORGANIZATION).accounts()) as pages:
+            first, second = await anext(pages), await anext(pages)
+
+        assert [account.account_id for account in (*first, *second)] == ALL[:2]
+        assert [account.is_management for account in (*first, *second)] == [True, False]
         assert tree.pages_given == ["ListAccounts"] * 2
 
-    async def test_a_short_list_is_read_to_its_end_and_a_long_one_is_not(self) -> None:
-        short, long = Tree(), Tree()
-        long.listed = [f"{number:012d}" for number in range(1, 30)]
-        for tree, expected in ((short, (4, True)), (long, (10, False))):
-            found, whole = await Enumeration(tree, ORGANIZATION).glance(lambda _found: False)
-            assert (len(found), whole) == expected
-
-    async def test_units_are_read_until_they_are_enough(self) -> None:
-        for wanted, listed in (("Root/Work", 1), ("Root/Work/Prod", 2)):
-            tree = Tree()
-            enumeration = Enumeration(tree, ORGANIZATION)
-            whole = await enumeration.glance_at_units(
-                lambda paths, wanted=wanted: wanted in paths.values()
-            )
-            assert not whole
-            assert sum(what.startswith("ListOrg") for what in tree.reads) == listed
-        assert await enumeration.glance_at_units(lambda _paths: False)
-        assert set(enumeration.ou_paths) == set(TREE)
-
-    async def test_accounts_are_read_unit_by_unit_until_they_are_enough(self) -> None:
-        enumeration = Enumeration(Tree(), ORGANIZATION)
-        below = {"ou-a": "Root/Work"}
-        found, whole = await enumeration.glance_below(below, lambda _found: False)
-        assert paths(found) == {one: path for one, path in WHOLE.items() if one in ALL[1:]}
-        assert whole
-
-        found, whole = await enumeration.glance_below(below, lambda found: len(found) > 1)
-        assert ([account.account_id for account in found], whole) == (ALL[1:3], False)
-
-    async def test_the_tree_costs_a_page_of_each_of_its_lists(self) -> None:
+    @pytest.mark.parametrize(("wanted", "listed"), [("Root/Work", 1), ("Root/Work/Prod", 2)])
+    async def test_no_unit_is_listed_after_the_one_that_was_sought(
+        self, wanted: str, listed: int
+    ) -> None:
         tree = Tree()
-        members = await Enumeration(tree, ORGANIZATION).glance_at_tree()
+        lists = Lists(tree, ORGANIZATION)
+        async with aclosing(lists.units()) as units:
+            async for _unit in units:
+                if wanted in lists.ou_paths.values():
+                    break
+        assert sum(what.startswith("ListOrg") for what in tree.reads) == listed
 
-        assert [account.account_id for account in members] == [MANAGEMENT]
-        assert tree.reads == {
-            "ListRoots": 1,
-            "ListOrganizationalUnitsForParent r-1": 1,
-            "ListAccountsForParent r-1": 1,
-        }
-        assert len(tree.pages_given) == 3
+    async def test_a_walk_to_the_end_names_each_unit_once(self) -> None:
+        lists = Lists(Tree(), ORGANIZATION)
+        units = [unit async for unit in lists.units()]
+        assert [ou_id for ou_id, _path in units] == ["r-1", "ou-a", "ou-b", "ou-c"]
+        assert dict(units) == lists.ou_paths
+        assert lists.repeated == 0
 
-    @pytest.mark.parametrize(
-        "action", ["ListRoots", "ListOrganizationalUnitsForParent", "ListAccountsForParent"]
-    )
-    async def test_each_list_of_the_tree_must_be_readable(self, action: str) -> None:
-        class Locked(Tree):
-            async def pages(self, asked: str, *more: Any, **parameters: Any) -> AsyncIterator[Any]:
-                if asked == action:
-                    raise DENIED
-                async for page in super().pages(asked, *more, **parameters):
-                    yield page
+    async def test_a_walk_may_begin_at_a_unit(self) -> None:
+        lists = Lists(Tree(), ORGANIZATION)
+        pages = [page async for page in lists.accounts_in_units({"ou-a": "Root/Work"})]
+        below = [account for page in pages for account in page]
+        assert paths(below) == {account: WHOLE[account] for account in ALL[1:]}
 
-        with pytest.raises(Denied):
-            await Enumeration(Locked(), ORGANIZATION).glance_at_tree()
+    async def test_a_walk_that_is_left_early_leaves_no_task_and_no_call(self) -> None:
+        before = asyncio.all_tasks()
+        tree = Tree()
+        async with aclosing(Lists(tree, ORGANIZATION).units()) as units:
+            assert await anext(units) == ("r-1", "Root")
+        assert asyncio.all_tasks() <= before
+        assert tree.reads == {"ListRoots": 1}
+
+    async def test_a_unit_that_moves_beside_itself_is_walked_once(self) -> None:
+        tree = Tree()
+        tree.tree["ou-b"][0].append("ou-c")  # was ou-a's when that one was listed
+        units = [unit async for unit in Lists(tree, ORGANIZATION).units()]
+        assert len(units) == len(dict(units)) == len(TREE)
 
     async def test_tags_are_those_of_the_account_named(self) -> None:
         tree = Tree()
-        await Enumeration(tree, ORGANIZATION).glance_at_tags(ALL[2])
-        assert tree.pages_given == [f"ListTagsForResource {ALL[2]}"]
+        assert await Lists(tree, ORGANIZATION).tags(ALL[2]) == {"owner": ALL[2], "empty": ""}
+        assert set(tree.reads) == {f"ListTagsForResource {ALL[2]}"}
 
 
 class TestTree:
@@ -616,12 +603,15 @@ class TestScope:
         self, scope: dict[str, Any], said: str | None
     ) -> None:
         enumeration, accounts = await read(Tree())
-        problem = Scope(**scope).unknown(enumeration, accounts)
+        problem = Scope(**scope).unknown(accounts, enumeration.ou_paths)
         assert problem is None if said is None else said in (problem or "")
 
     async def test_of_units_needs_the_tree(self) -> None:
         enumeration, accounts = await read(Tree(ListRoots=DENIED))
-        problem = Scope(include_ous=("ou-a",)).unknown(enumeration, accounts)
+        assert not enumeration.tree_readable
+        problem = Scope(include_ous=("ou-a",)).unknown(
+            accounts, enumeration.ou_paths, tree_readable=False
+        )
         assert problem == "--include-ou needs the OU tree, which the caller may not read"
 
 

@@ -39,6 +39,7 @@ from orgscan.errors import (
 )
 from orgscan.models import Clock, Credentials, Observer
 from orgscan.runs import rundir, signing
+from orgscan.runs.seal import read_sealed, write_sealed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -353,7 +354,7 @@ def run(tmp_path: Path) -> Path:
     """A directory with a manifest, all that signing looks at."""
     path = tmp_path / "run"
     path.mkdir()
-    rundir.write_sealed(path / rundir.MANIFEST, {"format": 1})
+    write_sealed(path / rundir.MANIFEST, {"format": 1})
     return path
 
 
@@ -397,7 +398,7 @@ class TestAgainstMoto:
         arn = elsewhere.key(spec)
         await elsewhere.sign(run, arn)
 
-        document, fault = rundir.read_sealed(run / rundir.SIGNATURE)
+        document, fault = read_sealed(run / rundir.SIGNATURE)
         assert document is not None
         assert not fault
         made = signing.Signature.of(document)

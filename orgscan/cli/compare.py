@@ -40,7 +40,8 @@ def compare(
 
 def _lines(difference: Difference) -> Iterator[str]:
     before, now, compared = difference.previous, difference.current, difference.comparison
-    yield f"Organization {now.organization_id}: from {before.as_of} to {now.as_of}"
+    then, since = before.as_of.isoformat(), now.as_of.isoformat()
+    yield f"Organization {now.organization_id}: from {then} to {since}"
     yield ""
     yield from kinds(compared.changes)
     yield ""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orgscan.controls.masks import DAY
+from orgscan.models import is_in_unit
 from orgscan.settings import Thresholds
 
 if TYPE_CHECKING:
@@ -220,11 +221,7 @@ class Places:
             return self._rows(self._ids.get(value))
         if scope == "tag":
             return self._rows(self._tags.get(value))
-        inside = [
-            rows
-            for path, rows in self._paths.items()
-            if path == value or path.startswith(f"{value}/")
-        ]
+        inside = [rows for path, rows in self._paths.items() if is_in_unit(path, value)]
         return np.concatenate(inside) if inside else self._rows(None)
 
     def untold(self, item: ThresholdOverride) -> Rows:

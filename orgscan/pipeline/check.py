@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
@@ -27,7 +28,7 @@ from orgscan.models import Account, Caller, Organization
 from orgscan.role.policy import declared_actions
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from orgscan.models import Calls, Clock, Credentials, Observer
     from orgscan.settings import Settings
@@ -141,6 +142,10 @@ async def check(
     return Readiness(tuple(steps.done))
 
 
+_PAGES_OF_LIST = 10
+"""Pages of the account list, of 20 accounts each: what AWS grants in a second or two."""
+_PAGES_OF_TREE = 50
+"""Units listed, or pages of their accounts: what AWS grants in ten seconds."""
 _NO_CALLER = "the caller can ask AWS nothing"
 _ALLOW_TO_ROLE = "allow it to the audit role (`orgscan role policy`)"
 
@@ -236,10 +241,9 @@ class _Checking:
     """Accounts in the OUs that the settings name."""
     included_whole: bool = False
     """Whether ``included`` are all."""
-    ou_paths: dict[str, str] = field(default_factory=dict)
-    """Path by id of the OUs seen."""
     # Lists may be readable where the organization cannot be described.
     described: Organization = field(default_factory=lambda: Organization("", ""))
+    lists: organization.Lists = field(init=False)
 
     def __post_init__(self) -> None:
         settings = self.settings
@@ -252,6 +256,7 @@ class _Checking:
         """Take the steps in the order of :data:`STEPS`."""
         ask = self.steps.ask
         self.described = await ask("organization", self.describe) or self.described
+        self.lists = organization.Lists(self.aws.organizations, self.described)
         listed = bool(await ask("account list", self.list_accounts))
         tree = bool(await ask("OU tree", partial(self.look_at_tree, listed=listed)))
         await ask("scope", partial(self.look_at_scope, listed=listed, tree=tree))
@@ -261,19 +266,17 @@ class _Checking:
         await ask("own account", self.read_own)
         await ask("management account", self.read_management)
 
-    def enumeration(self) -> organization.Enumeration:
-        """The organization's lists, to be read from their beginning."""
-        return organization.Enumeration(self.aws.organizations, self.described)
-
     async def describe(self) -> tuple[str, Organization]:
         """The organization itself."""
-        found = await preflight.describe(self.aws, self.settings)
-        return f"{found.id}, management account {found.management_account_id}", found
+        described = await preflight.describe(self.aws, self.settings)
+        return f"{described.id}, management account {described.management_account_id}", described
 
     async def list_accounts(self) -> tuple[str, bool]:
         """The account list, until it answers what the other steps ask of it."""
         try:
-            self.listed, self.whole = await self.enumeration().glance(self._suffice)
+            self.listed, self.whole = await _read(
+                self.lists.accounts(), until=self._suffice, limit=_PAGES_OF_LIST
+            )
         except Denied as error:
             message = f"the account list cannot be read: {_caller_lacks(error)}"
             raise _GapError(message) from None
@@ -299,9 +302,16 @@ class _Checking:
         return () if self.account is None else (self.account,)
 
     async def look_at_tree(self, *, listed: bool) -> tuple[str, bool]:
-        """A page of each list the OU tree is read by."""
+        """Each list the tree is read by: the roots, the first one's accounts, and its units."""
         try:
-            self.below_root = await self.enumeration().glance_at_tree()
+            async with aclosing(self.lists.units()) as units:
+                root = await anext(units, None)
+                if root is not None:
+                    self.below_root, _ = await _read(
+                        self.lists.members(*root), until=bool, limit=_PAGES_OF_TREE
+                    )
+                    # The walk goes on once it has listed the units below the root.
+                    await anext(units, None)
         except Denied as error:
             raise self._without_tree(error, listed=listed) from None
         return "can be read", True
@@ -319,47 +329,55 @@ class _Checking:
         if not (tree or (listed and not self.scope.include_ous)):
             message = "the list that it is looked up in cannot be read"
             raise _NotCheckedError(message)
-        enumeration = self.enumeration()
         if not listed:
-            roots = await enumeration.roots()
-            self.listed, self.whole = await enumeration.glance_below(roots, self._suffice)
-        units_whole = await self._look_into_units(enumeration)
-        self._must_be_there(enumeration, units_whole=units_whole)
-        found, whole = self._candidates()
-        if any(self._in_scope(account) for account in found):
+            self.listed, self.whole = await _read(
+                self.lists.accounts_in_units(), until=self._suffice, limit=_PAGES_OF_TREE
+            )
+        units_whole = bool(self.scope.include_ous) and await self._look_into_units()
+        self._must_be_there(units_whole=units_whole)
+        candidates, whole = self._candidates()
+        if any(map(self._in_scope, candidates)):
             told = "all that the settings name is there" if self.scope else "the whole organization"
             return told, None
         if whole:
             message = "no account in scope: nothing would be audited; check the settings' scope"
             raise RunError(message)
-        message = f"a scan would read none of the first {_accounts(len(found))}; others may follow"
+        message = (
+            f"a scan would read none of the first {_accounts(len(candidates))}; others may follow"
+        )
         raise _NotCheckedError(message)
 
-    async def _look_into_units(self, enumeration: organization.Enumeration) -> bool:
+    async def _look_into_units(self) -> bool:
         """Find the OUs of the settings and an account in them; whether the whole tree was read."""
-        scope = self.scope
-        if not scope.include_ous:
-            return False
-        whole = await enumeration.glance_at_units(lambda paths: not scope.unseen_ous(paths))
-        self.ou_paths = enumeration.ou_paths
-        self.included, self.included_whole = await enumeration.glance_below(
-            scope.included(self.ou_paths), lambda found: any(map(self._will_do, found))
+        scope, paths = self.scope, self.lists.ou_paths
+        whole, left = True, _PAGES_OF_TREE
+        async with aclosing(self.lists.units()) as units:
+            async for _unit in units:
+                if not (scope.unseen_ous(paths) and left):
+                    whole = False
+                    break
+                left -= 1
+        self.included, self.included_whole = await _read(
+            self.lists.accounts_in_units(scope.included(paths)),
+            until=lambda accounts: any(map(self._will_do, accounts)),
+            limit=_PAGES_OF_TREE,
         )
-        self.included_whole &= whole or not scope.unseen_ous(self.ou_paths)
+        self.included_whole &= whole or not scope.unseen_ous(paths)
         return whole
 
-    def _must_be_there(self, enumeration: organization.Enumeration, *, units_whole: bool) -> None:
+    def _must_be_there(self, *, units_whole: bool) -> None:
         """Refuse, as a scan does, what the organization surely does not have."""
         named, units = (
             replace(self.scope, include_ous=()),
             organization.Scope(self.scope.include_ous),
         )
-        problem = named.unknown(enumeration, self.listed) if self.whole else None
+        paths = self.lists.ou_paths
+        problem = named.unknown(self.listed, paths) if self.whole else None
         if units_whole:
-            problem = problem or units.unknown(enumeration, [])
+            problem = problem or units.unknown([], paths)
         if problem:
             raise UsageError(problem)
-        unseen = [*named.unseen_accounts(self.listed), *units.unseen_ous(enumeration.ou_paths)]
+        unseen = [*named.unseen_accounts(self.listed), *units.unseen_ous(paths)]
         if unseen:
             message = f"{unseen[0]} is not in the part that was looked at; a scan looks at all"
             raise _NotCheckedError(message)
@@ -377,7 +395,7 @@ class _Checking:
             message = "the settings do not ask for them (account_tags)"
             raise _NotCheckedError(message)
         try:
-            await self.enumeration().glance_at_tags(self.caller.account_id)
+            await self.lists.tags(self.caller.account_id)
         except CallerBroken:
             raise
         except CallError as error:
@@ -439,7 +457,7 @@ class _Checking:
             )
             raise UsageError(message)
         only = organization.Scope(accounts=(account_id,))
-        problem = only.unknown(self.enumeration(), self.listed) if self.whole else None
+        problem = only.unknown(self.listed, {}) if self.whole else None
         for account in (*self.listed, *self.included):
             if account.account_id == account_id and (outcome := unread(account, "")):
                 problem = f"{account_id}: {outcome.reason}; name another with --account"
@@ -453,7 +471,7 @@ class _Checking:
 
     def _in_scope(self, account: Account) -> bool:
         """Whether a scan would read the account."""
-        return unread(account, self.scope.exclusion(account, self.ou_paths)) is None
+        return unread(account, self.scope.exclusion(account, self.lists.ou_paths)) is None
 
     def _will_do(self, account: Account) -> bool:
         """Whether the role can be tried in the account: a member account a scan would read."""
@@ -492,7 +510,7 @@ class _Checking:
         # Only from the tree is it known which OU the account is in.
         seen = (*self.included, *self.below_root, Account(account_id=account_id))
         account = next(one for one in seen if one.account_id == account_id)
-        if reason := self.scope.exclusion(account, self.ou_paths):
+        if reason := self.scope.exclusion(account, self.lists.ou_paths):
             raise _NotCheckedError(reason)
 
     async def _try_out(self, account_id: str, calls: Calls, remedy: str) -> str:
@@ -507,6 +525,20 @@ class _Checking:
             )
             raise _GapError(message)
         return f"{account_id}: all {len(collectors.ACTIONS)} actions can be called"
+
+
+async def _read(
+    pages: AsyncGenerator[list[Account]], *, until: Callable[[list[Account]], bool], limit: int
+) -> tuple[list[Account], bool]:
+    """Accounts page by page until they are enough, of at most ``limit`` pages; whether all."""
+    accounts: list[Account] = []
+    async with aclosing(pages):
+        async for page in pages:
+            accounts += page
+            limit -= 1
+            if until(accounts) or not limit:
+                return accounts, False
+    return accounts, True
 
 
 def _accounts(count: int) -> str:

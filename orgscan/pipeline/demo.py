@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from orgscan import settings as settings_module
 from orgscan import simulator
+from orgscan.files import published
 from orgscan.models import Clock, Credentials
 from orgscan.pipeline.scan import collect
 from orgscan.runs import rundir
@@ -146,7 +147,7 @@ def write_demo_waivers(
     if not entries:
         return None
     path = directory / "waivers.toml"
-    with rundir.published(path) as draft:
+    with published(path) as draft:
         draft.write_text("\n".join(entries), "utf-8")
     return path
 

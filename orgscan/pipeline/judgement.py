@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orgscan import compare, tables
 from orgscan.controls.catalogue import requested
@@ -16,6 +16,7 @@ from orgscan.errors import UsageError
 from orgscan.models import Coverage
 from orgscan.runs import rundir
 from orgscan.runs.evidence import EvidenceStore
+from orgscan.runs.manifest import trusted
 from orgscan.waivers import entries as decided
 from orgscan.waivers.apply import apply, check
 
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from orgscan.controls.criteria import Criteria
+    from orgscan.files import FileRecord
     from orgscan.models import Assessment, Clock, RunInfo, Status
     from orgscan.runs.chain import Link
+    from orgscan.runs.manifest import Previous
     from orgscan.waivers.apply import Applied, Result
     from orgscan.waivers.entries import Decisions
 
@@ -48,8 +51,8 @@ class Judgement:
     """Accounts that were read, in full or in part."""
     limits_unread: int
     """Accounts in scope whose limits nobody can tell, because OU or tags were not read."""
-    evidence: rundir.FileRecord
-    previous: dict[str, Any] | None
+    evidence: FileRecord
+    previous: Previous | None
     frames: dict[str, pd.DataFrame]
     """The four tables by name. Rows that are on disk and not needed again may be let go."""
     counts: Mapping[str, Mapping[Status, int]]
@@ -79,7 +82,7 @@ class Terms:
     """The earlier run to compare with."""
 
 
-def judge(run: Path, evidence: rundir.FileRecord, terms: Terms, *, clock: Clock) -> Judgement:
+def judge(run: Path, evidence: FileRecord, terms: Terms, *, clock: Clock) -> Judgement:
     """Judge the evidence of ``run``: verdicts, then waivers, then what changed.
 
     Raises :class:`orgscan.errors.UsageError` where the terms do not fit the run, and
@@ -101,7 +104,10 @@ def judge(run: Path, evidence: rundir.FileRecord, terms: Terms, *, clock: Clock)
     findings = comparison.findings if comparison else applied.findings
     if comparison:
         decisions = decisions.following(comparison.renamed)
-    previous = terms.earlier[0].entry() if terms.earlier else _known_previous(run)
+    rendered = trusted(run)
+    previous = None if rendered is None else rendered.previous  # rendering again keeps the chain
+    if terms.earlier:
+        previous = terms.earlier[0].entry()
     due_days = decisions.due_days or decided.stored_due_days(info.settings)
     return Judgement(
         info=info,
@@ -140,7 +146,7 @@ def judge(run: Path, evidence: rundir.FileRecord, terms: Terms, *, clock: Clock)
             *decided.waiver_notes(applied.results, built.accounts),
             *decided.entry_notes(decisions, findings),
             *(comparison.notes if comparison else _not_compared(previous)),
-            *decided.forgotten(decisions, _known(run)),
+            *decided.forgotten(decisions, rendered),
         ),
         changes=comparison.changes if comparison else None,
         coverage=comparison.coverage if comparison else None,
@@ -259,24 +265,12 @@ def _waived(
         raise UsageError(message) from None
 
 
-def _known_previous(run: Path) -> dict[str, Any] | None:
-    """The earlier run that the run's manifest already names: rendering again keeps the chain."""
-    known = _known(run).get("previous")
-    return known if isinstance(known, dict) else None
-
-
-def _known(run: Path) -> dict[str, Any]:
-    """The manifest the run has already; empty where it has none that can be trusted."""
-    content, fault = rundir.read_sealed(run / rundir.MANIFEST)
-    return content if content and not fault else {}
-
-
-def _not_compared(previous: Mapping[str, Any] | None) -> tuple[str, ...]:
+def _not_compared(previous: Previous | None) -> tuple[str, ...]:
     """A run rendered again without its earlier run must not look like one without changes."""
     if previous is None:
         return ()
     note = (
-        f"This run continues run {previous.get('run_id')}, which was not given when these files "
+        f"This run continues run {previous.run_id}, which was not given when these files "
         "were written: nothing is compared, and findings are first seen by this run. "
         "`orgscan report --previous` compares."
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from orgscan import compare, reports
+from orgscan import compare, files, reports
 from orgscan.errors import RunError, UsageError
-from orgscan.runs import parquet, rundir
-from orgscan.runs.chain import Link
+from orgscan.runs import parquet
+from orgscan.runs.chain import Link, read_earlier
+from orgscan.runs.rundir import MANIFEST
 from orgscan.schema import (
     ACCESS_KEYS,
     ACCOUNTS,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from orgscan.runs.manifest import Manifest
     from orgscan.schema import Table
 
 _REMEDY = "name a run that `orgscan verify` finds whole"
@@ -55,14 +56,9 @@ def check_previous(previous: Path | None) -> None:
     """
     if previous is None:
         return
-    Link.to(previous)
-    content = _content(previous)
-    try:
-        files = dict(content["files"].items())
-        for table in (ACCOUNTS, CREDENTIALS, ACCESS_KEYS, FINDINGS):
-            _sealed(previous, table, files)
-    except (KeyError, TypeError, AttributeError):
-        raise _no_manifest(previous) from None
+    manifest, _digest = _read(previous)
+    for table in (ACCOUNTS, CREDENTIALS, ACCESS_KEYS, FINDINGS):
+        _sealed(previous, table, manifest)
 
 
 def open_snapshot(run: Path) -> tuple[Link, compare.Snapshot]:
@@ -71,68 +67,59 @@ def open_snapshot(run: Path) -> tuple[Link, compare.Snapshot]:
     Raises :class:`orgscan.errors.UsageError` where the manifest is missing, edited or a newer
     orgscan's, or a table is missing, changed or no longer what the schema says.
     """
-    link = Link.to(run)
-    content = _content(run)
-    try:
-        files = dict(content["files"].items())
-        return link, compare.Snapshot(
-            as_of=datetime.fromisoformat(content["as_of"]),
-            started_at=link.started_at,
-            enumerated=bool(content["enumerated"]),
-            thresholds=dict(content["thresholds"].items()),
-            continues=content["previous"] is not None,
-            changes=_optional(run, CHANGES, files),
-            service_credentials=_optional(run, SERVICE_CREDENTIALS, files),
-            **{
-                table.name: _table(run, table, files)
-                for table in (ACCOUNTS, CREDENTIALS, ACCESS_KEYS, FINDINGS)
-            },
-        )
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise _no_manifest(run) from None
+    manifest, digest = _read(run)
+    return Link.of(run, manifest, digest), compare.Snapshot(
+        as_of=manifest.as_of,
+        started_at=manifest.started_at,
+        enumerated=manifest.enumerated,
+        thresholds=manifest.thresholds,
+        continues=manifest.previous is not None,
+        changes=_optional(run, CHANGES, manifest),
+        service_credentials=_optional(run, SERVICE_CREDENTIALS, manifest),
+        **{
+            table.name: _table(run, table, manifest)
+            for table in (ACCOUNTS, CREDENTIALS, ACCESS_KEYS, FINDINGS)
+        },
+    )
 
 
-def _optional(run: Path, table: Table, files: Mapping[str, Any]) -> pd.DataFrame | None:
+def _optional(run: Path, table: Table, manifest: Manifest) -> pd.DataFrame | None:
     """A table that not every run has; None where this one has none."""
-    return _table(run, table, files) if f"{table.name}.parquet" in files else None
+    return _table(run, table, manifest) if f"{table.name}.parquet" in manifest.files else None
 
 
-def _content(run: Path) -> dict[str, Any]:
-    content = rundir.read_manifest(run)
-    if content.get("schema") != SCHEMA_VERSION:
+def _read(run: Path) -> tuple[Manifest, str]:
+    manifest, digest = read_earlier(run)
+    if manifest.schema_version != SCHEMA_VERSION:
         message = (
-            f"{run / rundir.MANIFEST}: has tables of schema {content.get('schema')}, this version "
+            f"{run / MANIFEST}: has tables of schema {manifest.schema_version}, this version "
             f"reads {SCHEMA_VERSION}; run `orgscan report {run}` with this version"
         )
         raise UsageError(message)
-    return content
+    return manifest, digest
 
 
-def _no_manifest(run: Path) -> UsageError:
-    return UsageError(f"{run / rundir.MANIFEST}: is not the manifest of a run; {_REMEDY}")
-
-
-def _sealed(run: Path, table: Table, files: Mapping[str, Any]) -> Path:
+def _sealed(run: Path, table: Table, manifest: Manifest) -> Path:
     """The table's file, which must be as it was written."""
     name = f"{table.name}.parquet"
     path = run / name
-    told = files.get(name)
-    if told is None:
-        message = f"{run / rundir.MANIFEST}: does not name {name}; {_REMEDY}"
+    recorded = manifest.files.get(name)
+    if recorded is None:
+        message = f"{run / MANIFEST}: does not name {name}; {_REMEDY}"
         raise UsageError(message)
     try:
-        found = rundir.record(path)
+        record = files.record(path)
     except OSError as error:
         message = f"{path}: cannot be read ({error.strerror}); {_REMEDY}"
         raise UsageError(message) from None
-    if (found.sha256, found.size) != (told["sha256"], told["size"]):
+    if record != recorded.record:
         message = f"{path}: was changed after the run was finished; {_REMEDY}"
         raise UsageError(message)
     return path
 
 
-def _table(run: Path, table: Table, files: Mapping[str, Any]) -> pd.DataFrame:
-    path = _sealed(run, table, files)
+def _table(run: Path, table: Table, manifest: Manifest) -> pd.DataFrame:
+    path = _sealed(run, table, manifest)
     try:
         return parquet.read(path, table, columns=_COLUMNS.get(table.name, ()), categories=True)
     except RunError as error:
@@ -168,7 +155,7 @@ def compare_runs(previous: Path, current: Path) -> Difference:
     if before.started_at > now.started_at:
         message = f"{previous}: began later than {current}; name the earlier run first"
         raise UsageError(message)
-    with rundir.locked(previous, shared=True), rundir.locked(current, shared=True):
+    with files.locked(previous, shared=True), files.locked(current, shared=True):
         compared = compare.compare(open_snapshot(previous)[1], open_snapshot(current)[1])
     return Difference(before, now, compared)
 
@@ -192,14 +179,14 @@ def write_difference(difference: Difference, path: Path) -> None:
     """
     check_difference_file(path)
     compared = difference.comparison
-    with rundir.published(path, remedy="choose another --output") as temporary:
+    with files.published(path, remedy="choose another --output") as temporary:
         if path.suffix.lower() == ".csv":
             reports.write_csv(temporary, compared.changes)
         else:
             about = {
                 "organization_id": difference.current.organization_id,
-                "previous": difference.previous.entry(),
-                "current": difference.current.entry(),
+                "previous": difference.previous.entry().model_dump(mode="json"),
+                "current": difference.current.entry().model_dump(mode="json"),
                 "notes": list(compared.notes),
             }
             reports.write_changes_json(temporary, compared.changes, compared.coverage, about)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from orgscan.errors import RunError, UsageError
-from orgscan.runs import history, rundir
-from orgscan.runs.run import Run
+from orgscan.files import locked
+from orgscan.runs import history
+from orgscan.runs.manifest import Manifest, load
+from orgscan.runs.rundir import MANIFEST
 from orgscan.schema import LATER_TABLES, TABLES
 
 if TYPE_CHECKING:
@@ -53,16 +54,16 @@ def publish(
     except UsageError as error:
         message = f"{run}: is finished and whole, but not published: {error}"
         raise RunError(message) from None
-    with rundir.locked(run, shared=True):
-        manifest = Run(run).manifest
+    with locked(run, shared=True):
+        manifest = Manifest.of(load(run), run / MANIFEST)
         snapshot = history.Snapshot(
-            run_id=manifest["run_id"],
-            organization_id=manifest["organization_id"],
-            as_of=datetime.fromisoformat(manifest["as_of"]),
+            run_id=manifest.run_id,
+            organization_id=manifest.organization_id,
+            as_of=manifest.as_of,
             files={
                 table.name: run / f"{table.name}.parquet"
                 for table in TABLES
-                if f"{table.name}.parquet" in manifest["files"] or table.name not in LATER_TABLES
+                if f"{table.name}.parquet" in manifest.files or table.name not in LATER_TABLES
             },
         )
         history.publish(snapshot, target, credentials)

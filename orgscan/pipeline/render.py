@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from orgscan import reports
+from orgscan import files, reports
 from orgscan.controls.catalogue import CATALOGUE
 from orgscan.controls.criteria import Criteria
 from orgscan.controls.frameworks.reading import shipped
 from orgscan.errors import UsageError
 from orgscan.pipeline.judgement import Terms, judge
-from orgscan.pipeline.manifest import manifest, versions
+from orgscan.pipeline.manifest import describe, versions
 from orgscan.pipeline.memory import give_back
 from orgscan.pipeline.previous import open_snapshot
 from orgscan.reports.formats import Results, check_formats, write_formats
 from orgscan.runs import parquet, rundir
+from orgscan.runs.publication import Publication
 from orgscan.runs.sealed import sealed_evidence
 from orgscan.schema import CHANGES, TABLES
 from orgscan.settings import is_simulated
@@ -26,6 +26,7 @@ from orgscan.waivers.entries import Decisions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from orgscan.controls.frameworks.framework import Framework
@@ -80,7 +81,7 @@ def render(
             f"{output}: lies in the run itself, which would not be whole with it; choose another"
         )
         raise UsageError(message)
-    with rundir.locked(run, shared=elsewhere):
+    with files.locked(run, shared=elsewhere):
         evidence = sealed_evidence(run)
         observer.phase("Judging the evidence")
         give_back()
@@ -92,7 +93,7 @@ def render(
             return run
         rundir.create(output)
         try:
-            with rundir.locked(output):
+            with files.locked(output):
                 _publish(judgement, run, output, observer, formats)
         except BaseException:
             with suppress(OSError):
@@ -111,7 +112,7 @@ def _publish(
     observer.phase("Writing the reports")
     remedy = f"the evidence is kept, `orgscan report {run}` writes again"
     metadata = parquet_metadata(judgement.info, judgement.criteria.effective)
-    with rundir.Publication(directory, remedy=remedy) as publication:
+    with Publication(directory, remedy=remedy) as publication:
         for table in TABLES:
             with publication.file(f"{table.name}.parquet") as path:
                 parquet.write(judgement.frames[table.name], table, path, metadata=metadata)
@@ -128,10 +129,10 @@ def _publish(
         give_back()
         with publication.file(rundir.workbook_name(judgement.info)) as path:
             reports.write_workbook(path, content)
-        files = dict(publication.files)
+        written = dict(publication.files)
         if directory == run:
-            files[rundir.EVIDENCE] = judgement.evidence
-        publication.commit(manifest(judgement, files))
+            written[rundir.EVIDENCE] = judgement.evidence
+        publication.commit(describe(judgement, written))
 
 
 def parquet_metadata(info: RunInfo, thresholds: Thresholds) -> dict[str, str]:
@@ -184,8 +185,8 @@ def _changes_content(judgement: Judgement) -> reports.ChangesContent | None:
     if changes is None or coverage is None or previous is None:
         return None
     return reports.ChangesContent(
-        run_id=previous["run_id"],
-        as_of=datetime.fromisoformat(previous["as_of"]),
+        run_id=previous.run_id,
+        as_of=previous.as_of,
         changes=changes,
         coverage=coverage,
     )

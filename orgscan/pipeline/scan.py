@@ -29,6 +29,7 @@ from orgscan.reports.formats import check_formats
 from orgscan.runs import rundir
 from orgscan.runs.chain import Link
 from orgscan.runs.evidence import EvidenceStore
+from orgscan.runs.publication import retract_manifest
 from orgscan.runs.run import Run
 from orgscan.runs.sealed import sealed_evidence
 from orgscan.settings import is_simulated
@@ -221,7 +222,7 @@ async def resume(
                     f"belongs to {described.id}; use credentials of the former"
                 )
                 raise UsageError(message)
-            rundir.retract_manifest(run)
+            retract_manifest(run)
             info = replace(info, caller=caller, enumerated=False, finished_at=None)
             collection = _Collection(
                 settings,
@@ -499,7 +500,11 @@ class _Collection:
                         self.observer.enumerated(enumeration.total, complete=False)
                         batch = []
             await self._enter(batch, held if scope else queue)
-            if problem := scope.unknown(enumeration, list(self.found.values())):
+            if problem := scope.unknown(
+                list(self.found.values()),
+                enumeration.ou_paths,
+                tree_readable=enumeration.tree_readable,
+            ):
                 raise UsageError(problem)
             for account in held:
                 queue.put_nowait(account)

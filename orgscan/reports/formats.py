@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from orgscan.controls.criteria import Criteria
     from orgscan.controls.frameworks.framework import Framework
     from orgscan.models import RunInfo
-    from orgscan.runs.rundir import Publication
+    from orgscan.runs.publication import Publication
 
 OCSF_FILE = "findings.ocsf.jsonl"
 

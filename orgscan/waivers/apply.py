@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from orgscan.errors import UsageError
-from orgscan.models import ROOT_USER, Status
+from orgscan.models import ROOT_USER, Status, is_in_unit
 from orgscan.waivers.waiver import EVERY_CONTROL, State, Waiver, moment
 
 if TYPE_CHECKING:
@@ -261,7 +261,8 @@ class _Scopes:
             chosen &= known["account_id"] == waiver.account
         if waiver.ou:
             paths = known["ou_path"]
-            chosen &= (paths == waiver.ou) | paths.str.startswith(f"{waiver.ou}/")
+            inside = [path for path in paths.dropna().unique() if is_in_unit(path, waiver.ou)]
+            chosen &= paths.isin(inside)
         if waiver.tag:
             key, _, value = waiver.tag.partition("=")
             chosen &= pd.Series([tags.get(key) == value for tags in known["tags"]], known.index)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from orgscan.controls.catalogue import CATALOGUE
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from orgscan.models import Clock, HumanEntry
+    from orgscan.runs.manifest import Manifest
     from orgscan.waivers.apply import Result
     from orgscan.waivers.waiver import Waiver
 
@@ -237,14 +238,18 @@ def _named(names: Sequence[str]) -> str:
     )
 
 
-def forgotten(decisions: Decisions, manifest: Mapping[str, Any]) -> list[str]:
+def forgotten(decisions: Decisions, manifest: Manifest | None) -> list[str]:
     """What the run was reported with before and is not this time."""
-    cases = (("waivers", "--waivers", decisions.source), ("carried", "--carry", decisions.carried))
-    told = ((manifest.get(part), option) for part, option, now in cases if now is None)
+    if manifest is None:
+        return []
+    cases = (
+        (manifest.waivers, "--waivers", decisions.source),
+        (manifest.carried, "--carry", decisions.carried),
+    )
     return [
-        f"The run was reported with {before['file']} before; give {option} again."
-        for before, option in told
-        if isinstance(before, dict) and "file" in before
+        f"The run was reported with {before.file} before; give {option} again."
+        for before, option, now in cases
+        if before is not None and now is None
     ]
 
 
@@ -268,29 +273,3 @@ def entry_notes(decisions: Decisions, findings: pd.DataFrame) -> list[str]:
         "findings that are no longer listed; they are kept on the sheet Earlier entries."
     )
     return [note]
-
-
-def manifest_part(
-    decisions: Decisions, results: Sequence[Result], findings: pd.DataFrame
-) -> dict[str, Any]:
-    """What the manifest says of waivers and of what was carried forward; null where nothing was."""
-    told = [
-        {
-            "id": one.waiver.id,
-            "state": one.state.value,
-            "fail_matched": one.failing,
-            "all_matched": one.matched,
-            "over_broad": one.over_broad,
-            "self_approved": one.waiver.is_self_approved,
-        }
-        for one in results
-    ]
-    source, carried = decisions.source, decisions.carried
-    counts = {
-        "entries": len(decisions.entries),
-        "no_longer_listed": len(unlisted(findings, decisions.entries)),
-    }
-    return {
-        "waivers": None if source is None else {**asdict(source), "waivers": told},
-        "carried": None if carried is None else {**asdict(carried), **counts},
-    }

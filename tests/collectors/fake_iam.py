@@ -8,7 +8,7 @@ import io
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from orgscan.collect.collectors import Limits
+from orgscan.collect.collectors import AccountBudget
 from orgscan.errors import Absent, CallError, Refused
 from orgscan.models import ROOT_USER
 from orgscan.report import COLUMNS
@@ -16,7 +16,7 @@ from orgscan.report import COLUMNS
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-LIMITS = Limits(report_seconds=300, account_seconds=20, calls_per_second=20)
+LIMITS = AccountBudget(report_seconds=300, account_seconds=20, calls_per_second=20)
 NOW = datetime(2026, 11, 3, 12, 0, 0, tzinfo=UTC)
 """When the report was generated and sent; users and keys are this old unless they say otherwise."""
 LATER = NOW + timedelta(minutes=10)

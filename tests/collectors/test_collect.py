@@ -44,7 +44,7 @@ from orgscan.simulator.world import User, View
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
-    from orgscan.collect.collectors import Limits
+    from orgscan.collect.collectors import AccountBudget
     from orgscan.models import Calls
     from orgscan.simulator import Simulator, World
     from orgscan.simulator.world import Account
@@ -52,12 +52,12 @@ if TYPE_CHECKING:
 
 
 async def collect(
-    iam: Any, clock: FakeClock, limits: Limits = LIMITS, usable: Collection[Kind] = ()
+    iam: Any, clock: FakeClock, limits: AccountBudget = LIMITS, usable: Collection[Kind] = ()
 ) -> tuple[dict[Kind, bytes], dict[Kind, tuple[str, str]]]:
     """Content and gaps by kind; each kind is in exactly one of them, unless it is ``usable``."""
     before = asyncio.all_tasks()
     try:
-        evidence, gaps = await collectors.collect(iam, clock, limits)
+        evidence, gaps = await collectors.collect_evidence(iam, clock, limits)
     finally:
         assert asyncio.all_tasks() <= before
     kept = {item.kind: item.content for item in evidence}
@@ -110,7 +110,7 @@ class TestDocuments:
     async def test_know_when_they_were_collected_and_the_report_when_it_was_made(
         self, clock: FakeClock
     ) -> None:
-        evidence, _ = await collectors.collect(Iam(), clock, LIMITS)
+        evidence, _ = await collectors.collect_evidence(Iam(), clock, LIMITS)
         assert {item.collected_at for item in evidence} == {clock.now()}
         assert {item.kind: item.generated_at for item in evidence if item.generated_at} == {
             Kind.CREDENTIAL_REPORT: NOW
@@ -294,13 +294,13 @@ def states(*names: str) -> InTurn:
 class TestReport:
     async def test_is_waited_for_longer_and_longer(self, clock: FakeClock) -> None:
         iam = Iam(GenerateCredentialReport=states("STARTED", *["INPROGRESS"] * 6, "COMPLETE"))
-        evidence = await credential_report.collect(iam, clock, timeout=300)
+        evidence = await credential_report.collect_credential_report(iam, clock, timeout=300)
         assert (evidence.content, evidence.generated_at) == (REPORT, NOW)
         assert clock.slept == [0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
         assert iam.count("GetCredentialReport") == 1
 
     async def test_that_is_there_is_not_waited_for(self, clock: FakeClock) -> None:
-        await credential_report.collect(Iam(), clock, timeout=300)
+        await credential_report.collect_credential_report(Iam(), clock, timeout=300)
         assert clock.slept == []
 
     async def test_never_ready_is_a_gap_in_time(self, clock: FakeClock) -> None:
@@ -315,20 +315,24 @@ class TestReport:
     async def test_gone_is_generated_anew_at_most_twice(self, clock: FakeClock, code: str) -> None:
         twice = InTurn(refused(code), refused(code), sent())
         iam = Iam(GetCredentialReport=twice)
-        assert (await credential_report.collect(iam, clock, timeout=300)).content == REPORT
+        assert (
+            await credential_report.collect_credential_report(iam, clock, timeout=300)
+        ).content == REPORT
         iam = Iam(GetCredentialReport=refused(code))
         with pytest.raises(Refused) as caught:
-            await credential_report.collect(iam, clock, timeout=300)
+            await credential_report.collect_credential_report(iam, clock, timeout=300)
         assert caught.value.code == code
         assert iam.count("GenerateCredentialReport") == iam.count("GetCredentialReport") == 3
 
     async def test_in_progress_when_fetched_is_waited_for(self, clock: FakeClock) -> None:
         busy = [refused("ReportInProgress")] * 9
         iam = Iam(GetCredentialReport=InTurn(*busy, sent()))
-        assert (await credential_report.collect(iam, clock, timeout=300)).content == REPORT
+        assert (
+            await credential_report.collect_credential_report(iam, clock, timeout=300)
+        ).content == REPORT
         iam = Iam(GetCredentialReport=busy[0])
         with pytest.raises(CallError) as caught:
-            await credential_report.collect(iam, clock, timeout=30)
+            await credential_report.collect_credential_report(iam, clock, timeout=30)
         assert caught.value.code == "ReportNotReady"
 
     @pytest.mark.parametrize(
@@ -344,7 +348,7 @@ class TestReport:
         self, clock: FakeClock, given: dict[str, Any]
     ) -> None:
         with pytest.raises(Malformed):
-            await credential_report.collect(
+            await credential_report.collect_credential_report(
                 Iam(GetCredentialReport={"ResponseMetadata": sent()["ResponseMetadata"], **given}),
                 clock,
                 timeout=300,

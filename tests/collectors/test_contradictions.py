@@ -39,7 +39,7 @@ from orgscan.models import FIRST_KINDS, Kind
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from orgscan.collect.collectors import Limits
+    from orgscan.collect.collectors import AccountBudget
     from orgscan.models import Gap
     from tests.conftest import FakeClock
 
@@ -79,10 +79,13 @@ class Found:
 
 
 async def collect(
-    iam: Iam, clock: FakeClock, limits: Limits = LIMITS, kinds: Collection[Kind] = tuple(Kind)
+    iam: Iam,
+    clock: FakeClock,
+    limits: AccountBudget = LIMITS,
+    kinds: Collection[Kind] = tuple(Kind),
 ) -> Found:
     before = asyncio.all_tasks()
-    evidence, gaps = await collectors.collect(iam, clock, limits, kinds)
+    evidence, gaps = await collectors.collect_evidence(iam, clock, limits, kinds)
     assert asyncio.all_tasks() <= before
     answers = {
         item.kind: json.loads(item.content)
@@ -790,7 +793,7 @@ class TestServiceCredentials:
                 {**expires, "ServicePassword": "secret", "ServiceUserName": "ann-at-1"}
             ]
         )
-        evidence, found = await service_credentials.collect(iam, clock)
+        evidence, found = await service_credentials.collect_service_credentials(iam, clock)
         assert found == [expires]
         assert b"secret" not in evidence.content
 
@@ -1013,7 +1016,7 @@ class TestAgeOfTheReport:
 
     async def attempt(self, clock: FakeClock, *answers: dict[str, Any]) -> tuple[Iam, Any]:
         iam = Iam(GetCredentialReport=InTurn(*answers))
-        return iam, await credential_report.collect(iam, clock, timeout=300)
+        return iam, await credential_report.collect_credential_report(iam, clock, timeout=300)
 
     @pytest.mark.parametrize(
         "age",

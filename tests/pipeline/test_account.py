@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import FakeClock
 
-LIMITS = collectors.Limits(report_seconds=300, account_seconds=20, calls_per_second=20)
+LIMITS = collectors.AccountBudget(report_seconds=300, account_seconds=20, calls_per_second=20)
 
 
 class Bench:
@@ -51,7 +51,7 @@ def bench(simulate: Any, connect: Any, clock: FakeClock) -> Callable[..., Awaita
             sessions=made,
             caller=caller,
             clock=clock,
-            limits=LIMITS,
+            budget=LIMITS,
         )
         return Bench(simulator, reader)
 

@@ -244,14 +244,19 @@ async def test_an_organization_that_cannot_be_described_hides_not_its_lists(chec
     assert states(found)["member account"] == "OK"
 
 
-async def test_an_unreadable_tree_is_a_gap_unless_the_scope_needs_it(check: Check) -> None:
-    strike = (Fault(effect=_NO_PERMISSION, action="ListOrganizationalUnitsForParent"),)
+@pytest.mark.parametrize(
+    "action", ["ListRoots", "ListOrganizationalUnitsForParent", "ListAccountsForParent"]
+)
+async def test_an_unreadable_tree_is_a_gap_unless_the_scope_needs_it(
+    check: Check, action: str
+) -> None:
+    strike = (Fault(effect=_NO_PERMISSION, action=action),)
     found, _ = await check(WORLDS["small"](), strike=strike)
     scoped, _ = await check(WORLDS["small"](), strike=strike, include_ous=("Root/Workloads",))
 
     assert found.exit_code == ExitCode.COVERAGE_GAPS
     assert set(failing(found)) == {"OU tree"}
-    assert "organizations:ListOrganizationalUnitsForParent is for" in failing(found)["OU tree"]
+    assert f"organizations:{action} is for" in failing(found)["OU tree"]
     assert scoped.exit_code == ExitCode.USAGE
     assert "--include-ou needs it" in failing(scoped)["OU tree"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import os
 import shutil
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,6 @@ from orgscan import pipeline
 from orgscan.cli import main
 from orgscan.errors import ExitCode
 from orgscan.models import Clock, Observer
-from orgscan.runs import rundir
 from orgscan.schema import CHANGES, TABLES, Type
 from orgscan.simulator import WORLDS
 
@@ -237,7 +237,7 @@ def test_a_full_disk_leaves_the_run_as_it_was(mine: Path, monkeypatch: pytest.Mo
     def full(*_arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(rundir, "_sync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(Exception, match=r"cannot be written \(No space left"):
         pipeline.render(mine, clock=Clock(), observer=Observer(), formats=["csv"])
     assert {path.name: path.read_bytes() for path in mine.iterdir()} == before

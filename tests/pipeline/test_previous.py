@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 from clocks import HurriedClock
 
-from orgscan import pipeline, settings
+from orgscan import files, pipeline, settings
 from orgscan.cli import main
 from orgscan.errors import ExitCode
 from orgscan.models import Change, Observer
-from orgscan.runs import rundir
+from orgscan.runs.seal import write_sealed
 from orgscan.schema import CHANGES
 
 if TYPE_CHECKING:
@@ -49,13 +49,13 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
 def reseal(run: Path, **changes: Any) -> None:
     """Somebody edits a manifest and knows how to seal it again."""
     content = json.loads((run / "manifest.json").read_text())
-    rundir.write_sealed(run / "manifest.json", {**content, **changes})
+    write_sealed(run / "manifest.json", {**content, **changes})
 
 
 def reseal_table(run: Path, name: str) -> None:
-    files = json.loads((run / "manifest.json").read_text())["files"]
-    found = rundir.record(run / name)
-    reseal(run, files={**files, name: {"sha256": found.sha256, "size": found.size}})
+    manifested = json.loads((run / "manifest.json").read_text())["files"]
+    found = files.record(run / name)
+    reseal(run, files={**manifested, name: {"sha256": found.sha256, "size": found.size}})
 
 
 def retype(run: Path) -> None:

@@ -37,7 +37,7 @@ _MARGIN = timedelta(minutes=5)
 """For clocks that differ among AWS's servers."""
 
 
-async def collect(calls: Calls, clock: Clock, *, timeout: float) -> Evidence:  # noqa: ASYNC109
+async def collect_credential_report(calls: Calls, clock: Clock, *, timeout: float) -> Evidence:  # noqa: ASYNC109
     """Have a report generated, wait for it and fetch it.
 
     A report that cannot be AWS's current one, by the Date of the answer, is asked for once more.

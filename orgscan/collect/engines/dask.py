@@ -30,7 +30,7 @@ from orgscan.version import __version__
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 
-    from orgscan.collect.engines.cluster import Cluster, Job
+    from orgscan.collect.engines.job import Cluster, Job
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -148,8 +148,8 @@ async def _leave(client: Any, name: str) -> None:
 
 async def _same_version(client: Client) -> None:
     """Refuse workers with another orgscan; asked in a way that needs none."""
-    told = await client.run(metadata.version, "orgscan", on_error="return")
-    for worker, version in sorted(told.items()):
+    versions = await client.run(metadata.version, "orgscan", on_error="return")
+    for worker, version in sorted(versions.items()):
         if version != __version__:
             has = f"orgscan {version}" if isinstance(version, str) else "no orgscan"
             message = (
@@ -163,11 +163,11 @@ async def _prepare(client: Client, name: str) -> None:
     """Open the job everywhere now: what fails on a worker is said before anything is read."""
     try:
         async with asyncio.timeout(_OPENING):
-            told: Mapping[str, Unusable | None] = await client.run(ready, name)
+            answers: Mapping[str, Unusable | None] = await client.run(ready, name)
     except TimeoutError:
         message = f"the Dask workers were not ready after {_OPENING:.0f} seconds"
         raise UsageError(message) from None
-    for worker, unusable in sorted(told.items()):
+    for worker, unusable in sorted(answers.items()):
         if unusable is not None:
             message = f"Dask worker {worker}: {unusable.why}"
             raise UsageError(message)
@@ -212,32 +212,32 @@ class _Pool(Generic[_Item, _Result]):
 
     async def _submitted(self, item: _Item) -> Any:
         loop = asyncio.get_running_loop()
-        place = loop.create_future()
-        self._outbox.append((item, place))
+        future = loop.create_future()
+        self._outbox.append((item, future))
         if len(self._outbox) == 1:
             loop.call_later(_GATHERED, self._send)
-        return await place
+        return await future
 
     def _send(self) -> None:
-        batch = [(item, place) for item, place in self._outbox if not place.done()]
+        batch = [(item, future) for item, future in self._outbox if not future.done()]
         self._outbox = []
         if not batch:
             return
         try:
             tasks = self._client.map(
                 partial(work, room=self._name, workers=self._workers),
-                [item for item, _place in batch],
+                [item for item, _future in batch],
                 # Numbers, not account ids: keys stand in everybody's logs.
                 key=[f"{self._name}-{self._sent + number}" for number in range(len(batch))],
                 pure=False,
             )
         except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
-            for _item, place in batch:
-                place.set_exception(_gone(error))
+            for _item, future in batch:
+                future.set_exception(_gone(error))
             return
         self._sent += len(batch)
-        for (_item, place), task in zip(batch, tasks, strict=True):
-            place.set_result(task)
+        for (_item, future), task in zip(batch, tasks, strict=True):
+            future.set_result(task)
 
     async def _landed(self, answer: Coroutine[Any, Any, Any]) -> Any:
         """Wait for ``answer``, but not for ever, and tell our being cancelled from Dask's."""
