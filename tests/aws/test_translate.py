@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from orgscan.aws.calls import ServiceCalls
-    from tests.conftest import FakeClock
+    from tests.kit.clocks import FakeClock
 
 
 def answered(

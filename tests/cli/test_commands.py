@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.conftest import FakeClock
+    from tests.kit.clocks import FakeClock
 
 Command = Any
 

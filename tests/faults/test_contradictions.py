@@ -15,17 +15,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from clocks import HurriedClock
-from scanning import (
-    NOW,
-    Scanned,
-    assert_alone,
-    assert_same_tables,
-    assert_sound,
-    finish,
-    resume,
-    scan,
-)
 
 from orgscan import pipeline
 from orgscan.collect import collectors
@@ -38,6 +27,17 @@ from orgscan.simulator.elements import Mutation
 from orgscan.simulator.faults import Error, MutateElement
 from orgscan.simulator.people import Ages, account, guarded_root
 from orgscan.simulator.world import CENTRAL_ROOT, Mfa
+from tests.kit.clocks import HurriedClock
+from tests.kit.scans import (
+    NOW,
+    Scanned,
+    assert_alone,
+    assert_same_tables,
+    assert_sound,
+    finish,
+    resume,
+    scan,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

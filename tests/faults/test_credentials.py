@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
-from commands import Finished, Orgscan, resume_of, scan_of
 
 from orgscan.simulator import AUDIT_ROLE, serve_in_thread
+from tests.kit.commands import Finished, Orgscan, resume_of, scan_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

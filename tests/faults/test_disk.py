@@ -10,12 +10,12 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import Kill, Orgscan, resume_of, scan_of
-from scanning import Judged, assert_same_evidence, assert_same_tables
 
 from orgscan.errors import ExitCode, IntegrityError
 from orgscan.pipeline import Run
 from orgscan.simulator import Fault, serve_in_thread
+from tests.kit.commands import Kill, Orgscan, resume_of, scan_of
+from tests.kit.scans import Judged, assert_same_evidence, assert_same_tables
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,17 +8,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scanning import (
-    NOW,
-    Judged,
-    StopAfter,
-    assert_alone,
-    assert_same_tables,
-    assert_sound,
-    collect,
-    resume,
-    scan,
-)
 
 from orgscan.errors import RunError, RunInterrupted
 from orgscan.models import AccountState, Coverage
@@ -26,6 +15,17 @@ from orgscan.runs.evidence import EvidenceStore
 from orgscan.runs.rundir import EVIDENCE
 from orgscan.simulator import WORLDS, Fault, Simulator, faults
 from orgscan.simulator.faults import Error, Per
+from tests.kit.observers import StopAfter
+from tests.kit.scans import (
+    NOW,
+    Judged,
+    assert_alone,
+    assert_same_tables,
+    assert_sound,
+    collect,
+    resume,
+    scan,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

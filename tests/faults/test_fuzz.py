@@ -8,8 +8,6 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import pytest
-from fuzzing import Case, Element, Judgement, cases, identified, tried
-from scanning import NOW, Judged, collect
 
 from orgscan.collect import collectors
 from orgscan.controls.catalogue import CATALOGUE
@@ -30,6 +28,8 @@ from orgscan.simulator.world import (
     User,
     View,
 )
+from tests.kit.fuzzing import Case, Element, Judgement, cases, identified, tried
+from tests.kit.scans import NOW, Judged, collect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import Orgscan, resume_of, scan_of
-from scanning import assert_same_evidence
 
 from orgscan.simulator import Fault, faults, serve_in_thread
 from orgscan.simulator.faults import Effect
+from tests.kit.commands import Orgscan, resume_of, scan_of
+from tests.kit.scans import assert_same_evidence
 
 if TYPE_CHECKING:
     from orgscan.simulator import World

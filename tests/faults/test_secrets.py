@@ -11,12 +11,12 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from commands import ROOT
-from scanning import NOW, collect, finish, scan
 
 from orgscan import pipeline
 from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator, faults, serve_in_thread
 from orgscan.simulator.cloud import CANARY
+from tests.kit.commands import ROOT
+from tests.kit.scans import NOW, collect, finish, scan
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from clocks import HurriedClock
 
 from orgscan import pipeline, settings
 from orgscan.models import Clock, Credentials, Observer
 from orgscan.simulator import AUDIT_ROLE, WORLDS, Simulator
+from tests.kit.clocks import HurriedClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

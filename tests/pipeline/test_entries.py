@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 LAX = settings.load(environment={}, thresholds={"access_key_max_age_days": 36_500})
 
-EDITOR = Path(__file__).with_name("calc_editor.py")
+EDITOR = Path(__file__).parents[1] / "kit" / "calc_editor.py"
 SYSTEM_PYTHON = "/usr/bin/python3"
 WAIVER = """
 [[waiver]]

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import openpyxl
 import pytest
-from clocks import HurriedClock
 
 from orgscan import pipeline
 from orgscan.models import Change, Observer
 from orgscan.simulator import Deed
+from tests.kit.clocks import HurriedClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

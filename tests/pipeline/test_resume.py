@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections import Counter
 from contextlib import closing, suppress
@@ -17,6 +16,7 @@ from orgscan.errors import ExitCode, IntegrityError, RunInterrupted, UsageError
 from orgscan.models import Clock, Observer, Outcome
 from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator, faults
 from orgscan.simulator.faults import Error
+from tests.kit.observers import StopAfter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,19 +30,6 @@ OWN_TIMES = {
     "attempts", "started_at", "duration_seconds", "evidence_sha256", "as_of", "age_days",
     "idle_days", "first_seen_at", "report_generated_at", "reason",
 }  # fmt: skip
-
-
-class StopAfter(Observer):
-    """Asks for a stop once so many accounts are settled."""
-
-    def __init__(self, accounts: int) -> None:
-        self.stop = asyncio.Event()
-        self._left = accounts
-
-    def settled(self, outcome: Outcome) -> None:  # noqa: ARG002 - the count is enough
-        self._left -= 1
-        if self._left == 0:
-            self.stop.set()
 
 
 def finish(run: Path) -> pipeline.Run:

@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from clocks import HurriedClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scanning import NOW, Judged, assert_same_tables, collect, scan
 
 from orgscan.errors import OrgscanError, RunError, UsageError
 from orgscan.models import Coverage, Status
@@ -23,6 +21,8 @@ from orgscan.runs.evidence import EvidenceStore, account_hash
 from orgscan.runs.rundir import EVIDENCE
 from orgscan.simulator import WORLDS, Fault, Simulator, faults, iam
 from orgscan.simulator.faults import Effect, Error, Per
+from tests.kit.clocks import HurriedClock
+from tests.kit.scans import NOW, Judged, assert_same_tables, collect, scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import reports_sample as sample
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openpyxl import load_workbook
@@ -21,6 +20,7 @@ from orgscan.waivers.entries import unlisted
 from orgscan.waivers.fields import assemble
 from orgscan.waivers.sheets import read_back
 from orgscan.waivers.waiver import State, Waiver
+from tests.kit import reports as sample
 
 if TYPE_CHECKING:
     from orgscan.reports import WorkbookContent

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_waivers import ACCOUNTS, AS_OF, CONTROLS, DAY, USERS, accounts, findings, waiver
 
 from orgscan.errors import UsageError
 from orgscan.models import is_in_unit
 from orgscan.waivers.apply import apply, check
 from orgscan.waivers.waiver import State, Waiver
+from tests.kit.waivers import ACCOUNTS, AS_OF, CONTROLS, DAY, USERS, accounts, findings, waiver
 
 if TYPE_CHECKING:
     import random
