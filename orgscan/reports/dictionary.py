@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from orgscan.controls.frameworks.framework import ids_by_framework
+from orgscan.models import Change
 from orgscan.reports.columns import SheetColumn, plain
 from orgscan.reports.datasheet import DataSheet
 from orgscan.reports.meanings import (
-    CHANGE_MEANINGS,
     COVERAGE_MEANINGS,
     REQUIREMENT_MEANINGS,
     STATUS_MEANINGS,
@@ -99,7 +99,7 @@ def _values(*, compared: bool) -> Iterator[Mapping[str, str | None]]:
         ("Summary", "Accounts unread", {"Accounts unread": UNREAD_NOTE}),
     ]
     if compared:
-        words.append(("Changes", "Change", CHANGE_MEANINGS))
+        words.append(("Changes", "Change", {change.label: change.meaning for change in Change}))
     for sheet, column, meanings in words:
         for word, meaning in meanings.items():
             what = "column" if word == column else f"value of {column}"
