@@ -323,14 +323,14 @@ BUGS = (
     # Evidence and resumption.
     Bug(
         "what is complete is read again",
-        "orgscan/pipeline/scan.py",
+        "orgscan/collect/collection.py",
         "new = [account for account in batch if not self.earlier.settles(account)]",
         "new = list(batch)",
         "tests/pipeline/test_resume.py",
     ),
     Bug(
         "a worse second attempt replaces the first",
-        "orgscan/pipeline/scan.py",
+        "orgscan/collect/collection.py",
         "        elif outcome.usable_kinds < usable_before or (\n",
         "        elif outcome.usable_kinds < 0 or (\n",
         "tests/pipeline/test_resume.py",
@@ -372,7 +372,7 @@ BUGS = (
     ),
     Bug(
         "another account's answers on a retry are forgotten",
-        "orgscan/pipeline/scan.py",
+        "orgscan/collect/collection.py",
         "        if outcome.error_code == INTEGRITY_FAILURE and usable_before:\n",
         "        if outcome.error_code == INTEGRITY_FAILURE and not usable_before:\n",
         "tests/pipeline/test_resume.py -k another_account_s",
@@ -400,7 +400,7 @@ BUGS = (
     ),
     Bug(
         "a run without its reports is finished",
-        "orgscan/pipeline/scan.py",
+        "orgscan/collect/collection.py",
         "            if not (run / rundir.MANIFEST).exists():\n",
         "            if not run.exists():\n",
         "tests/pipeline/test_resume.py",
@@ -421,7 +421,7 @@ BUGS = (
     ),
     Bug(
         "an expired caller is told as an empty scope",
-        "orgscan/pipeline/scan.py",
+        "orgscan/collect/collection.py",
         '            if self.broken is not None:\n                message = f"stopped before any',
         '            if self.broken is None:\n                message = f"stopped before any',
         _fault(17, "accounts"),

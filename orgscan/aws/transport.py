@@ -19,7 +19,7 @@ import aiohttp
 from botocore.httpsession import where as default_ca_bundle
 from yarl import URL
 
-from orgscan.settings import is_loopback
+from orgscan.endpoint import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping

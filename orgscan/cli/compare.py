@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from orgscan.cli.usage import plain
 from orgscan.models import Change, Severity
+from orgscan.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from orgscan.pipeline import Difference
+    from orgscan.pipeline.previous import Difference
 
 _ACCOUNTS_SHOWN = 50
 
@@ -27,14 +27,18 @@ def compare(
     ),
 ) -> None:
     """Tell what changed between two finished runs of one organization; offline."""
-    from orgscan import pipeline
+    from orgscan.pipeline.previous import (
+        check_difference_file,
+        compare_runs,
+        write_difference,
+    )
 
-    pipeline.check_difference_file(output)
-    difference = pipeline.compare_runs(previous, current)
+    check_difference_file(output)
+    difference = compare_runs(previous, current)
     for line in _lines(difference):
         typer.echo(line)
     if output is not None:
-        pipeline.write_difference(difference, output)
+        write_difference(difference, output)
         typer.echo(f"Changes   {output}")
 
 
@@ -47,7 +51,7 @@ def _lines(difference: Difference) -> Iterator[str]:
     yield ""
     yield from _controls(compared.changes)
     yield from _coverage(compared.coverage)
-    yield from (f"Note: {plain(note)}" for note in compared.notes)
+    yield from (f"Note: {printable(note)}" for note in compared.notes)
 
 
 def kinds(changes: pd.DataFrame) -> Iterator[str]:
@@ -82,7 +86,7 @@ def _controls(changes: pd.DataFrame) -> Iterator[str]:
     for row in ranked:
         mine = changes["control_id"] == row.control_id
         figures = " ".join(f"{int((mine & mask).sum()):>12}" for mask in groups.values())
-        yield f"  {plain(row.control_id):<26} {figures}"
+        yield f"  {printable(row.control_id):<26} {figures}"
     yield ""
 
 
@@ -95,7 +99,7 @@ def _coverage(coverage: pd.DataFrame) -> Iterator[str]:
     yield f"Accounts whose coverage changed: {len(moved)} of {len(coverage)}"
     for row in moved.head(_ACCOUNTS_SHOWN).itertuples():
         was, now = row.previous_coverage or "not listed", row.coverage or "not listed"
-        name = plain(row.account_name)
+        name = printable(row.account_name)
         yield f"  {row.change!s:<7} {row.account_id!s} {name}: {was!s} -> {now!s}"
     if len(moved) > _ACCOUNTS_SHOWN:
         yield f"  ... and {len(moved) - _ACCOUNTS_SHOWN} more"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orgscan.cli.usage import plain
 from orgscan.models import Coverage, RequirementStatus, Status
+from orgscan.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orgscan.pipeline import Run
     from orgscan.runs.manifest import Framework
+    from orgscan.runs.run import Run
 
 _GAPS_SHOWN = 50
 _CAUSES_SHOWN = 10
@@ -21,7 +21,7 @@ def lines(run: Run) -> Iterator[str]:
     """The summary of a finished run, line by line."""
     details = run.details
     if details.simulated:
-        yield f"SIMULATED: this data comes from {plain(details.endpoint_url)}, not from AWS"
+        yield f"SIMULATED: this data comes from {printable(details.endpoint_url)}, not from AWS"
     yield f"Organization {details.organization_id}, as of {details.as_of.isoformat()}"
     yield ""
     yield from _coverage(run)
@@ -31,7 +31,7 @@ def lines(run: Run) -> Iterator[str]:
     yield from map(_framework, details.frameworks)
     yield ""
     yield from _changes(run)
-    yield from (f"Note: {plain(note)}" for note in details.notes)
+    yield from (f"Note: {printable(note)}" for note in details.notes)
     yield f"Workbook  {run.workbook}"
     yield f"Parquet   {run.path}/{{accounts,credentials,access_keys,findings}}.parquet"
     if run.changes is not None:
@@ -57,8 +57,8 @@ def _coverage(run: Run) -> Iterator[str]:
         return
     yield f"Accounts with gaps: {len(gaps)}"
     for row in gaps.head(_GAPS_SHOWN).itertuples():
-        name = plain(row.account_name)
-        yield f"  {row.account_id} {name} {row.coverage}: {plain(row.reason)}"
+        name = printable(row.account_name)
+        yield f"  {row.account_id} {name} {row.coverage}: {printable(row.reason)}"
     if len(gaps) > _GAPS_SHOWN:
         yield f"  ... and {len(gaps) - _GAPS_SHOWN} more; see the Coverage sheet"
 
@@ -79,7 +79,7 @@ def _findings(run: Run) -> Iterator[str]:
         yield f"  {details.severity(name):<13} {name:<26} {failing[name]:>6}"
     causes = list(details.unknown.items())
     for cause, count in causes[:_CAUSES_SHOWN]:
-        yield f"  {'UNKNOWN':<13} {plain(cause)}: {count}"
+        yield f"  {'UNKNOWN':<13} {printable(cause)}: {count}"
     if len(causes) > _CAUSES_SHOWN:
         yield f"  ... and {len(causes) - _CAUSES_SHOWN} more causes; see manifest.json, unknown"
     if details.overdue:
@@ -101,7 +101,7 @@ def _framework(framework: Framework) -> str:
     """Where the requirements of one framework stand, in one line."""
     counts = framework.totals
     totals = [f"{counts[status]} {status}" for status in RequirementStatus if status in counts]
-    name = f"{plain(f'{framework.title} {framework.version}')} ({framework.key})"
+    name = f"{printable(f'{framework.title} {framework.version}')} ({framework.key})"
     size = len(framework.requirements)
     scope = f", {framework.scope}" if framework.scope else ""
     return f"{name}, {size} requirements on credentials{scope}: {', '.join(totals)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from orgscan.errors import UsageError
 from orgscan.runs import rundir
 from orgscan.runs.evidence import EvidenceStore
 from orgscan.settings import DEFAULT_FRAMEWORK, ThresholdOverride, Thresholds
+from orgscan.text import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -175,9 +175,7 @@ def must_be_known(name: str, known: list[str], noun: str) -> None:
     """Raise :class:`orgscan.errors.UsageError` with the nearest of the known names."""
     if name in known:
         return
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(known)}"
-    raise UsageError(f"unknown {noun} {name!r}; {hint}")
+    raise UsageError(f"unknown {noun} {name!r}; {suggestion(name, known)}")
 
 
 def value_text(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from orgscan.controls.catalogue import CATALOGUE
 from orgscan.controls.due import DueDates
+from orgscan.endpoint import is_simulated
 from orgscan.models import INTEGRITY_FAILURE, Coverage, Status
 from orgscan.runs.manifest import (
     FORMAT,
@@ -23,7 +24,6 @@ from orgscan.runs.manifest import (
 )
 from orgscan.runs.rundir import EVIDENCE
 from orgscan.schema import SCHEMA_VERSION
-from orgscan.settings import is_simulated
 from orgscan.version import __version__
 from orgscan.waivers.entries import unlisted
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orgscan.models import Credentials, Observer
+    from orgscan.settings import Settings
 
 
 def check_destination(text: str | None, *, apart_from: Iterable[Path | None] = ()) -> None:
@@ -36,12 +37,11 @@ def publish(
     destination: str,
     *,
     observer: Observer,
-    profile: str | None = None,
-    timeout: float | None = None,
+    settings: Settings | None = None,
 ) -> None:
     """Add the tables of the finished run in ``run`` to the history at ``destination``.
 
-    ``timeout`` bounds in seconds how long signing in to AWS may take.
+    ``settings`` name the AWS profile, and how long signing in to AWS may take.
 
     Raises :class:`orgscan.errors.RunError` where it cannot: the run is finished nonetheless,
     and whole, only not published.
@@ -50,7 +50,11 @@ def publish(
     observer.phase("Publishing")
     try:
         target.check_apart([run])
-        credentials = _credentials(target, profile, timeout)
+        credentials = _credentials(
+            target,
+            None if settings is None else settings.profile,
+            None if settings is None else settings.call_timeout_seconds,
+        )
     except UsageError as error:
         message = f"{run}: is finished and whole, but not published: {error}"
         raise RunError(message) from None

@@ -10,6 +10,7 @@ from orgscan import files, reports
 from orgscan.controls.catalogue import CATALOGUE
 from orgscan.controls.criteria import Criteria
 from orgscan.controls.frameworks.reading import shipped
+from orgscan.endpoint import is_simulated
 from orgscan.errors import UsageError
 from orgscan.pipeline.judgement import Terms, judge
 from orgscan.pipeline.manifest import describe, versions
@@ -20,7 +21,6 @@ from orgscan.runs import parquet, rundir
 from orgscan.runs.publication import Publication
 from orgscan.runs.sealed import sealed_evidence
 from orgscan.schema import CHANGES, TABLES
-from orgscan.settings import is_simulated
 from orgscan.version import __version__
 from orgscan.waivers.entries import Decisions
 

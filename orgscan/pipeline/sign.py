@@ -17,14 +17,6 @@ if TYPE_CHECKING:
     from orgscan.models import Clock, Credentials, Observer
     from orgscan.settings import Settings
 
-__all__ = ["check_signing_key", "sign"]
-
-
-def check_signing_key(key: str | None) -> None:
-    """Raise :class:`orgscan.errors.UsageError` for what cannot be a KMS key."""
-    if key is not None:
-        key_region(key)
-
 
 async def sign(
     run: Path,

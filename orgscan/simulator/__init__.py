@@ -6,6 +6,7 @@ declared, and fails on demand. It knows nothing of the rest of orgscan but its n
 
 from __future__ import annotations
 
+from orgscan.simulator.accepted import accepted_risks
 from orgscan.simulator.cloud import Call, Credentials
 from orgscan.simulator.demo import DEMO_EXCLUDED_ACCOUNT, DEMO_LEADING_ZEROS
 from orgscan.simulator.faults import Fault
@@ -31,6 +32,7 @@ __all__ = [
     "Simulator",
     "SimulatorProcess",
     "World",
+    "accepted_risks",
     "quarters",
     "serve_in_thread",
 ]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, NoReturn
 
 from orgscan.errors import UsageError
+from orgscan.text import suggestion
 from orgscan.waivers.waiver import EVERY_CONTROL, Waiver
 
 if TYPE_CHECKING:
@@ -93,8 +93,7 @@ class _Gathered:
 def known_field(cell: Cell, name: str, among: Collection[str] = FIELDS) -> str:
     """``name`` where it is a field; refused with a suggestion otherwise."""
     if name not in among:
-        nearest = difflib.get_close_matches(name, among, n=1, cutoff=0.5)
-        hint = f"did you mean {nearest[0]}?" if nearest else f"the fields are {', '.join(FIELDS)}"
+        hint = suggestion(name, among, f"the fields are {', '.join(FIELDS)}")
         cell.refuse(f"unknown field {name!r:.60}; {hint}")
     return name
 
@@ -166,8 +165,7 @@ def control_ids(cell: Cell, known: Sequence[str]) -> list[str]:
         cell.refuse("names no control; give one, as in console-mfa")
     for part in parts:
         if part not in known and part != EVERY_CONTROL:
-            nearest = difflib.get_close_matches(part, known, n=1, cutoff=0.4)
-            hint = f"did you mean {nearest[0]}?" if nearest else "see `orgscan controls list`"
+            hint = suggestion(part, known, "see `orgscan controls list`")
             cell.refuse(f"unknown control {part!r:.60}; {hint}")
     if len(set(parts)) < len(parts):
         cell.refuse("names a control twice; name it once")

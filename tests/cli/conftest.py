@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orgscan import pipeline
 from orgscan.models import Clock, Observer
 from tests.kit.clocks import HurriedClock
 from tests.kit.commands import Orgscan
@@ -64,6 +63,9 @@ def credentials() -> Callable[[Simulator], dict[str, str]]:
 @pytest.fixture(scope="session")
 def demo_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the demo, to copy."""
+    from orgscan.pipeline.demo import collect_demo  # noqa: PLC0415
+    from orgscan.pipeline.render import render  # noqa: PLC0415
+
     run = tmp_path_factory.mktemp("demo") / "run"
-    asyncio.run(pipeline.collect_demo(run, clock=HurriedClock(), observer=Observer()))
-    return pipeline.render(run, clock=Clock(), observer=Observer())
+    asyncio.run(collect_demo(run, clock=HurriedClock(), observer=Observer()))
+    return render(run, clock=Clock(), observer=Observer())

@@ -20,7 +20,7 @@ from orgscan.cli.summary import lines
 from orgscan.controls.catalogue import CATALOGUE
 from orgscan.errors import ExitCode
 from orgscan.models import Coverage, Outcome, Severity
-from orgscan.pipeline import Run
+from orgscan.runs.run import Run
 from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, faults, serve_in_thread
 
 if TYPE_CHECKING:
@@ -462,8 +462,8 @@ def test_the_demo_in_quarters_tells_what_changed(orgscan: Command) -> None:
 
     assert finished.returncode == 0, finished.stderr
     assert "Since the run as of " in finished.stdout
-    for change in ("new", "still_open", "reopened", "rotated", "user_deleted"):
-        assert f"\n  {change:<19} " in finished.stdout
+    for change in ("New", "Still open", "Reopened", "Key rotated", "User deleted"):
+        assert f"\n  {change:<27} " in finished.stdout
     first, second = sorted((orgscan.work / "quarters").glob("20*"))
     assert not (first / "changes.parquet").exists()
     assert (second / "changes.parquet").is_file()
@@ -480,7 +480,7 @@ def test_too_few_file_descriptors_are_one_line(
     def struck(*_arguments: object, **_options: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    monkeypatch.setattr("orgscan.pipeline.verify", struck)
+    monkeypatch.setattr("orgscan.pipeline.verify.verify", struck)
     with pytest.raises(SystemExit) as left:
         main(["verify", "run"])
     assert left.value.code == ExitCode.RUN_FAILED
@@ -491,7 +491,7 @@ def test_too_few_file_descriptors_are_one_line(
 def test_an_empty_scheduler_or_one_with_credentials_is_one_line(orgscan: Command) -> None:
     empty = orgscan("scan", "--role-name", "R", "--scheduler", "")
     assert empty.returncode == ExitCode.USAGE
-    assert "--scheduler is empty; give an address" in one_line(empty)
+    assert "--scheduler: is empty; give an address" in one_line(empty)
     secret = orgscan("scan", "--role-name", "R", "--scheduler", "tcp://user:s3cr3t@host:99")
     assert secret.returncode == ExitCode.USAGE
     assert "must not hold credentials" in one_line(secret)

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orgscan import pipeline
 from orgscan.collect import collectors
 from orgscan.errors import ExitCode
 from orgscan.models import FIRST_KINDS, ROOT_USER, Coverage, Kind
+from orgscan.pipeline.verify import verify
 from orgscan.runs.evidence import EvidenceStore
 from orgscan.runs.rundir import EVIDENCE
 from orgscan.simulator import WORLDS, Fault, Simulator, faults
@@ -1028,7 +1028,7 @@ async def test_older_evidence_is_rendered_with_the_controls_it_was_collected_for
     # The former rule: without the new kinds a user without password and keys has nothing.
     ssh = run.findings.query("control_id == 'user-without-credentials' and user == 'git-mirror'")
     assert set(ssh["status"]) == {"FAIL"}
-    assert not pipeline.verify(tmp_path / "older").problems
+    assert not verify(tmp_path / "older").problems
 
 
 async def test_older_runs_are_resumed_without_asking_for_more(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orgscan.errors import ExitCode
-from orgscan.pipeline import Run
+from orgscan.runs.run import Run
 from orgscan.simulator import Fault, serve_in_thread
 from tests.kit.commands import Kill, Orgscan, resume_of, scan_of
 from tests.kit.scans import assert_same_evidence

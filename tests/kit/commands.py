@@ -38,7 +38,9 @@ _PATIENCE = 10.0
 _PARENT = r"""
 import errno, json, os, resource, signal, sys, warnings
 import aioboto3, openpyxl, pandas, pyarrow.parquet
-import orgscan.cli, orgscan.pipeline, orgscan.cli.running, orgscan.cli.summary
+import orgscan.cli, orgscan.cli.running, orgscan.cli.summary
+import orgscan.pipeline.check, orgscan.pipeline.demo, orgscan.pipeline.run_plan
+import orgscan.pipeline.scan, orgscan.pipeline.verify
 import orgscan.cli.progress, orgscan.models, orgscan.settings, orgscan.simulator
 try:
     import uvloop

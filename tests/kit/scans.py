@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from orgscan import pipeline, settings, tables
+from orgscan import settings, tables
+from orgscan.collect.collection import resume as resume_run
 from orgscan.controls.catalogue import CATALOGUE, requested
 from orgscan.controls.evaluate import evaluate
 from orgscan.controls.frameworks.reading import shipped
@@ -28,7 +29,11 @@ from orgscan.models import (
     RunInfo,
     Status,
 )
+from orgscan.pipeline.render import render
+from orgscan.pipeline.run_plan import stored_settings
+from orgscan.pipeline.scan import collect as collect_run
 from orgscan.runs.evidence import EvidenceStore
+from orgscan.runs.run import Run
 from orgscan.runs.rundir import EVIDENCE
 from orgscan.settings import DEFAULT_FRAMEWORK, Thresholds
 from orgscan.simulator import AUDIT_ROLE, Simulator
@@ -51,7 +56,7 @@ OWN_TIMES = ("attempts", "started_at", "duration_seconds")
 class Scanned:
     """A finished run and the organization it is a run of."""
 
-    run: pipeline.Run
+    run: Run
     simulator: Simulator
 
     def id_of(self, name: str) -> str:
@@ -133,7 +138,7 @@ async def collect(
     """Collect and leave no task behind, however it ends."""
     before = asyncio.all_tasks()
     try:
-        await pipeline.collect(
+        await collect_run(
             chosen_settings(simulator, **options),
             directory,
             clock=clock or HurriedClock(NOW),
@@ -158,10 +163,10 @@ async def resume(
     """Go on with a run, with the settings it began with."""
     before = asyncio.all_tasks()
     try:
-        await pipeline.resume(
+        await resume_run(
             settings.load(
                 environment={},
-                stored=pipeline.stored_settings(directory),
+                stored=stored_settings(directory),
                 endpoint_url=simulator.endpoint_url,
                 **options,
             ),
@@ -176,10 +181,10 @@ async def resume(
         assert asyncio.all_tasks() == before
 
 
-def finish(directory: Path) -> pipeline.Run:
+def finish(directory: Path) -> Run:
     """Judge and write."""
-    pipeline.render(directory, clock=HurriedClock(NOW), observer=Observer())
-    return pipeline.Run(directory)
+    render(directory, clock=HurriedClock(NOW), observer=Observer())
+    return Run(directory)
 
 
 async def scan(world: World, directory: Path, *faults: Fault, **options: Any) -> Scanned:
@@ -192,7 +197,7 @@ async def scan(world: World, directory: Path, *faults: Fault, **options: Any) ->
     return Scanned(Judged(directory), simulator)
 
 
-class Judged(pipeline.Run):
+class Judged(Run):
     """A run whose tables were made in memory: writing them takes longer than all the rest.
 
     A test holds it to what is written.
@@ -253,7 +258,7 @@ def _manifest(info: RunInfo, accounts: pd.DataFrame, found: pd.DataFrame) -> dic
     }
 
 
-def assert_same_tables(one: pipeline.Run, other: pipeline.Run) -> None:
+def assert_same_tables(one: Run, other: Run) -> None:
     """All five tables are equal in every column but an account's own times."""
     for name in TABLES:
         left, right = getattr(one, name), getattr(other, name)

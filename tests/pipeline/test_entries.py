@@ -13,17 +13,22 @@ import pandas as pd
 import pytest
 from openpyxl import load_workbook
 
-from orgscan import pipeline, settings
+from orgscan import settings
 from orgscan.errors import UsageError
 from orgscan.models import Clock, Credentials, HumanEntry, Observer
-from orgscan.pipeline import Decisions
+from orgscan.pipeline.render import render
+from orgscan.pipeline.scan import collect
+from orgscan.pipeline.verify import verify
+from orgscan.runs.run import Run as Run_
 from orgscan.settings import DueDays
 from orgscan.simulator import AUDIT_ROLE, WORLDS, Simulator
+from orgscan.waivers.entries import Decisions, check_decisions, read_decisions
+from orgscan.waivers.entries import Decisions as Decisions_
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orgscan.pipeline import Run
+    from orgscan.runs.run import Run
 
 LAX = settings.load(environment={}, thresholds={"access_key_max_age_days": 36_500})
 
@@ -59,9 +64,9 @@ def waiver_file(tmp_path: Path) -> Path:
 
 
 def again(run: Run, *, waivers: Path | None = None, carry: Path | None = None, **how: Any) -> Run:
-    decisions = pipeline.read_decisions(waivers, carry)
-    pipeline.render(run.path, clock=Clock(), observer=Observer(), decisions=decisions, **how)
-    return pipeline.Run(run.path)
+    decisions = read_decisions(waivers, carry)
+    render(run.path, clock=Clock(), observer=Observer(), decisions=decisions, **how)
+    return Run_(run.path)
 
 
 def sheet(path: Path, name: str) -> list[dict[str, Any]]:
@@ -157,7 +162,7 @@ async def test_a_waiver_for_an_account_that_is_not_there_keeps_the_old_reports(
     _write(elsewhere, WAIVER.replace('user = "*"', 'account = "999999999999"'))
     with pytest.raises(UsageError, match=r"not\s+in the organization; .*orgscan report"):
         again(run, waivers=elsewhere)
-    assert pipeline.verify(run.path).problems == ()
+    assert verify(run.path).problems == ()
 
 
 async def test_entries_survive_findings_that_go_and_come_back(run: Run, tmp_path: Path) -> None:
@@ -248,10 +253,10 @@ async def test_rows_sorted_in_part_are_refused(run: Run, tmp_path: Path, heading
     assert repr(rows[other][heading]) in said
     assert "sorted in part, a cell changed, or the workbook is another organization's: type" in said
     assert f"`orgscan report {run.path} --carry FILE` goes on" in said
-    assert pipeline.verify(run.path).problems == ()
+    assert verify(run.path).problems == ()
     # Going on with a run, it turns out before anything is read.
     with pytest.raises(UsageError, match=r"sheet Findings, row \d+, column Finding id: "):
-        pipeline.check_decisions(pipeline.read_decisions(None, edited), clock=Clock(), run=run.path)
+        check_decisions(read_decisions(None, edited), clock=Clock(), run=run.path)
 
 
 async def test_entries_of_another_organization_are_refused(
@@ -274,7 +279,7 @@ async def test_a_new_scan_with_a_workbook_of_another_organization_asks_no_accoun
         with pytest.raises(
             UsageError, match=r"row \d+, .* or the workbook is another organization"
         ):
-            await pipeline.collect(
+            await collect(
                 settings.load(
                     environment={}, role_name=AUDIT_ROLE, endpoint_url=simulator.endpoint_url
                 ),
@@ -284,7 +289,7 @@ async def test_a_new_scan_with_a_workbook_of_another_organization_asks_no_accoun
                 credentials=Credentials(
                     keys.access_key_id, keys.secret_access_key, keys.session_token or ""
                 ),
-                decisions=pipeline.read_decisions(None, edited),
+                decisions=read_decisions(None, edited),
             )
         assert {call.action for call in simulator.calls} == {
             "GetCallerIdentity",
@@ -340,10 +345,8 @@ async def test_due_dates_are_counted_and_an_agreed_one_goes_before(
     run: Run, tmp_path: Path
 ) -> None:
     # Where everything is due at once, the next day everything is overdue.
-    decisions = pipeline.Decisions(
-        due_days=DueDays(critical=0, high=0, medium=0, low=0, informational=0)
-    )
-    pipeline.render(run.path, clock=Clock(), observer=Observer(), decisions=decisions)
+    decisions = Decisions_(due_days=DueDays(critical=0, high=0, medium=0, low=0, informational=0))
+    render(run.path, clock=Clock(), observer=Observer(), decisions=decisions)
     rows = sheet(run.workbook, "Findings")
     fails = [row for row in rows if row["Status"] == "FAIL"]
     assert {row["Overdue"] for row in rows} == {None}
@@ -474,12 +477,12 @@ async def test_what_libreoffice_made_of_a_cell_is_read_or_told(run: Run, calc: A
             ["Findings", 2, "Due date", "number", "46387"],  # in a cell of dates: a date
         ],
     )
-    (entry,) = pipeline.read_decisions(None, fine).entries
+    (entry,) = read_decisions(None, fine).entries
     assert (entry.owner, entry.due) == ("=1/0", date(2026, 12, 31))
 
     wrong = calc(run.workbook, "wrong.xlsx", [["Findings", 2, "Due date", "entered", "=1/0"]])
     with pytest.raises(UsageError) as caught:
-        pipeline.read_decisions(None, wrong)
+        read_decisions(None, wrong)
     said = str(caught.value)
     assert "wrong.xlsx: sheet Findings, row 2, column Due date: holds a formula" in said
 

@@ -7,7 +7,6 @@ import gc
 import hashlib
 import json
 import stat
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -18,13 +17,17 @@ import pyarrow.parquet as pq
 import pytest
 
 import orgscan
-from orgscan import pipeline
 from orgscan.cli import summary
+from orgscan.collect import collection
 from orgscan.controls.catalogue import CATALOGUE
 from orgscan.errors import ExitCode, RunError, RunInterrupted, UsageError
 from orgscan.models import Clock, Coverage, Observer, Severity
+from orgscan.pipeline.render import render
+from orgscan.pipeline.verify import verify
+from orgscan.role.policy import declared_actions
 from orgscan.runs.evidence import EvidenceStore
 from orgscan.runs.parquet import metadata as parquet_metadata
+from orgscan.runs.run import Run
 from orgscan.schema import TABLES
 from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator
 from orgscan.simulator.faults import Error
@@ -103,7 +106,7 @@ async def test_a_simulated_run_says_so_wherever_it_is_read(scan: Callable[..., A
         rows = book[name].iter_rows(values_only=True)
         assert any(str(cell).startswith("SIMULATED") for row in rows for cell in row)
     book.close()
-    assert not pipeline.verify(run.path).problems
+    assert not verify(run.path).problems
 
 
 async def test_every_account_is_in_coverage_once_whatever_its_state(
@@ -237,7 +240,7 @@ async def test_reports_made_twice_from_the_same_evidence_are_the_same_bytes(
     scan: Callable[..., Any], tmp_path: Path
 ) -> None:
     run = await scan("drift")
-    pipeline.render(run.path, clock=Clock(), observer=Observer(), output=tmp_path / "again")
+    render(run.path, clock=Clock(), observer=Observer(), output=tmp_path / "again")
 
     for table in TABLES:
         name = f"{table.name}.parquet"
@@ -252,9 +255,9 @@ async def test_another_as_of_time_changes_ages_but_not_evidence(
     before = (run.path / "evidence.sqlite").read_bytes()
     later = run.findings["as_of"].iloc[0].to_pydatetime().replace(year=2099)
     output = tmp_path / "later"
-    pipeline.render(run.path, clock=Clock(), observer=Observer(), output=output, as_of=later)
+    render(run.path, clock=Clock(), observer=Observer(), output=output, as_of=later)
 
-    failing = pipeline.Run(output).findings.query("status == 'FAIL'")["control_id"]
+    failing = Run(output).findings.query("status == 'FAIL'")["control_id"]
     assert "access-key-rotation" in set(failing)
     assert (run.path / "evidence.sqlite").read_bytes() == before
 
@@ -267,7 +270,7 @@ async def test_only_declared_actions_are_called_and_only_in_scope(
     async with collect(world, tmp_path / "run", accounts=(chosen,)) as simulator:
         prefixed = {f"{call.service}:{call.action}" for call in simulator.calls}
         asked = {call.account for call in simulator.calls if call.service == "iam"}
-    assert prefixed <= pipeline.declared_actions()
+    assert prefixed <= declared_actions()
     assert asked == {chosen}
 
 
@@ -287,7 +290,7 @@ async def test_no_secret_reaches_a_file(collect: Callable[..., Any], tmp_path: P
     output = tmp_path / "run"
     async with collect("demo", output, external_id="canary-external-id") as simulator:
         secrets = {secret.encode() for secret in simulator.secrets} | {b"canary-external-id"}
-    pipeline.render(output, clock=Clock(), observer=Observer())
+    render(output, clock=Clock(), observer=Observer())
 
     assert len(secrets) > 20
     for path in output.iterdir():
@@ -338,8 +341,8 @@ async def test_a_stopped_run_keeps_its_evidence_and_report_shows_it(
         async with collect(world, output, stop=observer.stop, observer=observer, concurrency=2):
             pass
 
-    pipeline.render(output, clock=Clock(), observer=Observer())
-    run = pipeline.Run(output)
+    render(output, clock=Clock(), observer=Observer())
+    run = Run(output)
     coverage = run.accounts.set_index("account_id")["coverage"]
     read = set(coverage[coverage == Coverage.COMPLETE].index)
     assert read == set(observer.seen)
@@ -394,8 +397,7 @@ class WritesThatFailTogether(ThreadPoolExecutor):
 async def test_a_store_that_fails_several_accounts_at_once_is_told_once(
     collect: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = sys.modules["orgscan.pipeline.scan"]  # the package's own `scan` is the function
-    monkeypatch.setattr(module, "ThreadPoolExecutor", WritesThatFailTogether)
+    monkeypatch.setattr(collection, "ThreadPoolExecutor", WritesThatFailTogether)
     told: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
 

@@ -26,10 +26,13 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from orgscan import files, pipeline, settings
+from orgscan import files, settings
 from orgscan.cli import main
 from orgscan.errors import IntegrityError, RunError, UsageError
 from orgscan.models import Clock, Credentials, Observer
+from orgscan.pipeline.render import render as render_run
+from orgscan.pipeline.scan import collect as collect_run
+from orgscan.pipeline.verify import verify
 from orgscan.runs import evidence, rundir, signing
 from orgscan.runs.publication import is_leftover, retract_manifest
 from orgscan.runs.seal import seal, write_sealed
@@ -66,7 +69,7 @@ def scan(output: Path, *, seed: int = 1, days: float = 0, **options: Any) -> Non
                 environment={}, role_name=AUDIT_ROLE, endpoint_url=simulator.endpoint_url,
                 external_id=EXTERNAL_ID,
             )  # fmt: skip
-            await pipeline.collect(
+            await collect_run(
                 given_settings,
                 output,
                 clock=Later(days),
@@ -80,11 +83,11 @@ def scan(output: Path, *, seed: int = 1, days: float = 0, **options: Any) -> Non
 
 
 def render(run: Path, **options: Any) -> Path:
-    return pipeline.render(run, clock=Clock(), observer=Observer(), **options)
+    return render_run(run, clock=Clock(), observer=Observer(), **options)
 
 
 def problems(run: Path, **options: Any) -> tuple[str, ...]:
-    return pipeline.verify(run, **options).problems
+    return verify(run, **options).problems
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -382,7 +385,7 @@ class TestChanges:
     def test_a_newer_manifest_is_not_judged(self, unsigned: Path) -> None:
         reseal(unsigned, lambda manifest: manifest.update(format=99))
         with pytest.raises(UsageError, match="written by a newer orgscan"):
-            pipeline.verify(unsigned)
+            verify(unsigned)
 
 
 class TestEvidence:
@@ -586,7 +589,7 @@ class TestUnfinished:
 
     def test_a_run_being_written_is_not_judged(self, unsigned: Path) -> None:
         with files.locked(unsigned), pytest.raises(UsageError, match="in use by another"):
-            pipeline.verify(unsigned)
+            verify(unsigned)
 
 
 class TestSignature:
@@ -860,7 +863,7 @@ class TestWriting:
             else:
                 unfinished += 1
                 with pytest.raises(UsageError, match="is not finished"):
-                    pipeline.verify(run)
+                    verify(run)
         assert step > 10
         assert unfinished > 5
         assert not problems(run)
@@ -949,7 +952,7 @@ class TestKinds:
         (run / "manifest.json").unlink()
         (run / "manifest.json").symlink_to("/dev/zero")
         with pytest.raises(UsageError, match=r"manifest\.json: cannot be read"):
-            pipeline.verify(run)
+            verify(run)
 
     def test_a_pipe_in_place_of_the_previous_manifest_is_not_read(
         self, unsigned: Path, tmp_path: Path
@@ -957,7 +960,7 @@ class TestKinds:
         (tmp_path / "earlier").mkdir()
         os.mkfifo(tmp_path / "earlier" / "manifest.json")
         with pytest.raises(UsageError, match=r"manifest\.json: cannot be read"):
-            pipeline.verify(unsigned, previous=tmp_path / "earlier")
+            verify(unsigned, previous=tmp_path / "earlier")
 
     @pytest.mark.parametrize("name", [".", *FILES])
     @pytest.mark.parametrize("mode", [0o020, 0o002])
@@ -971,7 +974,7 @@ class TestKinds:
     def test_what_others_may_read_is_a_remark(self, unsigned: Path) -> None:
         for path in (unsigned, unsigned / "findings.parquet"):
             path.chmod(path.stat().st_mode | 0o044)
-        found = pipeline.verify(unsigned)
+        found = verify(unsigned)
         assert not found.problems
         assert any("others may read 2" in remark for remark in found.remarks)
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from orgscan import pipeline
 from orgscan.errors import UsageError
-from orgscan.pipeline import AuditRole
+from orgscan.role.policy import audit_role_policy
+from orgscan.role.templates import AuditRole
 from orgscan.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def test_the_template_asks_for_what_was_not_chosen(chosen: dict[str, Any]) -> No
     parameters = template["Parameters"]
     (policy,) = template["Resources"]["AuditRole"]["Properties"]["Policies"]
 
-    assert policy["PolicyDocument"] == pipeline.audit_role_policy()
+    assert policy["PolicyDocument"] == audit_role_policy()
     assert parameters["TrustedCaller"].get("Default") == chosen["trusted"]
     assert ("Default" in parameters["ExternalId"]) != chosen["external_id_required"]
     assert ("Conditions" in template) != chosen["external_id_required"]
@@ -121,7 +121,7 @@ def test_the_module_has_the_generated_policy(chosen: dict[str, Any]) -> None:
     text = AuditRole.of("Auditee", **chosen).terraform()
     inside = block(text, 'resource "aws_iam_role_policy" "audit"')
 
-    assert encoded(inside, "policy") == pipeline.audit_role_policy()
+    assert encoded(inside, "policy") == audit_role_policy()
     assert "role = aws_iam_role.audit.id" in inside
 
 

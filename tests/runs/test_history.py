@@ -22,12 +22,13 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 import orgscan
-from orgscan import pipeline
+from orgscan import settings
 from orgscan.cli import main
 from orgscan.errors import ExitCode, IntegrityError, RunError, UsageError
 from orgscan.models import Clock, Credentials, Observer
-from orgscan.runs import history
-from orgscan.runs.history import Destination, History, Snapshot, publish
+from orgscan.pipeline.publish import check_destination
+from orgscan.pipeline.publish import publish as publish_run
+from orgscan.runs.history import Destination, History, Snapshot, destination, publish
 from orgscan.schema import TABLES
 
 if TYPE_CHECKING:
@@ -249,7 +250,7 @@ def test_history_says_what_is_not_there(tmp_path: Path, two: History) -> None:
 )
 def test_an_address_that_cannot_be_is_told_before_anything_is_read(text: str, told: str) -> None:
     with pytest.raises(UsageError, match=told) as caught:
-        pipeline.check_destination(text)
+        check_destination(text)
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
 
@@ -330,26 +331,26 @@ def test_a_history_lies_apart_from_the_runs(tmp_path: Path, place: str) -> None:
     link.symlink_to(run)
     for first in (run, link, tmp_path / "other" / ".." / "run"):
         with pytest.raises(UsageError, match="must be apart from the run"):
-            pipeline.check_destination(str(first / place), apart_from=[None, run])
+            check_destination(str(first / place), apart_from=[None, run])
         with pytest.raises(UsageError, match="must be apart from the run"):
-            pipeline.check_destination(str(run / place), apart_from=[link])
-    pipeline.check_destination(str(tmp_path), apart_from=[run])
-    pipeline.check_destination("s3://bucket/run", apart_from=[run])
+            check_destination(str(run / place), apart_from=[link])
+    check_destination(str(tmp_path), apart_from=[run])
+    check_destination("s3://bucket/run", apart_from=[run])
 
 
 def test_no_run_lies_where_a_history_has_its_tables(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="must be apart from the run"):
-        pipeline.check_destination(str(tmp_path), apart_from=[tmp_path / "findings"])
+        check_destination(str(tmp_path), apart_from=[tmp_path / "findings"])
     inside = tmp_path / "findings" / "snapshot_date=2026-09-30"
     with pytest.raises(UsageError, match="must be apart from the run"):
-        pipeline.check_destination(str(tmp_path), apart_from=[inside])
+        check_destination(str(tmp_path), apart_from=[inside])
 
 
 def test_publishing_into_a_run_leaves_it_whole(finished: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)
     with pytest.raises(RunError, match=r"not published: .* must be apart from the run"):
-        pipeline.publish(run, str(run / "history"), observer=Observer())
+        publish_run(run, str(run / "history"), observer=Observer())
     assert sorted(path.name for path in run.iterdir()) == sorted(
         path.name for path in finished.iterdir()
     )
@@ -389,12 +390,12 @@ def test_a_file_in_the_way_is_named_first(tmp_path: Path, below: str, blocking: 
     (tmp_path / blocking).parent.mkdir(exist_ok=True)
     (tmp_path / blocking).touch()
     with pytest.raises(UsageError, match=f"{tmp_path / blocking}' is in the way"):
-        pipeline.check_destination(str(tmp_path / below))
+        check_destination(str(tmp_path / below))
 
 
 def test_a_name_too_long_is_told_first(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot be \(File name too long\); choose another"):
-        pipeline.check_destination(str(tmp_path / ("x" * 300) / "history"))
+        check_destination(str(tmp_path / ("x" * 300) / "history"))
 
 
 @pytest.mark.parametrize("name", ["history", "history/findings"])
@@ -404,7 +405,7 @@ def test_a_link_to_nowhere_is_in_the_way(tmp_path: Path, name: str) -> None:
     for target in ("nowhere", link.name):
         link.symlink_to(target)
         with pytest.raises(UsageError, match=r"is in the way|is not a directory"):
-            pipeline.check_destination(str(tmp_path / "history"), apart_from=[tmp_path / "run"])
+            check_destination(str(tmp_path / "history"), apart_from=[tmp_path / "run"])
         link.unlink()
 
 
@@ -435,7 +436,7 @@ def test_a_directory_nobody_may_write_to_is_named_first(
     kept: Path, below: str, blocking: str
 ) -> None:
     with pytest.raises(UsageError, match=f"{kept / blocking}' may not be written to"):
-        pipeline.check_destination(str(kept / below))
+        check_destination(str(kept / below))
 
 
 @pytest.fixture(scope="module")
@@ -507,7 +508,7 @@ def test_an_endpoint_variable_does_not_redirect(
     text = "s3://audits/redirected?endpoint_override=127.0.0.1:9&scheme=http"
     with pytest.raises(RunError):
         publish(snapshot, Destination.parse(text), KEYS)
-    with history._no_configured_endpoint():
+    with destination._no_configured_endpoint():
         assert not [name for name in os.environ if "ENDPOINT" in name]
     assert os.environ["AWS_ENDPOINT_URL_S3"] == moto.client.meta.endpoint_url
     assert stored(moto, "redirected") == {}
@@ -517,14 +518,19 @@ def test_a_run_is_published_as_whoever_scans(
     moto: Any, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(RunError, match="finished and whole, but not published: no AWS cred"):
-        pipeline.publish(finished, moto(prefix="as"), observer=Observer())
+        publish_run(finished, moto(prefix="as"), observer=Observer())
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEYS.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEYS.secret_key)
-    pipeline.publish(finished, moto(prefix="as"), observer=Observer())
+    publish_run(finished, moto(prefix="as"), observer=Observer())
     assert len(stored(moto, "as/")) == len(NAMES)
     assert orgscan.open_history(moto(prefix="as")).table("accounts").count_rows() == 12
     with pytest.raises(RunError, match="profile 'nobody' does not exist"):
-        pipeline.publish(finished, moto(prefix="as"), observer=Observer(), profile="nobody")
+        publish_run(
+            finished,
+            moto(prefix="as"),
+            observer=Observer(),
+            settings=settings.load(environment={}, profile="nobody"),
+        )
 
 
 def test_the_command_line_publishes(

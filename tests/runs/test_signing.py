@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from moto.kms.utils import ECDSAPrivateKey, RSAPrivateKey
 from moto.server import ThreadedMotoServer
 
-from orgscan import pipeline, settings
+from orgscan import settings
 from orgscan.aws import Aws
 from orgscan.cli import main
 from orgscan.errors import (
@@ -38,6 +38,8 @@ from orgscan.errors import (
     UsageError,
 )
 from orgscan.models import Clock, Credentials, Observer
+from orgscan.pipeline.sign import sign as sign_run
+from orgscan.role.policy import declared_actions
 from orgscan.runs import rundir, signing
 from orgscan.runs.seal import read_sealed, write_sealed
 
@@ -116,7 +118,7 @@ class TestKeyNames:
     )
     def test_what_is_no_key_is_told_before_anything_is_done(self, key: str) -> None:
         with pytest.raises(UsageError, match="is not a KMS key; give an ARN"):
-            pipeline.check_signing_key(key)
+            signing.key_region(key)
 
 
 class TestSign:
@@ -305,7 +307,7 @@ class Elsewhere:
         return str(made["Arn"])
 
     async def sign(self, run: Path, key: str) -> None:
-        await pipeline.sign(
+        await sign_run(
             run,
             key,
             settings.load(environment={}, endpoint_url=self.endpoint_url, region="us-east-1"),
@@ -506,9 +508,7 @@ async def test_what_kms_refuses_is_one_line_and_leaves_the_run_as_it_is(
     with refusing(status, code, asked) as endpoint_url:
         chosen = settings.load(environment={}, endpoint_url=endpoint_url)
         with pytest.raises(RunError) as caught:
-            await pipeline.sign(
-                run, ARN, chosen, clock=clock, observer=Observer(), credentials=CALLER
-            )
+            await sign_run(run, ARN, chosen, clock=clock, observer=Observer(), credentials=CALLER)
     text = str(caught.value)
     assert text.startswith(f"{run}: is finished and whole, but not signed: ")
     assert f"what {code} says" in text
@@ -519,16 +519,12 @@ async def test_what_kms_refuses_is_one_line_and_leaves_the_run_as_it_is(
 
 async def test_without_credentials_the_run_is_finished_all_the_same(run: Path) -> None:
     with pytest.raises(RunError, match="not signed: no AWS credentials found"):
-        await pipeline.sign(
-            run, ARN, settings.load(environment={}), clock=Clock(), observer=Observer()
-        )
+        await sign_run(run, ARN, settings.load(environment={}), clock=Clock(), observer=Observer())
 
 
 def test_the_actions_are_declared_for_signing_alone() -> None:
-    assert not pipeline.declared_actions() & set(signing.ACTIONS)
-    assert pipeline.declared_actions(signing=True) - pipeline.declared_actions() == set(
-        signing.ACTIONS
-    )
+    assert not declared_actions() & set(signing.ACTIONS)
+    assert declared_actions(signing=True) - declared_actions() == set(signing.ACTIONS)
     assert set(signing.ACTIONS) == {"kms:Sign", "kms:GetPublicKey"}
 
 

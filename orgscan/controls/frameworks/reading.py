@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 import unicodedata
@@ -15,6 +14,7 @@ from orgscan.controls.catalogue import CATALOGUE
 from orgscan.controls.frameworks.framework import Framework
 from orgscan.errors import SettingsError
 from orgscan.settings import read_thresholds, read_toml, refuse_unknown_keys
+from orgscan.text import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -136,7 +136,9 @@ def _same_as(
             raise SettingsError(f"{where}: has both same_as and {name}; keep one of them")
     name = _text(values["same_as"], f"{where}, same_as")
     if name not in known:
-        raise SettingsError(f"{where}, same_as: unknown framework {name!r}; {_hint(name, known)}")
+        raise SettingsError(
+            f"{where}, same_as: unknown framework {name!r}; {suggestion(name, known)}"
+        )
     return known[name]
 
 
@@ -149,7 +151,9 @@ def _controls(values: Mapping[str, Any], where: str) -> dict[str, tuple[str, ...
     ids = [control.id for control in CATALOGUE]
     for name in given:
         if name not in ids:
-            raise SettingsError(f"{where}, controls: unknown control {name!r}; {_hint(name, ids)}")
+            raise SettingsError(
+                f"{where}, controls: unknown control {name!r}; {suggestion(name, ids)}"
+            )
     return {
         name: _requirements(given[name], f"{where}, controls, {name}")
         for name in ids
@@ -202,9 +206,3 @@ def _is_text(value: object, longest: int) -> bool:
         and 0 < len(value) <= longest
         and value.isprintable()
     )
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(names)}"
