@@ -338,8 +338,8 @@ BUGS = (
     Bug(
         "evidence is not held to its hash",
         "orgscan/runs/evidence/store.py",
-        "            if item.sha256 != sha256:\n                message",
-        "            if not item.sha256:\n                message",
+        "            if item.sha256 != sha256:\n                raise",
+        "            if not item.sha256:\n                raise",
         f"{FAULTS}/test_disk.py -k altered",
     ),
     Bug(

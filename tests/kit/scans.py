@@ -38,6 +38,7 @@ from orgscan.runs.rundir import EVIDENCE
 from orgscan.settings import DEFAULT_FRAMEWORK, Thresholds
 from orgscan.simulator import AUDIT_ROLE, Simulator
 from tests.kit.clocks import HurriedClock
+from tests.kit.manifests import described
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -229,6 +230,7 @@ class Judged(Run):
             {name: "str" for name, kind in found.dtypes.items() if kind == "category"}
         )
         self.manifest = _manifest(info, built.accounts, found)
+        self.details = described(**self.manifest)
 
 
 def assert_same_evidence(one: Path, other: Path) -> None:
