@@ -361,6 +361,13 @@ class Settings(BaseSettings):
             raise ValueError("output and resume exclude each other; a resumed run stays in place")
         return value
 
+    @field_validator("verbose")
+    @classmethod
+    def _verbose(cls, value: bool, others: ValidationInfo) -> bool:  # noqa: FBT001
+        if value and others.data.get("quiet"):
+            raise ValueError("quiet and verbose exclude each other")
+        return value
+
     @field_validator("retry_gaps")
     @classmethod
     def _retry_gaps(cls, value: bool, others: ValidationInfo) -> bool:  # noqa: FBT001
@@ -376,7 +383,8 @@ _OF_THE_COMMAND = frozenset(_NAMES[_NAMES.index("output") :])
 _NOT_STORED = _OF_THE_COMMAND | {
     "external_id", "framework_files", "thresholds", "threshold_overrides", "workers", "scheduler"
 }  # fmt: skip
-_RIVALS = {"output": "resume", "resume": "output", "workers": "scheduler", "scheduler": "workers"}
+_EXCLUSIVE = (("output", "resume"), ("workers", "scheduler"), ("quiet", "verbose"))
+_RIVALS = dict(_EXCLUSIVE) | {second: first for first, second in _EXCLUSIVE}
 """Settings that exclude each other: of two layers, only the upper one's counts."""
 
 

@@ -181,16 +181,16 @@ BUGS = (
     ),
     Bug(
         "gaps leave with 0",
-        "orgscan/runs/run.py",
+        "orgscan/runs/manifest.py",
         "            return ExitCode.COVERAGE_GAPS\n",
         "            return ExitCode.OK\n",
         _fault(18, "accounts"),
     ),
     Bug(
         "integrity failures leave with 4",
-        "orgscan/runs/run.py",
-        "        if details.integrity_failures:\n",
-        "        if details.integrity_failures == 0:\n",
+        "orgscan/runs/manifest.py",
+        "        if self.integrity_failures:\n",
+        "        if self.integrity_failures == 0:\n",
         _fault(20, "accounts"),
     ),
     Bug(
