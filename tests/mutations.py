@@ -169,7 +169,7 @@ BUGS = (
         "orgscan/collect/sessions.py",
         '            "Policy": session_policy(actions),\n',
         "",
-        "tests/test_sessions.py",
+        "tests/collect/test_sessions.py",
     ),
     # Coverage and exit codes.
     Bug(
@@ -196,8 +196,8 @@ BUGS = (
     Bug(
         "a part of the account list passes for the whole",
         "orgscan/collect/organization/enumeration.py",
-        "            raise RunError(message) from error\n",
-        "            self.notes.append(message)\n",
+        'raise RunError(f"the account list could not be read to its end: {error}") from error',
+        "self.notes.append(str(error))",
         _fault(4, "enumeration"),
     ),
     Bug(
@@ -205,7 +205,7 @@ BUGS = (
         "orgscan/collect/organization/enumeration.py",
         "            for account_id in sorted(latest.keys() - yielded)\n",
         "            for account_id in sorted(held)\n",
-        "tests/test_organization.py",
+        "tests/collect/test_organization.py",
     ),
     Bug(
         "entries listed twice are not counted",
@@ -295,8 +295,8 @@ BUGS = (
     Bug(
         "deadlines do not grow with the users",
         "orgscan/collect/collectors/reading.py",
-        "self._budget.account_seconds + patience)",
-        "self._budget.account_seconds)",
+        "await self._kind(Kind.ACCESS_KEYS, ask(), self._budget.account_seconds + patience)",
+        "await self._kind(Kind.ACCESS_KEYS, ask(), self._budget.account_seconds)",
         _fault(23, "accounts"),
     ),
     Bug(
@@ -338,8 +338,8 @@ BUGS = (
     Bug(
         "evidence is not held to its hash",
         "orgscan/runs/evidence/store.py",
-        "            if item.sha256 != sha256:\n                message",
-        "            if not item.sha256:\n                message",
+        "            if item.sha256 != sha256:\n                raise",
+        "            if not item.sha256:\n                raise",
         f"{FAULTS}/test_disk.py -k altered",
     ),
     Bug(
@@ -347,14 +347,14 @@ BUGS = (
         "orgscan/runs/evidence/store.py",
         "        if seal.account_hash(items) != digest:\n",
         "        if items and seal.account_hash(items) is None:\n",
-        "tests/test_evidence.py -k by_hand",
+        "tests/runs/test_evidence.py -k by_hand",
     ),
     Bug(
         "an outcome is not held to its hash",
         "orgscan/runs/evidence/store.py",
         "                    if fault := record or contradiction(reading, info):\n",
         "                    if fault := contradiction(reading, info):\n",
-        "tests/test_evidence.py -k Hashes",
+        "tests/runs/test_evidence.py -k Hashes",
     ),
     Bug(
         "an outcome that cannot be true is believed",
@@ -382,14 +382,14 @@ BUGS = (
         "orgscan/collect/organization/enumeration.py",
         "                    if is_read(account.state):\n",
         "                    if account.state:\n",
-        "tests/test_organization.py -k States",
+        "tests/collect/test_organization.py -k States",
     ),
     Bug(
         "lists that still differ are taken for whole",
         "orgscan/collect/organization/enumeration.py",
         "            self.proven = False\n            self.notes += differences\n",
         "            self.notes += differences\n",
-        "tests/test_organization.py -k unproven",
+        "tests/collect/test_organization.py -k unproven",
     ),
     Bug(
         "a marker without a flag is not followed",
@@ -417,7 +417,7 @@ BUGS = (
         "orgscan/models.py",
         "            if not is_word(name):\n",
         "            if name is None:\n",
-        "tests/test_evidence.py -k lead_elsewhere",
+        "tests/runs/test_evidence.py -k lead_elsewhere",
     ),
     Bug(
         "an expired caller is told as an empty scope",

@@ -309,7 +309,12 @@ def test_a_page_needs_nothing_that_is_not_installed_with_it(page: Path) -> None:
 
 def test_the_pages_are_part_of_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    assert project["tool"]["hatch"]["build"]["targets"]["wheel"] == {"packages": ["orgscan"]}
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["packages"] == ["orgscan"]
+    assert wheel["force-include"] == {
+        "config": "orgscan/config",
+        "notebooks": "orgscan/notebooks",
+    }
     docs = importlib.resources.files("orgscan") / "docs"
     assert {page.name for page in docs.iterdir()} == {page.name for page in PAGES}
 

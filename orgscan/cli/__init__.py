@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 
 from orgscan import log
-from orgscan.cli import check, compare, controls, demo, report, role, scan, trend, verify
+from orgscan.cli import check, compare, config, controls, demo, report, role, scan, trend, verify
 from orgscan.cli.usage import complain, help_alone
 from orgscan.errors import ExitCode, OrgscanError
 
@@ -43,6 +43,7 @@ app.command("compare")(compare.compare)
 app.command("trend")(trend.trend)
 app.command("verify")(verify.verify)
 app.command("check")(check.check)
+app.command("config")(config.config)
 app.add_typer(controls.app, name="controls")
 app.add_typer(role.app, name="role")
 

@@ -21,13 +21,16 @@ from orgscan.cli.summary import lines
 from orgscan.errors import ExitCode
 from orgscan.models import Coverage, Outcome, Severity
 from orgscan.runs.run import Run
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, faults, serve_in_thread
+from orgscan.simulator import AUDIT_ROLE, Fault
+from tests.kit import faults
+from tests.kit.serving import serve_in_thread
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.conftest import FakeClock
+    from tests.kit.clocks import FakeClock
 
 Command = Any
 

@@ -7,7 +7,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from small_runs import (
+
+from orgscan.compare import compare
+from orgscan.models import Change
+from orgscan.runs.parquet import write as write_parquet
+from orgscan.schema import CHANGES, FINDINGS
+from tests.kit.runs import (
     OLD,
     Q1,
     Q2,
@@ -22,11 +27,6 @@ from small_runs import (
     single,
     user,
 )
-
-from orgscan.compare import compare
-from orgscan.models import Change
-from orgscan.runs.parquet import write as write_parquet
-from orgscan.schema import CHANGES, FINDINGS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,6 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_findings import ORGANIZATION, findings
-from small_readings import AS_OF, GENERATED, ago, key, reading, root, row, slot, unread, user
 
 from orgscan import schema
 from orgscan.controls import CATALOGUE, Control, Limits, Unit, is_id_of
@@ -22,6 +20,8 @@ from orgscan.controls.judging import Texts, decide
 from orgscan.models import Coverage, Kind, Reading, Severity, Status
 from orgscan.settings import Thresholds
 from orgscan.tables import build
+from tests.kit.findings import ORGANIZATION, findings
+from tests.kit.readings import AS_OF, GENERATED, ago, key, reading, root, row, slot, unread, user
 
 OLD = ago(days=200)
 

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_findings import findings
-from small_readings import AS_OF, ago, key, reading, root, row, slot, user
 
 from orgscan.controls import CATALOGUE, Limits, Unit, affected, general, override_notes, shipped
 from orgscan.settings import ThresholdOverride, Thresholds
 from orgscan.tables import build
+from tests.kit.findings import findings
+from tests.kit.readings import AS_OF, ago, key, reading, root, row, slot, user
 
 if TYPE_CHECKING:
     from orgscan.models import Reading

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from clocks import HurriedClock
 
 from orgscan import settings
 from orgscan.collect.collection import resume as resume_run
@@ -18,7 +17,9 @@ from orgscan.pipeline.render import render
 from orgscan.pipeline.run_plan import stored_settings
 from orgscan.pipeline.scan import collect as collect_run
 from orgscan.runs.run import Run
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Simulator
+from orgscan.simulator import AUDIT_ROLE, Simulator
+from tests.kit.clocks import HurriedClock
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -19,7 +19,7 @@ from orgscan.pipeline.decisions import read_decisions
 from orgscan.pipeline.render import render
 from orgscan.pipeline.verify import verify
 from orgscan.runs.run import Run
-from orgscan.simulator import WORLDS
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -23,7 +23,8 @@ from orgscan.pipeline.scan import collect
 from orgscan.pipeline.verify import verify
 from orgscan.runs.run import Run as Run_
 from orgscan.settings import DueDays
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Simulator
+from orgscan.simulator import AUDIT_ROLE, Simulator
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 LAX = settings.load(environment={}, thresholds={"access_key_max_age_days": 36_500})
 
-EDITOR = Path(__file__).with_name("calc_editor.py")
+EDITOR = Path(__file__).parents[1] / "kit" / "calc_editor.py"
 SYSTEM_PYTHON = "/usr/bin/python3"
 WAIVER = """
 [[waiver]]

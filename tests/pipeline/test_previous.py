@@ -12,7 +12,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from clocks import HurriedClock
 
 from orgscan import files, settings
 from orgscan.cli import main
@@ -24,6 +23,7 @@ from orgscan.pipeline.verify import verify
 from orgscan.runs.run import Run
 from orgscan.runs.seal import write_sealed
 from orgscan.schema import CHANGES
+from tests.kit.clocks import HurriedClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import openpyxl
 import pytest
-from clocks import HurriedClock
 
 from orgscan.models import Change, Observer
 from orgscan.pipeline.decisions import read_decisions
@@ -19,6 +18,7 @@ from orgscan.pipeline.render import render
 from orgscan.pipeline.verify import verify
 from orgscan.runs.run import Run
 from orgscan.simulator import Deed
+from tests.kit.clocks import HurriedClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections import Counter
 from contextlib import closing, suppress
@@ -20,8 +19,11 @@ from orgscan.pipeline.render import render
 from orgscan.pipeline.run_plan import stored_settings
 from orgscan.pipeline.verify import verify
 from orgscan.runs.run import Run
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator, faults
+from orgscan.simulator import AUDIT_ROLE, Fault, Simulator
 from orgscan.simulator.faults import Error
+from tests.kit import faults
+from tests.kit.observers import StopAfter
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,19 +37,6 @@ OWN_TIMES = {
     "attempts", "started_at", "duration_seconds", "evidence_sha256", "as_of", "age_days",
     "idle_days", "first_seen_at", "report_generated_at", "reason",
 }  # fmt: skip
-
-
-class StopAfter(Observer):
-    """Asks for a stop once so many accounts are settled."""
-
-    def __init__(self, accounts: int) -> None:
-        self.stop = asyncio.Event()
-        self._left = accounts
-
-    def settled(self, outcome: Outcome) -> None:  # noqa: ARG002 - the count is enough
-        self._left -= 1
-        if self._left == 0:
-            self.stop.set()
 
 
 def finish(run: Path) -> Run:

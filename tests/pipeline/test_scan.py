@@ -20,7 +20,7 @@ import orgscan
 from orgscan.cli import summary
 from orgscan.collect import collection
 from orgscan.errors import ExitCode, RunError, RunInterrupted, UsageError
-from orgscan.models import Clock, Coverage, Observer, Outcome, Severity
+from orgscan.models import Clock, Coverage, Observer, Severity
 from orgscan.pipeline.render import render
 from orgscan.pipeline.verify import verify
 from orgscan.role.policy import declared_actions
@@ -28,8 +28,10 @@ from orgscan.runs.evidence import EvidenceStore
 from orgscan.runs.parquet import metadata as parquet_metadata
 from orgscan.runs.run import Run
 from orgscan.schema import TABLES
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator
+from orgscan.simulator import AUDIT_ROLE, Fault, Simulator
 from orgscan.simulator.faults import Error
+from tests.kit.observers import StopAfter
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -330,34 +332,20 @@ async def test_nothing_in_scope_is_a_failed_run(scan: Callable[..., Any]) -> Non
         await scan(world, exclude_accounts=everything)
 
 
-class _StopAfter(Observer):
-    def __init__(self, accounts: int, stop: asyncio.Event) -> None:
-        self._left = accounts
-        self._stop = stop
-        self.settled_accounts: list[str] = []
-
-    def settled(self, outcome: Outcome) -> None:
-        self.settled_accounts.append(outcome.account_id)
-        self._left -= 1
-        if not self._left:
-            self._stop.set()
-
-
 async def test_a_stopped_run_keeps_its_evidence_and_report_shows_it(
     collect: Callable[..., Any], tmp_path: Path
 ) -> None:
-    output, stop = tmp_path / "run", asyncio.Event()
-    observer = _StopAfter(3, stop)
+    output, observer = tmp_path / "run", StopAfter(3)
     world = WORLDS["uniform"](accounts=40, users=2)
     with pytest.raises(RunInterrupted):
-        async with collect(world, output, stop=stop, observer=observer, concurrency=2):
+        async with collect(world, output, stop=observer.stop, observer=observer, concurrency=2):
             pass
 
     render(output, clock=Clock(), observer=Observer())
     run = Run(output)
     coverage = run.accounts.set_index("account_id")["coverage"]
     read = set(coverage[coverage == Coverage.COMPLETE].index)
-    assert read == set(observer.settled_accounts)
+    assert read == set(observer.seen)
     assert 3 <= len(read) < 40
     assert set(coverage) == {"COMPLETE", "NOT_ATTEMPTED"}
     assert run.exit_code() == ExitCode.COVERAGE_GAPS

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import reports_sample as sample
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openpyxl import load_workbook
@@ -18,6 +17,7 @@ from orgscan.models import HumanEntry
 from orgscan.reports import unlisted, write_workbook
 from orgscan.reports.content import WaiverEntry
 from orgscan.waivers import Waiver, assemble, read_back
+from tests.kit import reports as sample
 
 if TYPE_CHECKING:
     from orgscan.reports import WorkbookContent

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
-from reports_sample import content, run_info
 
 from orgscan.models import Caller, Status
 from orgscan.reports import Obligations, WorkbookContent, lines, write_ocsf
 from orgscan.reports.content import ControlEntry
 from orgscan.schema import FINDINGS
+from tests.kit.reports import content, run_info
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
-import reports_sample as sample
 from openpyxl import Workbook, load_workbook
 from openpyxl.utils import range_boundaries
 from python_calamine import CalamineWorkbook
@@ -22,6 +21,7 @@ from orgscan.reports import condensed, look, write_workbook
 from orgscan.reports.columns import access_keys, coverage, findings, users
 from orgscan.reports.workbook import listed
 from orgscan.schema import ACCESS_KEYS, ACCOUNTS, CREDENTIALS, FINDINGS
+from tests.kit import reports as sample
 
 if TYPE_CHECKING:
     from pathlib import Path

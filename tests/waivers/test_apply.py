@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_waivers import ACCOUNTS, AS_OF, CONTROLS, DAY, USERS, accounts, findings, waiver
 
 from orgscan.errors import UsageError
 from orgscan.models import is_in_unit
 from orgscan.waivers import State, Waiver, apply, check
+from tests.kit.waivers import ACCOUNTS, AS_OF, CONTROLS, DAY, USERS, accounts, findings, waiver
 
 if TYPE_CHECKING:
     import random
