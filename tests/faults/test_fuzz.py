@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orgscan.collect import collectors
-from orgscan.controls import CATALOGUE
+from orgscan.controls.catalogue import CATALOGUE
 from orgscan.errors import ExitCode
 from orgscan.simulator import Simulator, World
 from orgscan.simulator.people import Ages, account

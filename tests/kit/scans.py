@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from orgscan import controls, settings, tables
+from orgscan import settings, tables
 from orgscan.collect.collection import resume as resume_run
+from orgscan.controls.catalogue import CATALOGUE, requested
 from orgscan.controls.evaluate import evaluate
+from orgscan.controls.frameworks.reading import shipped
 from orgscan.errors import ExitCode
 from orgscan.models import (
     INTEGRITY_FAILURE,
@@ -216,8 +218,8 @@ class Judged(Run):
             organization_id=info.organization.id,
             as_of=info.as_of,
             thresholds=Thresholds(**info.thresholds),
-            framework=controls.shipped()[DEFAULT_FRAMEWORK],
-            controls=controls.requested(info.evidence_kinds),
+            framework=shipped()[DEFAULT_FRAMEWORK],
+            controls=requested(info.evidence_kinds),
         )
         self.info = info
         self.accounts = built.accounts
@@ -252,9 +254,9 @@ def _manifest(info: RunInfo, accounts: pd.DataFrame, found: pd.DataFrame) -> dic
             control.id: {
                 status.value: int(counts.get((control.id, status.value), 0)) for status in Status
             }
-            for control in controls.CATALOGUE
+            for control in CATALOGUE
         },
-        "severities": {control.id: control.severity.value for control in controls.CATALOGUE},
+        "severities": {control.id: control.severity.value for control in CATALOGUE},
     }
 
 
