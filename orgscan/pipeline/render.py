@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from orgscan.controls.frameworks.framework import Framework
     from orgscan.models import Clock, Observer, RunInfo, Severity
     from orgscan.pipeline.judgement import Judgement
-    from orgscan.settings import Settings, Thresholds
+    from orgscan.settings import Settings
+    from orgscan.thresholds import Thresholds
 
 
 def render(

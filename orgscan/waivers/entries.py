@@ -12,7 +12,8 @@ from orgscan.errors import UsageError
 from orgscan.models import Status
 from orgscan.runs import rundir
 from orgscan.runs.evidence import EvidenceStore
-from orgscan.settings import DueDays, Settings
+from orgscan.settings import Settings
+from orgscan.thresholds import DueDays
 from orgscan.waivers.apply import check
 from orgscan.waivers.fields import assemble
 from orgscan.waivers.files import content, read
