@@ -44,6 +44,20 @@ def _fault(number: int, file: str) -> str:
 BUGS = (
     # The six the fault matrix names.
     Bug(
+        "a misspelled variable is ignored",
+        "orgscan/settings.py",
+        "        elif name not in _OTHER_VARIABLES:\n",
+        "        elif name in _OTHER_VARIABLES:\n",
+        "tests/test_settings.py -k variable",
+    ),
+    Bug(
+        "retries are not counted",
+        "orgscan/aws/calls.py",
+        "                await self._clock.sleep(delay)\n                self.traffic.retries += 1\n",
+        "                await self._clock.sleep(delay)\n",
+        "tests/cli/test_commands.py -k verbose",
+    ),
+    Bug(
         "Status is read and State is not",
         "orgscan/collect/organization/lists.py",
         'item.get("State") or item.get("Status")',
