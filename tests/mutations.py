@@ -53,8 +53,8 @@ BUGS = (
     Bug(
         "retries are not counted",
         "orgscan/aws/calls.py",
-        "                await self._clock.sleep(delay)\n                self.traffic.retries += 1\n",
-        "                await self._clock.sleep(delay)\n",
+        "sleep(delay)\n                self.traffic.retries += 1\n",
+        "sleep(delay)\n",
         "tests/cli/test_commands.py -k verbose",
     ),
     Bug(
