@@ -7,7 +7,7 @@ To add a control, write its predicate in the module of its subject (``console.py
 ...) and append a :class:`Control` to that module's ``CONTROLS``; :mod:`orgscan.controls.catalogue`
 collects it from there. Test it in ``tests/controls``. A number that is the same for everyone is a
 constant beside the predicate (:func:`fixed_text` states it); a number that an organization
-may set is a field of :class:`orgscan.settings.Thresholds`.
+may set is a field of :class:`orgscan.thresholds.Thresholds`.
 """
 
 from __future__ import annotations

@@ -12,8 +12,9 @@ from orgscan.controls.requirements import affected, assess
 from orgscan.errors import UsageError
 from orgscan.runs import rundir
 from orgscan.runs.evidence import EvidenceStore
-from orgscan.settings import DEFAULT_FRAMEWORK, ThresholdOverride, Thresholds
+from orgscan.settings import DEFAULT_FRAMEWORK
 from orgscan.text import suggestion
+from orgscan.thresholds import ThresholdOverride, Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from orgscan.controls.frameworks.framework import Framework
     from orgscan.controls.limits import Possibility
-    from orgscan.settings import ThresholdOverride, Thresholds
+    from orgscan.thresholds import ThresholdOverride, Thresholds
 
     Codes = NDArray[np.int32]
 

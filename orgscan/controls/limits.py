@@ -17,7 +17,7 @@ import numpy as np
 
 from orgscan.controls.masks import DAY
 from orgscan.models import is_in_unit
-from orgscan.settings import Thresholds
+from orgscan.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from orgscan.controls.frameworks.framework import Framework
-    from orgscan.settings import ThresholdOverride
+    from orgscan.thresholds import ThresholdOverride
 
     Rows = NDArray[np.int64]
 

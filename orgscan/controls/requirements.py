@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from orgscan.controls.control import Control
     from orgscan.controls.frameworks.framework import Framework
-    from orgscan.settings import ThresholdOverride, Thresholds
+    from orgscan.thresholds import ThresholdOverride, Thresholds
 
     Counts = Mapping[Status, int]
 

@@ -13,7 +13,7 @@ from orgscan.controls.frameworks.reading import shipped
 from orgscan.endpoint import is_simulated
 from orgscan.errors import UsageError
 from orgscan.pipeline.judgement import Terms, judge
-from orgscan.pipeline.manifest import describe, versions
+from orgscan.pipeline.manifest import Effort, describe, versions
 from orgscan.pipeline.memory import give_back
 from orgscan.pipeline.previous import open_snapshot
 from orgscan.reports.formats import Results, check_formats, write_formats
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orgscan.controls.frameworks.framework import Framework
-    from orgscan.models import Clock, Observer, RunInfo
+    from orgscan.models import Clock, Observer, RunInfo, Severity
     from orgscan.pipeline.judgement import Judgement
-    from orgscan.settings import Settings, Thresholds
+    from orgscan.settings import Settings
+    from orgscan.thresholds import Thresholds
 
 
 def render(
@@ -48,6 +49,7 @@ def render(
     previous: Path | None = None,
     decisions: Decisions | None = None,
     formats: Sequence[str] = (),
+    fail_on: Severity | None = None,
 ) -> Path:
     """Judge the evidence of ``run`` and publish Parquet, workbook and, last, the manifest.
 
@@ -58,12 +60,14 @@ def render(
     manifest goes on naming the one it names. ``decisions`` are the waivers to apply and the
     entries to carry forward; by default there are none. ``formats`` are those of
     :data:`orgscan.reports.formats.FORMATS` to write beside; files of others are removed. An
-    earlier signature is removed with what it signed. Returns the directory written to.
+    earlier signature is removed with what it signed. ``fail_on`` counts for the exit code in the
+    manifest. Returns the directory written to.
 
     Raises :class:`orgscan.errors.UsageError`, :class:`orgscan.errors.IntegrityError`, and
     :class:`orgscan.errors.RunError` where the disk is full; the directory is then as it was.
     """
     check_formats(formats)
+    effort = Effort(clock, observer, fail_on)
     terms = Terms(
         criteria=partial(
             Criteria.of_run,
@@ -86,15 +90,17 @@ def render(
         observer.phase("Judging the evidence")
         give_back()
         judgement = judge(run, evidence, terms, clock=clock)
+        observer.started(judgement.info)
+        effort.end("evaluate")
         del terms  # the tables of an earlier run with it
         give_back()
         if output is None or not elsewhere:
-            _publish(judgement, run, run, observer, formats)
+            _publish(judgement, run, run, observer, formats, effort=effort)
             return run
         rundir.create(output)
         try:
             with files.locked(output):
-                _publish(judgement, run, output, observer, formats)
+                _publish(judgement, run, output, observer, formats, effort=effort)
         except BaseException:
             with suppress(OSError):
                 output.rmdir()
@@ -108,6 +114,8 @@ def _publish(
     directory: Path,
     observer: Observer,
     formats: Sequence[str],
+    *,
+    effort: Effort,
 ) -> None:
     observer.phase("Writing the reports")
     remedy = f"the evidence is kept, `orgscan report {run}` writes again"
@@ -132,7 +140,8 @@ def _publish(
         written = dict(publication.files)
         if directory == run:
             written[rundir.EVIDENCE] = judgement.evidence
-        publication.commit(describe(judgement, written))
+        effort.end("write")
+        publication.commit(effort.added_to(describe(judgement, written), judgement.info))
 
 
 def parquet_metadata(info: RunInfo, thresholds: Thresholds) -> dict[str, str]:

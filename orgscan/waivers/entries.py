@@ -12,7 +12,9 @@ from orgscan.errors import UsageError
 from orgscan.models import Status
 from orgscan.runs import rundir
 from orgscan.runs.evidence import EvidenceStore
-from orgscan.settings import DueDays, Settings
+from orgscan.settings import Settings
+from orgscan.text import and_more
+from orgscan.thresholds import DueDays
 from orgscan.waivers.apply import check
 from orgscan.waivers.fields import assemble
 from orgscan.waivers.files import content, read
@@ -232,10 +234,7 @@ def _start(waiver: Waiver) -> str:
 
 
 def _named(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (
-        f" and {more} more, see the Waivers sheet" if more > 0 else ""
-    )
+    return and_more(names, _NAMED, ", see the Waivers sheet")
 
 
 def forgotten(decisions: Decisions, manifest: Manifest | None) -> list[str]:

@@ -96,7 +96,7 @@ def judge(path: str, *, render: bool) -> dict[str, Any]:
     from orgscan import tables  # noqa: PLC0415 - imports are not counted
     from orgscan.controls.evaluate import evaluate  # noqa: PLC0415
     from orgscan.runs.evidence import EvidenceStore  # noqa: PLC0415
-    from orgscan.settings import Thresholds  # noqa: PLC0415
+    from orgscan.thresholds import Thresholds  # noqa: PLC0415
 
     watch = Stopwatch()
     with EvidenceStore.read(Path(path)) as store:

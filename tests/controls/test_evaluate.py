@@ -20,8 +20,8 @@ from orgscan.controls.identity import is_id_of
 from orgscan.controls.judging import Texts, decide
 from orgscan.controls.limits import Limits
 from orgscan.models import Coverage, Kind, Reading, Severity, Status
-from orgscan.settings import Thresholds
 from orgscan.tables import build
+from orgscan.thresholds import Thresholds
 from tests.kit.findings import ORGANIZATION, findings
 from tests.kit.readings import AS_OF, GENERATED, ago, key, reading, root, row, slot, unread, user
 

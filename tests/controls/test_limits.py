@@ -17,8 +17,8 @@ from orgscan.controls.control import Unit
 from orgscan.controls.frameworks.reading import shipped
 from orgscan.controls.limits import Limits, general, override_notes
 from orgscan.controls.requirements import affected
-from orgscan.settings import ThresholdOverride, Thresholds
 from orgscan.tables import build
+from orgscan.thresholds import ThresholdOverride, Thresholds
 from tests.kit.findings import findings
 from tests.kit.readings import AS_OF, ago, key, reading, root, row, slot, user
 

@@ -35,8 +35,9 @@ from orgscan.pipeline.scan import collect as collect_run
 from orgscan.runs.evidence import EvidenceStore
 from orgscan.runs.run import Run
 from orgscan.runs.rundir import EVIDENCE
-from orgscan.settings import DEFAULT_FRAMEWORK, Thresholds
+from orgscan.settings import DEFAULT_FRAMEWORK
 from orgscan.simulator import AUDIT_ROLE, Simulator
+from orgscan.thresholds import Thresholds
 from tests.kit.clocks import HurriedClock
 from tests.kit.manifests import described
 
