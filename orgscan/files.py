@@ -169,14 +169,12 @@ def locked(directory: Path, *, shared: bool = False) -> Iterator[None]:
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        message = f"{directory}: is not an orgscan run ({error.strerror})"
-        raise UsageError(message) from None
+        raise UsageError(f"{directory}: is not an orgscan run ({error.strerror})") from None
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        message = f"{directory}: {IN_USE}"
-        raise UsageError(message) from None
+        raise UsageError(f"{directory}: {IN_USE}") from None
     except OSError:
         pass  # a file system without locks
     try:

@@ -196,8 +196,8 @@ BUGS = (
     Bug(
         "a part of the account list passes for the whole",
         "orgscan/collect/organization/enumeration.py",
-        "            raise RunError(message) from error\n",
-        "            self.notes.append(message)\n",
+        'raise RunError(f"the account list could not be read to its end: {error}") from error',
+        "self.notes.append(str(error))",
         _fault(4, "enumeration"),
     ),
     Bug(
@@ -338,8 +338,8 @@ BUGS = (
     Bug(
         "evidence is not held to its hash",
         "orgscan/runs/evidence/store.py",
-        "            if item.sha256 != sha256:\n                message",
-        "            if not item.sha256:\n                message",
+        "            if item.sha256 != sha256:\n                raise",
+        "            if not item.sha256:\n                raise",
         f"{FAULTS}/test_disk.py -k altered",
     ),
     Bug(

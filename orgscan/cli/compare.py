@@ -62,7 +62,7 @@ def kinds(changes: pd.DataFrame) -> Iterator[str]:
         if count := int(counts.get(change.value, 0)):
             mark = "  resolved" if change.is_resolved else ""
             mark = "  no longer judged" if change is Change.OUT_OF_SCOPE else mark
-            yield f"  {change.value:<19} {count:>6}{mark}"
+            yield f"  {change.label:<27} {count:>6}{mark}"
 
 
 def _controls(changes: pd.DataFrame) -> Iterator[str]:

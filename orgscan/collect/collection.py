@@ -297,7 +297,7 @@ class _Collection:
     cluster: engine.Cluster | None = None
     credentials: Credentials | None = None
     """What the caller signs with where the usual chain is not to be asked; for workers of ours."""
-    found: dict[str, Account] = field(default_factory=dict)
+    listed: dict[str, Account] = field(default_factory=dict)
     """Accounts this process enumerated; kept only to check a scope or to tell drift."""
     in_scope: int = 0
     broken: CallerBroken | None = None
@@ -339,10 +339,11 @@ class _Collection:
 
     def _close(self, notes: Sequence[str]) -> None:
         """Store what there is to say about the run as a whole."""
-        told = dict.fromkeys([*self.earlier.drift, *notes, *self._drift()])
+        notes = [*self.earlier.drift, *notes, *self._drift()]
         if self.broken is not None:
-            told[f"The run stopped early: {self.broken}. `orgscan scan --resume` goes on."] = None
-        self.info = replace(self.info, notes=tuple(told), finished_at=self.clock.now())
+            notes.append(f"The run stopped early: {self.broken}. `orgscan scan --resume` goes on.")
+        once = tuple(dict.fromkeys(notes))
+        self.info = replace(self.info, notes=once, finished_at=self.clock.now())
         self.store.update(self.info)
 
     def _conclude(self, *, whole: bool) -> None:
@@ -416,8 +417,8 @@ class _Collection:
         held: list[Account] = []
         batch: list[Account] = []
         try:
-            async with aclosing(aiter(enumeration)) as found:
-                async for account in found:
+            async with aclosing(aiter(enumeration)) as accounts:
+                async for account in accounts:
                     batch.append(account)
                     if len(batch) >= _BATCH:
                         await self._enter(batch, held if scope else queue)
@@ -425,7 +426,7 @@ class _Collection:
                         batch = []
             await self._enter(batch, held if scope else queue)
             if problem := scope.unknown(
-                list(self.found.values()),
+                list(self.listed.values()),
                 enumeration.ou_paths,
                 tree_readable=enumeration.tree_readable,
             ):
@@ -450,7 +451,7 @@ class _Collection:
         new = [account for account in batch if not self.earlier.settles(account)]
         await self._write(self.store.add_accounts, new)
         if self.earlier.accounts or isinstance(target, list):
-            self.found |= {account.account_id: account for account in batch}
+            self.listed |= {account.account_id: account for account in batch}
         for account in new:
             if isinstance(target, list):
                 target.append(account)
@@ -487,7 +488,7 @@ class _Collection:
 
     async def _settle_departed(self) -> None:
         """Give accounts that left before they were read an end state: there is nothing to ask."""
-        left = self.earlier.accounts.keys() - self.found.keys()
+        left = self.earlier.accounts.keys() - self.listed.keys()
         for account_id in sorted(left - self.earlier.done - self.earlier.gaps.keys()):
             departed = Outcome(account_id=account_id, coverage=Coverage.NOT_ACTIVE, reason=DEPARTED)
             await self._write(self.store.keep, departed)
@@ -496,7 +497,7 @@ class _Collection:
         """What moved between the beginning of the run and its continuation."""
         if not self.earlier.accounts or not self.info.enumerated:
             return
-        before, now = self.earlier.accounts, self.found
+        before, now = self.earlier.accounts, self.listed
         changed = {
             account_id
             for account_id in before.keys() & now.keys()

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from orgscan import schema
 from orgscan.controls.catalogue import CATALOGUE
-from orgscan.controls.control import Control, Unit, micros, truth
+from orgscan.controls.control import Control, Unit
 from orgscan.controls.identity import (
     CONTROL_DIGITS,
     ID_DIGITS,
@@ -29,6 +29,7 @@ from orgscan.controls.identity import (
 )
 from orgscan.controls.judging import STATUSES, Texts, decide
 from orgscan.controls.limits import Limits, possibilities
+from orgscan.controls.masks import micros, truth
 from orgscan.controls.units import Units, arrow, prepare, text, times
 from orgscan.models import ROOT_USER, Severity, Status
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from orgscan.controls.frameworks import Framework
+    from orgscan.controls.frameworks.framework import Framework
     from orgscan.controls.limits import Possibility
     from orgscan.settings import ThresholdOverride, Thresholds
 
@@ -98,14 +99,14 @@ class _Bench:
             status[doubtful] = STATUSES.index(Status.UNKNOWN)
             reason[doubtful] = self.reasons.code(_UNCONFIRMED)
         for possible in self.possibilities:
-            if possible.touches(control.limits):
+            if possible.touches(control.thresholds):
                 cases = control.judge(frame, possible.limits, self.as_of)
                 differs = decide(cases, size, Texts())[0] != decided
                 status[differs] = STATUSES.index(Status.UNKNOWN)
                 reason[differs] = self.reasons.code(_UNTOLD.format(unread=possible.unread))
         threshold = np.full(size, -1, dtype=np.int32)
-        if control.threshold is not None and size:
-            text = control.threshold(frame, self.limits)
+        if control.threshold_text is not None and size:
+            text = control.threshold_text(frame, self.limits)
             threshold[:] = self.thresholds.number(text, np.arange(size))
         return _Block(control, resources, status, reason, threshold)
 

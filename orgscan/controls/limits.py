@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orgscan.controls.control import DAY
+from orgscan.controls.masks import DAY
 from orgscan.models import is_in_unit
 from orgscan.settings import Thresholds
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from orgscan.controls.frameworks import Framework
+    from orgscan.controls.frameworks.framework import Framework
     from orgscan.settings import ThresholdOverride
 
     Rows = NDArray[np.int64]

@@ -27,7 +27,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orgscan.controls.control import NULL, SECOND, Mask, Unit, equals, known, micros, truth
+from orgscan.controls.control import Unit
+from orgscan.controls.masks import NULL, SECOND, Mask, equals, known, micros, truth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

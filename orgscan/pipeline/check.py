@@ -101,11 +101,11 @@ class Readiness:
     @property
     def actions(self) -> dict[str, list[str]]:
         """What a scan calls at most: actions by service, both sorted."""
-        found: dict[str, list[str]] = {}
+        by_service: dict[str, list[str]] = {}
         for declared in sorted(declared_actions()):
             service, _, action = declared.partition(":")
-            found.setdefault(service, []).append(action)
-        return found
+            by_service.setdefault(service, []).append(action)
+        return by_service
 
 
 async def check(
@@ -183,7 +183,7 @@ class _Steps:
             self.add(name, StepState.NOT_CHECKED, _NO_CALLER)
             return None
         try:
-            detail, found = await work()
+            detail, answer = await work()
         except _NotCheckedError as reason:
             self.add(name, StepState.NOT_CHECKED, str(reason))
         except CallerBroken as error:
@@ -194,7 +194,7 @@ class _Steps:
             self.add(name, StepState.FAILED, _with_remedy(error), error.exit_code)
         else:
             self.add(name, StepState.OK, detail)
-            return found
+            return answer
         return None
 
     def _stop(self, name: str, error: OrgscanError) -> None:
@@ -210,15 +210,13 @@ async def _identify(aws: Aws, settings: Settings) -> tuple[str, Caller]:
 async def _compare_clocks(aws: Aws) -> tuple[str, None]:
     ahead = aws.seconds_ahead
     if ahead is None:
-        message = "AWS gave no time to compare with"
-        raise _NotCheckedError(message)
+        raise _NotCheckedError("AWS gave no time to compare with")
     seconds = round(abs(ahead))
-    told = f"{seconds} seconds {'behind' if ahead > 0 else 'ahead of'} AWS's"
+    difference = f"{seconds} seconds {'behind' if ahead > 0 else 'ahead of'} AWS's"
     if seconds >= CLOCK_TOLERANCE_SECONDS:
-        message = f"this machine's clock is {told}; set the clock"
-        raise UsageError(message)
-    told = "agrees with AWS's to the second" if seconds <= 1 else told
-    return f"{told}; AWS tolerates {CLOCK_TOLERANCE_SECONDS} seconds", None
+        raise UsageError(f"this machine's clock is {difference}; set the clock")
+    difference = "agrees with AWS's to the second" if seconds <= 1 else difference
+    return f"{difference}; AWS tolerates {CLOCK_TOLERANCE_SECONDS} seconds", None
 
 
 @dataclass
@@ -278,24 +276,24 @@ class _Checking:
                 self.lists.accounts(), until=self._suffice, limit=_PAGES_OF_LIST
             )
         except Denied as error:
-            message = f"the account list cannot be read: {_caller_lacks(error)}"
-            raise _GapError(message) from None
+            raise _GapError(f"the account list cannot be read: {_caller_lacks(error)}") from None
         if not self.listed:
-            message = "the account list names nobody, not even the caller's account; try again"
-            raise RunError(message)
+            raise RunError(
+                "the account list names nobody, not even the caller's account; try again"
+            )
         count = _accounts(len(self.listed))
         return count if self.whole else f"at least {count}", True
 
-    def _suffice(self, found: list[Account]) -> bool:
+    def _suffice(self, accounts: list[Account]) -> bool:
         """Whether every account that is named was found, and one to try the role in.
 
         Where the settings name accounts there is no other; where they name OUs the tree tells.
         """
         named = replace(self.scope, accounts=(*self.scope.accounts, *self._trial))
-        if named.unseen_accounts(found):
+        if named.unseen_accounts(accounts):
             return False
         scope = self.scope
-        return bool(scope.include_ous or scope.accounts) or any(map(self._will_do, found))
+        return bool(scope.include_ous or scope.accounts) or any(map(self._will_do, accounts))
 
     @property
     def _trial(self) -> tuple[str, ...]:
@@ -317,18 +315,17 @@ class _Checking:
         return "can be read", True
 
     def _without_tree(self, error: Denied, *, listed: bool) -> OrgscanError:
-        told = f"the OU tree cannot be read: {_caller_lacks(error)}"
+        problem = f"the OU tree cannot be read: {_caller_lacks(error)}"
         if not listed:
-            return RunError(f"{told}; without it and the account list there is nothing to scan")
+            return RunError(f"{problem}; without it and the account list there is nothing to scan")
         if self.settings.include_ous:
-            return UsageError(f"{told}; --include-ou needs it")
-        return _GapError(told)
+            return UsageError(f"{problem}; --include-ou needs it")
+        return _GapError(problem)
 
     async def look_at_scope(self, *, listed: bool, tree: bool) -> tuple[str, None]:
         """What the settings name, and whether it leaves a scan anything to read."""
         if not (tree or (listed and not self.scope.include_ous)):
-            message = "the list that it is looked up in cannot be read"
-            raise _NotCheckedError(message)
+            raise _NotCheckedError("the list that it is looked up in cannot be read")
         if not listed:
             self.listed, self.whole = await _read(
                 self.lists.accounts_in_units(), until=self._suffice, limit=_PAGES_OF_TREE
@@ -337,15 +334,15 @@ class _Checking:
         self._must_be_there(units_whole=units_whole)
         candidates, whole = self._candidates()
         if any(map(self._in_scope, candidates)):
-            told = "all that the settings name is there" if self.scope else "the whole organization"
-            return told, None
+            everything = "the whole organization"
+            return ("all that the settings name is there" if self.scope else everything), None
         if whole:
-            message = "no account in scope: nothing would be audited; check the settings' scope"
-            raise RunError(message)
-        message = (
+            raise RunError(
+                "no account in scope: nothing would be audited; check the settings' scope"
+            )
+        raise _NotCheckedError(
             f"a scan would read none of the first {_accounts(len(candidates))}; others may follow"
         )
-        raise _NotCheckedError(message)
 
     async def _look_into_units(self) -> bool:
         """Find the OUs of the settings and an account in them; whether the whole tree was read."""
@@ -379,8 +376,9 @@ class _Checking:
             raise UsageError(problem)
         unseen = [*named.unseen_accounts(self.listed), *units.unseen_ous(paths)]
         if unseen:
-            message = f"{unseen[0]} is not in the part that was looked at; a scan looks at all"
-            raise _NotCheckedError(message)
+            raise _NotCheckedError(
+                f"{unseen[0]} is not in the part that was looked at; a scan looks at all"
+            )
 
     def _candidates(self) -> tuple[list[Account], bool]:
         """The accounts that a scan may read, as far as they were seen; whether they are all."""
@@ -392,15 +390,13 @@ class _Checking:
     async def look_at_tags(self) -> tuple[str, None]:
         """The tags of one account; the caller's own is sure to exist."""
         if not self.settings.account_tags:
-            message = "the settings do not ask for them (account_tags)"
-            raise _NotCheckedError(message)
+            raise _NotCheckedError("the settings do not ask for them (account_tags)")
         try:
             await self.lists.tags(self.caller.account_id)
         except CallerBroken:
             raise
         except CallError as error:
-            message = f"account tags cannot be read: {_caller_lacks(error)}"
-            raise _GapError(message) from None
+            raise _GapError(f"account tags cannot be read: {_caller_lacks(error)}") from None
         return "can be read", None
 
     async def try_role(self) -> tuple[str, tuple[str, Calls]]:
@@ -415,30 +411,28 @@ class _Checking:
         except CallerBroken:
             raise
         except Denied as error:
-            message = f"{account_id}: {why_denied(error)}; see `orgscan role cloudformation`"
-            raise _GapError(message) from None
+            raise _GapError(
+                f"{account_id}: {why_denied(error)}; see `orgscan role cloudformation`"
+            ) from None
         except CallError as error:
-            message = f"{account_id}: {_to_try_again(error)}"
-            raise _GapError(message) from None
+            raise _GapError(f"{account_id}: {_to_try_again(error)}") from None
 
     def _trial_account(self) -> str:
         """Where to try the role."""
         if self.account is not None:
             return self._named(self.account)
-        found, whole = self._candidates()
-        for account in found:
+        candidates, whole = self._candidates()
+        for account in candidates:
             if self._will_do(account):
                 return account.account_id
         if whole:
-            message = "a scan would read no member account through it"
-            raise _NotCheckedError(message)
+            raise _NotCheckedError("a scan would read no member account through it")
         if unseen := self._named_and_unseen():
             return unseen[0]
-        told = "no account to try it in is known"
-        if found:
-            told = f"a scan would read none of the first {_accounts(len(found))} through it"
-        message = f"{told}; name one with --account"
-        raise _NotCheckedError(message)
+        problem = "no account to try it in is known"
+        if candidates:
+            problem = f"a scan would read none of the first {_accounts(len(candidates))} through it"
+        raise _NotCheckedError(f"{problem}; name one with --account")
 
     def _named_and_unseen(self) -> list[str]:
         """Accounts that the settings name and nothing speaks against, though none was seen."""
@@ -451,11 +445,10 @@ class _Checking:
     def _named(self, account_id: str) -> str:
         """The account of ``--account``, unless the role is surely not to be tried there."""
         if account_id == self.caller.account_id:
-            message = (
+            raise UsageError(
                 f"account {account_id} is the caller's own, which is read without the role; name "
                 "another with --account"
             )
-            raise UsageError(message)
         only = organization.Scope(accounts=(account_id,))
         problem = only.unknown(self.listed, {}) if self.whole else None
         for account in (*self.listed, *self.included):
@@ -480,8 +473,7 @@ class _Checking:
     async def read_member(self, entered: tuple[str, Calls] | None) -> tuple[str, None]:
         """Every declared action in the account that was entered."""
         if entered is None:
-            message = "no audit role was assumed"
-            raise _NotCheckedError(message)
+            raise _NotCheckedError("no audit role was assumed")
         account_id, calls = entered
         return await self._try_out(account_id, calls, _ALLOW_TO_ROLE), None
 
@@ -497,11 +489,9 @@ class _Checking:
         """Every declared action in the management account, whose role no StackSet brings."""
         account_id = self.described.management_account_id
         if not account_id:
-            message = "the organization could not be described"
-            raise _NotCheckedError(message)
+            raise _NotCheckedError("the organization could not be described")
         if account_id == self.caller.account_id:
-            message = "it is the caller's own"
-            raise _NotCheckedError(message)
+            raise _NotCheckedError("it is the caller's own")
         self._must_be_in_scope(account_id)
         calls = await self._enter(account_id)
         return await self._try_out(account_id, calls, _ALLOW_TO_ROLE), None
@@ -509,7 +499,7 @@ class _Checking:
     def _must_be_in_scope(self, account_id: str) -> None:
         # Only from the tree is it known which OU the account is in.
         seen = (*self.included, *self.below_root, Account(account_id=account_id))
-        account = next(one for one in seen if one.account_id == account_id)
+        account = next(account for account in seen if account.account_id == account_id)
         if reason := self.scope.exclusion(account, self.lists.ou_paths):
             raise _NotCheckedError(reason)
 
@@ -518,12 +508,11 @@ class _Checking:
         if failures:
             # Of several the one that somebody has to do something about.
             errors = sorted(failures.values(), key=lambda error: not isinstance(error, Denied))
-            told = f"{errors[0]}; {remedy}" if isinstance(errors[0], Denied) else None
-            message = (
+            denied = f"{errors[0]}; {remedy}" if isinstance(errors[0], Denied) else None
+            raise _GapError(
                 f"{account_id}: cannot call {', '.join(failures)}: "
-                f"{told or _to_try_again(errors[0])}"
+                f"{denied or _to_try_again(errors[0])}"
             )
-            raise _GapError(message)
         return f"{account_id}: all {len(collectors.ACTIONS)} actions can be called"
 
 

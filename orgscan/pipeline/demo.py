@@ -10,6 +10,7 @@ from orgscan.files import published
 from orgscan.models import Clock, Credentials
 from orgscan.pipeline.scan import collect
 from orgscan.runs import rundir
+from orgscan.simulator.demo import DEMO_EXCLUDED_ACCOUNT, demo
 
 if TYPE_CHECKING:
     import asyncio
@@ -35,9 +36,8 @@ async def collect_demo(
     Raises as :func:`orgscan.pipeline.scan.collect` does.
     """
     if quarter is None:
-        make = simulator.WORLDS["demo"]
-        world = make() if accounts is None else make(accounts=accounts)
-        excluded: tuple[str, ...] = (simulator.DEMO_EXCLUDED_ACCOUNT,)
+        world = demo() if accounts is None else demo(accounts=accounts)
+        excluded: tuple[str, ...] = (DEMO_EXCLUDED_ACCOUNT,)
     else:
         world, excluded = quarter.world, quarter.excluded
     # A demo cut short may have lost them.

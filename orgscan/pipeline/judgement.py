@@ -7,14 +7,18 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from orgscan import compare, controls, tables, waivers
+from orgscan import compare, tables
+from orgscan.controls.catalogue import requested
 from orgscan.controls.evaluate import evaluate as evaluate_controls
+from orgscan.controls.limits import limits_unread, override_notes
+from orgscan.controls.requirements import count, unknown_causes
 from orgscan.errors import UsageError
 from orgscan.models import Coverage
-from orgscan.pipeline import decisions as decided
 from orgscan.runs import rundir
 from orgscan.runs.evidence import EvidenceStore
 from orgscan.runs.manifest import trusted
+from orgscan.waivers import entries as decided
+from orgscan.waivers.apply import apply, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -26,10 +30,10 @@ if TYPE_CHECKING:
     from orgscan.controls.criteria import Criteria
     from orgscan.files import FileRecord
     from orgscan.models import Assessment, Clock, RunInfo, Status
-    from orgscan.pipeline.decisions import Decisions
     from orgscan.runs.chain import Link
     from orgscan.runs.manifest import Previous
-    from orgscan.waivers import Result
+    from orgscan.waivers.apply import Applied, Result
+    from orgscan.waivers.entries import Decisions
 
 _REPORT_LIFETIME = timedelta(hours=4, minutes=15)
 
@@ -89,7 +93,7 @@ def judge(run: Path, evidence: FileRecord, terms: Terms, *, clock: Clock) -> Jud
         info = _as_asked(store.info, terms)
         criteria = terms.criteria(info)
         max_days = decisions.max_days or decided.stored_max_days(info.settings)
-        waivers.check(decisions.waivers, as_of=info.as_of, max_days=max_days)
+        check(decisions.waivers, as_of=info.as_of, max_days=max_days)
         _hold_entries(run, decisions, info)
         built = tables.build(store, as_of=info.as_of)
         accounts_enumerated = len(store)
@@ -118,7 +122,7 @@ def judge(run: Path, evidence: FileRecord, terms: Terms, *, clock: Clock) -> Jud
         ),
         accounts_enumerated=accounts_enumerated,
         accounts_judged=_accounts_judged(built.accounts),
-        limits_unread=controls.limits_unread(criteria.overrides, _in_scope(built.accounts)),
+        limits_unread=limits_unread(criteria.overrides, _in_scope(built.accounts)),
         evidence=evidence,
         previous=previous,
         frames={
@@ -128,8 +132,8 @@ def judge(run: Path, evidence: FileRecord, terms: Terms, *, clock: Clock) -> Jud
             "service_credentials": built.service_credentials,
             "findings": findings,
         },
-        counts=controls.count(findings),
-        unknown=controls.unknown_causes(findings),
+        counts=count(findings),
+        unknown=unknown_causes(findings),
         decisions=decisions,
         results=applied.results,
         due_days=due_days.model_dump(),
@@ -137,7 +141,7 @@ def judge(run: Path, evidence: FileRecord, terms: Terms, *, clock: Clock) -> Jud
             *info.notes,
             *_judged_for_earlier(info),
             *_stale_reports(built.accounts),
-            *controls.override_notes(criteria.overrides, built.accounts),
+            *override_notes(criteria.overrides, built.accounts),
             *decisions.notes,
             *decided.waiver_notes(applied.results, built.accounts),
             *decided.entry_notes(decisions, findings),
@@ -195,7 +199,7 @@ def _evaluation(
         as_of=info.as_of,
         thresholds=criteria.thresholds,
         overrides=criteria.overrides,
-        controls=controls.requested(info.evidence_kinds),
+        controls=requested(info.evidence_kinds),
     )
 
 
@@ -249,10 +253,10 @@ def _known_then(terms: Terms) -> set[str]:
 
 def _waived(
     run: Path, terms: Terms, accounts: pd.DataFrame, as_of: datetime, findings: pd.DataFrame
-) -> waivers.Applied:
+) -> Applied:
     given, left = terms.decisions.waivers, _known_then(terms)
     try:
-        return waivers.apply(findings, accounts, given, as_of=as_of, left=left)
+        return apply(findings, accounts, given, as_of=as_of, left=left)
     except UsageError as error:
         # Only now are the accounts known; a scan is not in vain for that.
         message = (

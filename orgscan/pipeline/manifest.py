@@ -7,7 +7,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from orgscan import controls, reports
+from orgscan.controls.catalogue import CATALOGUE
 from orgscan.controls.due import DueDates
 from orgscan.endpoint import is_simulated
 from orgscan.models import INTEGRITY_FAILURE, Coverage, Status
@@ -25,6 +25,7 @@ from orgscan.runs.manifest import (
 from orgscan.runs.rundir import EVIDENCE
 from orgscan.schema import SCHEMA_VERSION
 from orgscan.version import __version__
+from orgscan.waivers.entries import unlisted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,7 +74,7 @@ def describe(judgement: Judgement, files: Mapping[str, FileRecord]) -> Manifest:
             for control, counts in judgement.counts.items()
         },
         unknown=dict(judgement.unknown),
-        severities={control.id: control.severity.value for control in controls.CATALOGUE},
+        severities={control.id: control.severity.value for control in CATALOGUE},
         thresholds=judgement.criteria.effective.model_dump(),
         frameworks=[_framework(assessment) for assessment in judgement.assessments],
         waivers=_waivers(judgement),
@@ -144,7 +145,7 @@ def _carried(judgement: Judgement) -> Carried | None:
         file=carried.file,
         sha256=carried.sha256,
         entries=len(entries),
-        no_longer_listed=len(reports.unlisted(judgement.frames["findings"], entries)),
+        no_longer_listed=len(unlisted(judgement.frames["findings"], entries)),
     )
 
 

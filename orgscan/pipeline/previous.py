@@ -91,11 +91,10 @@ def _optional(run: Path, table: Table, manifest: Manifest) -> pd.DataFrame | Non
 def _read(run: Path) -> tuple[Manifest, str]:
     manifest, digest = read_earlier(run)
     if manifest.schema_version != SCHEMA_VERSION:
-        message = (
+        raise UsageError(
             f"{run / MANIFEST}: has tables of schema {manifest.schema_version}, this version "
             f"reads {SCHEMA_VERSION}; run `orgscan report {run}` with this version"
         )
-        raise UsageError(message)
     return manifest, digest
 
 
@@ -105,16 +104,13 @@ def _sealed(run: Path, table: Table, manifest: Manifest) -> Path:
     path = run / name
     recorded = manifest.files.get(name)
     if recorded is None:
-        message = f"{run / MANIFEST}: does not name {name}; {_REMEDY}"
-        raise UsageError(message)
+        raise UsageError(f"{run / MANIFEST}: does not name {name}; {_REMEDY}")
     try:
         record = files.record(path)
     except OSError as error:
-        message = f"{path}: cannot be read ({error.strerror}); {_REMEDY}"
-        raise UsageError(message) from None
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); {_REMEDY}") from None
     if record != recorded.record:
-        message = f"{path}: was changed after the run was finished; {_REMEDY}"
-        raise UsageError(message)
+        raise UsageError(f"{path}: was changed after the run was finished; {_REMEDY}")
     return path
 
 
@@ -123,8 +119,7 @@ def _table(run: Path, table: Table, manifest: Manifest) -> pd.DataFrame:
     try:
         return parquet.read(path, table, columns=_COLUMNS.get(table.name, ()), categories=True)
     except RunError as error:
-        message = f"{error}; {_REMEDY}"
-        raise UsageError(message) from None
+        raise UsageError(f"{error}; {_REMEDY}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +139,14 @@ def compare_runs(previous: Path, current: Path) -> Difference:
     """
     before, now = Link.to(previous), Link.to(current)
     if before.organization_id != now.organization_id:
-        message = (
+        raise UsageError(
             f"{previous}: is a run of organization {before.organization_id}, {current} one of "
             f"{now.organization_id}; name two runs of one organization"
         )
-        raise UsageError(message)
     if before.run_id == now.run_id:
-        message = f"{previous} and {current}: are the same run; name two"
-        raise UsageError(message)
+        raise UsageError(f"{previous} and {current}: are the same run; name two")
     if before.started_at > now.started_at:
-        message = f"{previous}: began later than {current}; name the earlier run first"
-        raise UsageError(message)
+        raise UsageError(f"{previous}: began later than {current}; name the earlier run first")
     with files.locked(previous, shared=True), files.locked(current, shared=True):
         compared = compare.compare(open_snapshot(previous)[1], open_snapshot(current)[1])
     return Difference(before, now, compared)
@@ -165,11 +157,11 @@ def check_difference_file(path: Path | None) -> None:
     if path is None:
         return
     if path.suffix.lower() not in {".csv", ".json"}:
-        message = f"--output {path}: name a file that ends in .csv or .json"
-        raise UsageError(message)
+        raise UsageError(f"--output {path}: name a file that ends in .csv or .json")
     if not path.parent.is_dir() or path.is_dir():
-        message = f"--output {path}: is not a file in a directory that exists; choose another"
-        raise UsageError(message)
+        raise UsageError(
+            f"--output {path}: is not a file in a directory that exists; choose another"
+        )
 
 
 def write_difference(difference: Difference, path: Path) -> None:

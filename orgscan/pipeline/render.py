@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
 from orgscan import files, reports
+from orgscan.controls.catalogue import CATALOGUE
 from orgscan.controls.criteria import Criteria
-from orgscan.controls.listing import catalogue
+from orgscan.controls.frameworks.reading import shipped
 from orgscan.endpoint import is_simulated
 from orgscan.errors import UsageError
-from orgscan.pipeline import decisions as decided
 from orgscan.pipeline.judgement import Terms, judge
 from orgscan.pipeline.manifest import describe, versions
 from orgscan.pipeline.memory import give_back
@@ -23,14 +22,15 @@ from orgscan.runs.publication import Publication
 from orgscan.runs.sealed import sealed_evidence
 from orgscan.schema import CHANGES, TABLES
 from orgscan.version import __version__
+from orgscan.waivers.entries import Decisions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
+    from orgscan.controls.frameworks.framework import Framework
     from orgscan.models import Clock, Observer, RunInfo
-    from orgscan.pipeline.decisions import Decisions
     from orgscan.pipeline.judgement import Judgement
     from orgscan.settings import Settings, Thresholds
 
@@ -71,7 +71,7 @@ def render(
             frameworks=frameworks,
             framework_files=framework_files,
         ),
-        decisions=decisions or decided.Decisions(),
+        decisions=decisions or Decisions(),
         as_of=as_of,
         earlier=None if previous is None else open_snapshot(previous),
     )
@@ -157,13 +157,14 @@ def _workbook_content(judgement: Judgement, hashes: Mapping[str, str]) -> report
         access_keys=judgement.frames["access_keys"],
         service_credentials=judgement.frames["service_credentials"],
         findings=judgement.frames["findings"],
-        controls=_control_entries(judgement.criteria),
+        controls=CATALOGUE,
+        frameworks=_frameworks(judgement.criteria),
         assessments=judgement.assessments,
-        thresholds=judgement.criteria.told(),
+        thresholds=judgement.criteria.for_reading(),
         versions=versions(),
         hashes=dict(hashes),
         notes=judgement.notes,
-        waivers=decided.waiver_entries(judgement.results),
+        waivers=judgement.results,
         entries=judgement.decisions.entries,
         due_days=judgement.due_days,
         changes=_changes_content(judgement),
@@ -172,8 +173,10 @@ def _workbook_content(judgement: Judgement, hashes: Mapping[str, str]) -> report
     )
 
 
-def _control_entries(criteria: Criteria) -> list[reports.ControlEntry]:
-    return [reports.ControlEntry(**asdict(entry)) for entry in catalogue(*criteria.frameworks)]
+def _frameworks(criteria: Criteria) -> tuple[Framework, ...]:
+    """All that come with orgscan, and the run's own."""
+    own = {framework.key: framework for framework in criteria.frameworks}
+    return tuple({**shipped(), **own}.values())
 
 
 def _changes_content(judgement: Judgement) -> reports.ChangesContent | None:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Self
 from orgscan import settings as settings_module
 from orgscan.collect.engines import Cluster
 from orgscan.controls.criteria import check_criteria
-from orgscan.pipeline.decisions import check_decisions, read_decisions
 from orgscan.pipeline.previous import check_previous
 from orgscan.pipeline.publish import check_destination
 from orgscan.reports.formats import check_formats
 from orgscan.runs import rundir
 from orgscan.runs.evidence import EvidenceStore
 from orgscan.runs.signing import key_region
+from orgscan.waivers.entries import check_decisions, read_decisions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orgscan.models import Clock
-    from orgscan.pipeline.decisions import Decisions
     from orgscan.settings import Settings
+    from orgscan.waivers.entries import Decisions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from orgscan.collect import preflight
 from orgscan.collect.collection import resume, start
 from orgscan.controls.criteria import Criteria
-from orgscan.pipeline.decisions import check_entries
 from orgscan.pipeline.publish import publish
 from orgscan.pipeline.render import render
 from orgscan.pipeline.sign import sign
 from orgscan.runs.chain import Link
 from orgscan.runs.run import Run
+from orgscan.waivers.entries import check_entries
 
 if TYPE_CHECKING:
     import asyncio
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from orgscan.collect.engines import Cluster
     from orgscan.models import Clock, Credentials, Observer, Organization
-    from orgscan.pipeline.decisions import Decisions
     from orgscan.pipeline.run_plan import RunPlan
     from orgscan.settings import Settings
+    from orgscan.waivers.entries import Decisions
 
 
 async def scan(

@@ -39,14 +39,12 @@ async def sign(
             raw = file.read()
         _content, fault = unseal(raw)
         if fault:
-            message = f"{run / rundir.MANIFEST}: {fault}; it was not signed"
-            raise IntegrityError(message)
+            raise IntegrityError(f"{run / rundir.MANIFEST}: {fault}; it was not signed")
         try:
             async with Aws(settings, clock, credentials, services=("kms",), region=region) as aws:
                 signature = await signing.sign(aws.kms, key, files.sha256(raw))
         except OrgscanError as error:
-            message = f"{run}: is finished and whole, but not signed: {error}"
-            raise RunError(message) from None
+            raise RunError(f"{run}: is finished and whole, but not signed: {error}") from None
         write_sealed(
             run / rundir.SIGNATURE, signature.document(), remedy="the run is whole, but not signed"
         )

@@ -6,22 +6,19 @@ Writers write to the path they are given, read no clock and know no AWS; publish
 
 from __future__ import annotations
 
-from orgscan.reports.content import ChangesContent, ControlEntry, WaiverEntry, WorkbookContent
+from orgscan.reports.content import ChangesContent, WorkbookContent
 from orgscan.reports.delimited import write as write_csv
 from orgscan.reports.difference import write_json as write_changes_json
 from orgscan.reports.ocsf import Obligations
 from orgscan.reports.ocsf import write as write_ocsf
-from orgscan.reports.workbook import condensed, unlisted
+from orgscan.reports.workbook import condensed
 from orgscan.reports.workbook import write as write_workbook
 
 __all__ = [
     "ChangesContent",
-    "ControlEntry",
     "Obligations",
-    "WaiverEntry",
     "WorkbookContent",
     "condensed",
-    "unlisted",
     "write_changes_json",
     "write_csv",
     "write_ocsf",

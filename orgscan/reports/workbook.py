@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from openpyxl import Workbook
 
-from orgscan.models import Coverage, Status
+from orgscan.models import Coverage
 from orgscan.reports import (
     changes,
     columns,
     cover,
     datasheet,
-    decided,
     dictionary,
+    entries,
     figures,
     frameworks,
     look,
@@ -29,20 +29,17 @@ from orgscan.reports import (
 )
 from orgscan.reports.datasheet import EXCEL_ROWS, DataSheet
 from orgscan.reports.sheetxml import Patch
+from orgscan.waivers.entries import LISTED, unlisted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     import pandas as pd
     from numpy.typing import NDArray
     from openpyxl.worksheet.worksheet import Worksheet
 
-    from orgscan.models import HumanEntry
     from orgscan.reports.content import WorkbookContent
-
-LISTED = (Status.FAIL, Status.UNKNOWN, Status.WAIVED)
-"""The results the Findings sheet lists; the others are counted in the summary."""
 
 _ALERT_TAB, _REFERENCE_TAB = "A61B1B", "8A97A6"
 
@@ -87,15 +84,15 @@ def data_sheets(content: WorkbookContent) -> list[DataSheet]:
             _ALERT_TAB,
             listed(content.findings),
         ),
-        decided.waivers(content.waivers),
-        *([decided.earlier_entries(earlier)] if earlier else []),
+        entries.waivers(content.waivers),
+        *([entries.earlier_entries(earlier)] if earlier else []),
         *_changes(content),
         DataSheet("Users", columns.users(), content.credentials),
         DataSheet("Access keys", columns.access_keys(), content.access_keys),
         DataSheet(
             "Service credentials", columns.service_credentials(), content.service_credentials
         ),
-        dictionary.controls(content.controls, _REFERENCE_TAB),
+        dictionary.controls(content.controls, content.frameworks, _REFERENCE_TAB),
     ]
     return [*sheets, dictionary.dictionary(sheets, _REFERENCE_TAB)]
 
@@ -130,16 +127,6 @@ def listed(findings: pd.DataFrame) -> NDArray[np.int64]:
     keys = [_ranks(findings[name], chosen) for name in ("user", "account_id", "control_id")]
     keys.append(_ranks(findings["severity"], chosen, figures.severity_rank))
     return chosen[np.lexsort(keys)]
-
-
-def unlisted(findings: pd.DataFrame, entries: Sequence[HumanEntry]) -> list[HumanEntry]:
-    """The entries whose finding the Findings sheet does not list."""
-    if not entries:
-        return []
-    shown = findings["status"].isin([status.value for status in LISTED])
-    ids = findings["finding_id"]
-    found = set(ids[shown & ids.isin([entry.finding_id for entry in entries])])
-    return [entry for entry in entries if entry.finding_id not in found]
 
 
 def _ranks(

@@ -54,20 +54,19 @@ class Link:
     def must_be_of(self, organization: Organization) -> None:
         """Raise :class:`orgscan.errors.UsageError` where it is another organization's."""
         if self.organization_id != organization.id:
-            message = (
+            raise UsageError(
                 f"{self.path}: is a run of organization {self.organization_id}, not of "
                 f"{organization.id}; name an earlier run of that one as --previous"
             )
-            raise UsageError(message)
 
     def must_precede(self, run_id: str, started_at: datetime) -> None:
         """Raise :class:`orgscan.errors.UsageError` where it is the run itself or a later one."""
         if self.run_id == run_id:
-            message = f"{self.path}: is the run itself; name an earlier one as --previous"
-            raise UsageError(message)
+            raise UsageError(f"{self.path}: is the run itself; name an earlier one as --previous")
         if self.started_at > started_at:
-            message = f"{self.path}: began later than the run; name an earlier one as --previous"
-            raise UsageError(message)
+            raise UsageError(
+                f"{self.path}: began later than the run; name an earlier one as --previous"
+            )
 
 
 def read_earlier(run: Path) -> tuple[Manifest, str]:

@@ -46,17 +46,16 @@ def read_manifest(run: Path) -> bytes:
             return file.read()
     except FileNotFoundError:
         if not (run / EVIDENCE).exists():
-            message = f"{run}: is not an orgscan run (no {MANIFEST}, no {EVIDENCE})"
-            raise UsageError(message) from None
+            raise UsageError(
+                f"{run}: is not an orgscan run (no {MANIFEST}, no {EVIDENCE})"
+            ) from None
         _refuse_altered(run / EVIDENCE)
-        message = (
+        raise UsageError(
             f"{run}: is not finished (no {MANIFEST}); `orgscan scan --resume {run}` goes on, "
             f"`orgscan report {run}` writes reports of what is there"
-        )
-        raise UsageError(message) from None
+        ) from None
     except OSError as error:
-        message = f"{path}: cannot be read ({error.strerror})"
-        raise UsageError(message) from None
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def _refuse_altered(path: Path) -> None:
@@ -68,8 +67,9 @@ def _refuse_altered(path: Path) -> None:
     lines = [*check_evidence(inspection, None)]
     lines += altered_records(inspection, lines)
     if lines:
-        message = f"{path.parent}: {lines[0]}; restore the run from a backup, or scan anew"
-        raise IntegrityError(message)
+        raise IntegrityError(
+            f"{path.parent}: {lines[0]}; restore the run from a backup, or scan anew"
+        )
 
 
 def check_manifest(run: Path, raw: bytes) -> tuple[Manifest | None, list[str]]:

@@ -43,8 +43,7 @@ def _moment(value: Any) -> Any:
         return value
     moment = datetime.fromisoformat(value)
     if moment.utcoffset() is None or moment.isoformat() != value:
-        message = f"{value!r} is not a time as orgscan writes it"
-        raise ValueError(message)
+        raise ValueError(f"{value!r} is not a time as orgscan writes it")
     return moment
 
 
@@ -200,8 +199,7 @@ class Manifest(_Part):
     @classmethod
     def _complete(cls, value: dict[str, int]) -> dict[str, int]:
         if missing := [coverage for coverage in Coverage if coverage not in value]:
-            message = f"does not count {', '.join(missing)}"
-            raise ValueError(message)
+            raise ValueError(f"does not count {', '.join(missing)}")
         return value
 
     @classmethod
@@ -215,8 +213,7 @@ class Manifest(_Part):
         try:
             return cls.model_validate(content)
         except ValidationError:
-            message = f"{path}: is not the manifest of a run"
-            raise UsageError(message) from None
+            raise UsageError(f"{path}: is not the manifest of a run") from None
 
     def sealed(self) -> bytes:
         """The content of ``manifest.json``."""
@@ -238,8 +235,7 @@ def refuse_newer(content: Mapping[str, Any], path: Path) -> None:
     """Raise :class:`orgscan.errors.UsageError` for a manifest this version might misread."""
     version = content.get("format")
     if isinstance(version, int) and version > FORMAT:
-        message = f"{path}: written by a newer orgscan (format {version}); upgrade orgscan"
-        raise UsageError(message)
+        raise UsageError(f"{path}: written by a newer orgscan (format {version}); upgrade orgscan")
 
 
 def load(run: Path) -> dict[str, Any]:
@@ -260,8 +256,7 @@ def read(run: Path, *, remedy: str) -> tuple[Manifest, str]:
     content = _parsed(path, raw)
     _content, fault = unseal(raw)
     if fault:
-        message = f"{path}: {fault}; {remedy}"
-        raise UsageError(message)
+        raise UsageError(f"{path}: {fault}; {remedy}")
     return Manifest.of(content, path), files.sha256(raw)
 
 
@@ -282,20 +277,18 @@ def _raw(run: Path) -> bytes:
         with files.opened(path) as file:
             return file.read()
     except FileNotFoundError:
-        message = f"{run}: holds no finished run (no {MANIFEST}); run `orgscan report` on it"
-        raise UsageError(message) from None
+        raise UsageError(
+            f"{run}: holds no finished run (no {MANIFEST}); run `orgscan report` on it"
+        ) from None
     except OSError as error:
-        message = f"{path}: cannot be read ({error})"
-        raise UsageError(message) from None
+        raise UsageError(f"{path}: cannot be read ({error})") from None
 
 
 def _parsed(path: Path, raw: bytes) -> dict[str, Any]:
     try:
         content = json.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        message = f"{path}: cannot be read ({error})"
-        raise UsageError(message) from None
+        raise UsageError(f"{path}: cannot be read ({error})") from None
     if not isinstance(content, dict):
-        message = f"{path}: is not a manifest"
-        raise UsageError(message)
+        raise UsageError(f"{path}: is not a manifest")
     return content

@@ -80,8 +80,7 @@ class Run:
     def _read(self, table: Table) -> pd.DataFrame:
         path = self.path / f"{table.name}.parquet"
         if not path.is_file():
-            message = f"{path}: is missing; run `orgscan report {self.path}`"
-            raise UsageError(message)
+            raise UsageError(f"{path}: is missing; run `orgscan report {self.path}`")
         return parquet.read(path, table)
 
     @property

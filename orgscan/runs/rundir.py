@@ -38,8 +38,7 @@ def create(path: Path) -> None:
     try:
         if path.is_dir():
             if any(path.iterdir()):
-                message = f"{path}: is not empty; choose another --output"
-                raise UsageError(message)
+                raise UsageError(f"{path}: is not empty; choose another --output")
         else:
             path.mkdir(parents=True, mode=0o700)
         path.chmod(0o700)
@@ -47,8 +46,9 @@ def create(path: Path) -> None:
         probe.touch(mode=0o600)
         probe.unlink()
     except OSError as error:
-        message = f"{path}: cannot be written ({error.strerror}); choose another --output"
-        raise UsageError(message) from None
+        raise UsageError(
+            f"{path}: cannot be written ({error.strerror}); choose another --output"
+        ) from None
 
 
 def discard(path: Path) -> None:

@@ -33,15 +33,12 @@ def sealed_evidence(run: Path) -> files.FileRecord:
     remedy = f"restore it from a backup, or remove {MANIFEST} to go by the evidence as it is"
     content, fault = read_sealed(manifest)
     if content is None or fault:
-        message = f"{manifest}: {fault}; {remedy}"
-        raise IntegrityError(message)
+        raise IntegrityError(f"{manifest}: {fault}; {remedy}")
     refuse_newer(content, manifest)
     try:
         recorded = Manifest.of(content, manifest).evidence
     except UsageError as error:
-        message = f"{error}; {remedy}"
-        raise IntegrityError(message) from None
+        raise IntegrityError(f"{error}; {remedy}") from None
     if recorded.sha256 != record.sha256:
-        message = f"{path}: was changed after the run was finished; {remedy}"
-        raise IntegrityError(message)
+        raise IntegrityError(f"{path}: was changed after the run was finished; {remedy}")
     return record

@@ -60,8 +60,7 @@ class Cell:
 
     def refuse(self, text: str) -> NoReturn:
         """Raise :class:`orgscan.errors.UsageError` with the place in front."""
-        message = f"{self.place}: {text}"
-        raise UsageError(message)
+        raise UsageError(f"{self.place}: {text}")
 
     @property
     def is_blank(self) -> bool:
@@ -129,11 +128,11 @@ def assemble(drafts: Iterable[Draft], controls: Sequence[str]) -> list[Waiver]:
 def _require(draft: Draft) -> None:
     missing = [name for name in REQUIRED if draft.get(name).is_blank]
     if missing == ["expires"]:
-        message = f"{draft.place}: has no expires; a waiver must end: {_DATE_LIKE}"
-        raise UsageError(message)
+        raise UsageError(f"{draft.place}: has no expires; a waiver must end: {_DATE_LIKE}")
     if missing:
-        message = f"{draft.place}: has no {' and no '.join(missing)}; give every required field"
-        raise UsageError(message)
+        raise UsageError(
+            f"{draft.place}: has no {' and no '.join(missing)}; give every required field"
+        )
 
 
 def _waiver(known: _Gathered, controls: Sequence[str]) -> Waiver:

@@ -16,9 +16,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orgscan.simulator import AUDIT_ROLE, WORLDS, SimulatorProcess
+from orgscan.simulator import AUDIT_ROLE
 from tests.benchmarks.measure import Figure, Stopwatch, alone, medians
 from tests.benchmarks.signing import form, signed
+from tests.kit.serving import SimulatorProcess
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

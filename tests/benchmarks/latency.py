@@ -14,9 +14,11 @@ from math import ceil
 from pathlib import Path
 from statistics import median
 
-from orgscan.simulator import AUDIT_ROLE, WORLDS, SimulatorProcess
-from orgscan.simulator.limits import PUBLISHED
+from orgscan.simulator import AUDIT_ROLE
+from orgscan.simulator.rates import PUBLISHED
 from tests.benchmarks.measure import Figure, alone
+from tests.kit.serving import SimulatorProcess
+from tests.kit.worlds import WORLDS
 
 _USERS = 10
 _PAGE = 20

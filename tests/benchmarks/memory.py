@@ -7,8 +7,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from orgscan.simulator import AUDIT_ROLE, WORLDS, SimulatorProcess
+from orgscan.simulator import AUDIT_ROLE
 from tests.benchmarks.measure import NONE_LOST, Figure, Stopwatch, alone, now_mb, peak_mb
+from tests.kit.serving import SimulatorProcess
+from tests.kit.worlds import WORLDS
 
 _USERS = 10
 _CEILING_MB = 512

@@ -13,8 +13,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from orgscan.simulator import AUDIT_ROLE, SimulatorProcess
+from orgscan.simulator import AUDIT_ROLE
 from tests.benchmarks.measure import Figure, Stopwatch, alone
+from tests.kit.serving import SimulatorProcess
 
 _USERS = 10
 

@@ -8,7 +8,10 @@ import pytest
 
 from orgscan.errors import ExitCode
 from orgscan.pipeline.check import STEPS
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, faults, serve_in_thread
+from orgscan.simulator import AUDIT_ROLE, Fault
+from tests.kit import faults
+from tests.kit.serving import serve_in_thread
+from tests.kit.worlds import WORLDS
 
 Command = Any
 

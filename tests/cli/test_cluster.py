@@ -14,7 +14,9 @@ import pytest
 
 from orgscan.errors import ExitCode
 from orgscan.runs.run import Run
-from orgscan.simulator import AUDIT_ROLE, WORLDS, serve_in_thread
+from orgscan.simulator import AUDIT_ROLE
+from tests.kit.serving import serve_in_thread
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

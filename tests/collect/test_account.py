@@ -12,7 +12,9 @@ from orgscan.collect import collectors, sessions
 from orgscan.collect.account import AccountReader, unread
 from orgscan.errors import CallerBroken
 from orgscan.models import INTEGRITY_FAILURE, Account, AccountState, Coverage, Kind
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator, World, faults
+from orgscan.simulator import AUDIT_ROLE, Fault, Simulator, World
+from tests.kit import faults
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -23,8 +23,9 @@ from orgscan.errors import (
     Refused,
 )
 from orgscan.models import Kind
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, faults
+from orgscan.simulator import AUDIT_ROLE, Fault
 from orgscan.simulator.world import User, View
+from tests.kit import faults
 from tests.kit.iam import (
     LIMITS,
     NOW,
@@ -40,6 +41,7 @@ from tests.kit.iam import (
     summary,
     user,
 )
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection

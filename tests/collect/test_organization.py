@@ -12,7 +12,9 @@ import pytest
 from orgscan.collect.organization import ACTIONS, Enumeration, Lists, Scope, describe
 from orgscan.errors import CallerBroken, Denied, Malformed, RunError, Transient
 from orgscan.models import Account, AccountState, Organization
-from orgscan.simulator import WORLDS, Fault, faults
+from orgscan.simulator import Fault
+from tests.kit import faults
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

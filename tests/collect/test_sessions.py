@@ -9,7 +9,9 @@ from orgscan.collect import collectors, sessions
 from orgscan.collect.sessions import Sessions
 from orgscan.errors import Denied, IntegrityError, Malformed
 from orgscan.models import Credentials
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, faults
+from orgscan.simulator import AUDIT_ROLE, Fault
+from tests.kit import faults
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -8,7 +8,7 @@ import pytest
 
 from orgscan.collect import collectors
 from orgscan.errors import Absent, CallerBroken, CallError, Denied, IntegrityError, Refused
-from orgscan.simulator import WORLDS
+from tests.kit.worlds import WORLDS
 
 
 class Iam:

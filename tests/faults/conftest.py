@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orgscan.simulator import WORLDS, Simulator
+from orgscan.simulator import Simulator
 from tests.kit.commands import Orgscan
 from tests.kit.scans import NOW, collect
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,9 @@ from orgscan.errors import ExitCode, RunError
 from orgscan.models import INTEGRITY_FAILURE, Kind
 from orgscan.runs.evidence import EvidenceStore
 from orgscan.runs.rundir import EVIDENCE
-from orgscan.simulator import WORLDS, Fault, Simulator, faults, iam
+from orgscan.simulator import Fault, Simulator, iam
 from orgscan.simulator.faults import Error
+from tests.kit import faults
 from tests.kit.clocks import HurriedClock
 from tests.kit.scans import (
     NOW,
@@ -28,6 +29,7 @@ from tests.kit.scans import (
     resume,
     scan,
 )
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,9 +14,11 @@ import pytest
 
 from orgscan.errors import ExitCode, UsageError
 from orgscan.models import Kind
-from orgscan.simulator import WORLDS, Fault, Simulator, faults
+from orgscan.simulator import Fault, Simulator
 from orgscan.simulator.faults import Error, Per
+from tests.kit import faults
 from tests.kit.scans import assert_alone, assert_sound, collect, scan
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

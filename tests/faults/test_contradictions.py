@@ -23,12 +23,14 @@ from orgscan.models import FIRST_KINDS, ROOT_USER, Coverage, Kind
 from orgscan.pipeline.verify import verify
 from orgscan.runs.evidence import EvidenceStore
 from orgscan.runs.rundir import EVIDENCE
-from orgscan.simulator import WORLDS, Fault, Simulator, faults
-from orgscan.simulator.elements import Mutation
-from orgscan.simulator.faults import Error, MutateElement
+from orgscan.simulator import Fault, Simulator
+from orgscan.simulator.faults import Error
 from orgscan.simulator.people import Ages, account, guarded_root
 from orgscan.simulator.world import CENTRAL_ROOT, Mfa
+from tests.kit import faults
 from tests.kit.clocks import HurriedClock
+from tests.kit.elements import Mutation
+from tests.kit.faults import MutateElement
 from tests.kit.scans import (
     NOW,
     Case,
@@ -42,6 +44,7 @@ from tests.kit.scans import (
     scan,
     strike,
 )
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

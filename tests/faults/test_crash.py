@@ -17,9 +17,10 @@ import pytest
 
 from orgscan.errors import ExitCode
 from orgscan.runs.run import Run
-from orgscan.simulator import Fault, serve_in_thread
+from orgscan.simulator import Fault
 from tests.kit.commands import Kill, Orgscan, resume_of, scan_of
 from tests.kit.scans import assert_same_evidence
+from tests.kit.serving import serve_in_thread
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,8 +13,9 @@ from orgscan.errors import RunError, RunInterrupted
 from orgscan.models import AccountState, Coverage
 from orgscan.runs.evidence import EvidenceStore
 from orgscan.runs.rundir import EVIDENCE
-from orgscan.simulator import WORLDS, Fault, Simulator, faults
+from orgscan.simulator import Fault, Simulator
 from orgscan.simulator.faults import Error, Per
+from tests.kit import faults
 from tests.kit.observers import StopAfter
 from tests.kit.scans import (
     NOW,
@@ -26,6 +27,7 @@ from tests.kit.scans import (
     resume,
     scan,
 )
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

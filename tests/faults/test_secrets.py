@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orgscan.role.policy import declared_actions
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator, faults, serve_in_thread
+from orgscan.simulator import AUDIT_ROLE, Fault, Simulator
 from orgscan.simulator.cloud import CANARY
+from tests.kit import faults
 from tests.kit.commands import ROOT
 from tests.kit.scans import NOW, collect, finish, scan
+from tests.kit.serving import serve_in_thread
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from orgscan.simulator import WORLDS, Fault, Simulator, faults
+from orgscan.simulator import Fault, Simulator
+from tests.kit import faults
 from tests.kit.clocks import HurriedClock
 from tests.kit.scans import (
     NOW,
@@ -20,6 +21,7 @@ from tests.kit.scans import (
     assert_same_tables,
     collect,
 )
+from tests.kit.worlds import WORLDS
 
 SHARE = 0.02
 

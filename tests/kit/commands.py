@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from orgscan.simulator import Simulator
-    from orgscan.simulator.cloud import Call, Cloud
+    from orgscan.simulator.call import Call
+    from orgscan.simulator.cloud import Cloud
     from orgscan.simulator.wire import Answer
 
 ROOT = Path(__file__).parents[2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orgscan.controls import CATALOGUE
+from orgscan.controls.catalogue import CATALOGUE
 from orgscan.controls.evaluate import evaluate
 from orgscan.settings import Thresholds
 from orgscan.tables import build
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from orgscan.controls import Framework
+    from orgscan.controls.frameworks.framework import Framework
     from orgscan.models import Reading
     from orgscan.settings import ThresholdOverride
 

@@ -19,16 +19,17 @@ from orgscan.errors import RunError
 from orgscan.models import INTEGRITY_FAILURE
 from orgscan.report import ADDITIONAL
 from orgscan.simulator import Fault, World
-from orgscan.simulator.elements import Mutation, element_paths, mutate
+from orgscan.simulator.draw import letters
 from orgscan.simulator.faults import Effect
 from orgscan.simulator.report import HEADER
-from orgscan.simulator.world import View, letters
+from orgscan.simulator.world import View
+from tests.kit.elements import Mutation, element_paths, mutate
 from tests.kit.scans import GAPS, Judged, scan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from orgscan.simulator.cloud import Call
+    from orgscan.simulator.call import Call
     from orgscan.simulator.wire import Answer
     from orgscan.simulator.world import Account, User
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from orgscan.controls.control import Control, Unit
+from orgscan.controls.frameworks.framework import Framework
 from orgscan.models import (
     Assessment,
     Caller,
@@ -19,7 +21,7 @@ from orgscan.models import (
     Severity,
     Status,
 )
-from orgscan.reports.content import ControlEntry, WorkbookContent
+from orgscan.reports.content import WorkbookContent
 from orgscan.schema import (
     ACCESS_KEYS,
     ACCOUNTS,
@@ -94,18 +96,36 @@ def run_info(**changes: Any) -> RunInfo:
     return RunInfo(**{**given, **changes})
 
 
-def controls() -> list[ControlEntry]:
+def controls() -> list[Control]:
     return [
-        ControlEntry(
+        Control(
             id=control,
             title=title,
-            severity=severity,
-            unit=unit,
+            severity=Severity(severity),
+            unit=Unit(unit),
+            needs=(),
+            judge=lambda *_: (),
             description=f"{title}. Long-lived credentials are what attackers look for first.",
             remediation="Remove the credential; where it is still needed, use a role instead.",
-            framework_ids={"CIS 5.0": f"1.{number}", "Security Hub": f"IAM.{number}"},
         )
-        for number, (control, severity, unit, title) in enumerate(CONTROLS, 3)
+        for control, severity, unit, title in CONTROLS
+    ]
+
+
+def frameworks() -> list[Framework]:
+    """Two frameworks that both have an id for each control."""
+    numbered = list(enumerate((control[0] for control in CONTROLS), 3))
+    return [
+        Framework(
+            key=key,
+            title=title,
+            version=version,
+            controls={control: (f"{prefix}.{number}",) for number, control in numbered},
+        )
+        for key, title, version, prefix in (
+            ("cis-5.0", "CIS", "5.0", "1"),
+            ("security-hub", "Security Hub", "", "IAM"),
+        )
     ]
 
 
@@ -302,6 +322,7 @@ def content(
         service_credentials=typed(SERVICE_CREDENTIALS, rows["s"]),
         findings=typed(FINDINGS, rows["f"]),
         controls=controls(),
+        frameworks=frameworks(),
         assessments=assessments(),
         thresholds={"Unused credentials": "45 days", "Access key age": "90 days"},
         versions={"orgscan": "0.1.0", "Table schema": "1", "Python": "3.11.7"},

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from orgscan import controls, settings, tables
+from orgscan import settings, tables
 from orgscan.collect.collection import resume as resume_run
+from orgscan.controls.catalogue import CATALOGUE, requested
 from orgscan.controls.evaluate import evaluate
+from orgscan.controls.frameworks.reading import shipped
 from orgscan.errors import ExitCode
 from orgscan.models import (
     INTEGRITY_FAILURE,
@@ -32,13 +34,13 @@ from orgscan.pipeline.render import render
 from orgscan.pipeline.run_plan import stored_settings
 from orgscan.pipeline.scan import collect as collect_run
 from orgscan.runs.evidence import EvidenceStore
-from orgscan.runs.manifest import Manifest
 from orgscan.runs.run import Run
 from orgscan.runs.rundir import EVIDENCE
 from orgscan.settings import DEFAULT_FRAMEWORK, Thresholds
 from orgscan.simulator import AUDIT_ROLE, Simulator
 from orgscan.simulator.people import account_id
 from tests.kit.clocks import HurriedClock
+from tests.kit.manifests import described
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -277,8 +279,8 @@ class Judged(Run):
             organization_id=info.organization.id,
             as_of=info.as_of,
             thresholds=Thresholds(**info.thresholds),
-            framework=controls.shipped()[DEFAULT_FRAMEWORK],
-            controls=controls.requested(info.evidence_kinds),
+            framework=shipped()[DEFAULT_FRAMEWORK],
+            controls=requested(info.evidence_kinds),
         )
         self.info = info
         self.accounts = built.accounts
@@ -289,7 +291,7 @@ class Judged(Run):
             {name: "str" for name, kind in found.dtypes.items() if kind == "category"}
         )
         self.manifest = _manifest(info, built.accounts, found)
-        self.details = Manifest.model_construct(**self.manifest | {"as_of": info.as_of})
+        self.details = described(**self.manifest)
 
     def only(self, accounts: set[str]) -> Judged:
         """The part of the run that is about these accounts, with an exit code of its own."""
@@ -323,9 +325,9 @@ def _manifest(info: RunInfo, accounts: pd.DataFrame, found: pd.DataFrame) -> dic
             control.id: {
                 status.value: int(counts.get((control.id, status.value), 0)) for status in Status
             }
-            for control in controls.CATALOGUE
+            for control in CATALOGUE
         },
-        "severities": {control.id: control.severity.value for control in controls.CATALOGUE},
+        "severities": {control.id: control.severity.value for control in CATALOGUE},
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from orgscan.waivers import Waiver
+from orgscan.waivers.waiver import Waiver
 
 AS_OF = datetime(2026, 9, 30, 6, tzinfo=UTC)
 DAY = timedelta(days=1)

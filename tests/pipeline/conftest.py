@@ -17,8 +17,9 @@ from orgscan.pipeline.render import render
 from orgscan.pipeline.run_plan import stored_settings
 from orgscan.pipeline.scan import collect as collect_run
 from orgscan.runs.run import Run
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Simulator
+from orgscan.simulator import AUDIT_ROLE, Simulator
 from tests.kit.clocks import HurriedClock
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

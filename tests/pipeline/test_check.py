@@ -15,8 +15,10 @@ from orgscan.models import AccountState, Credentials, Observer
 from orgscan.pipeline.check import STEPS
 from orgscan.pipeline.check import check as check_organization
 from orgscan.role.policy import declared_actions
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator, faults
+from orgscan.simulator import AUDIT_ROLE, Fault, Simulator
 from orgscan.simulator.world import CallerKey, Role
+from tests.kit import faults
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -32,7 +32,9 @@ from orgscan.models import (
 from orgscan.pipeline.render import render
 from orgscan.pipeline.scan import collect as collect_run
 from orgscan.runs.run import Run
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator, faults
+from orgscan.simulator import AUDIT_ROLE, Fault, Simulator
+from tests.kit import faults
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

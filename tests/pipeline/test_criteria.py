@@ -15,11 +15,11 @@ from orgscan import settings
 from orgscan.cli import summary
 from orgscan.errors import UsageError
 from orgscan.models import Clock, Observer
-from orgscan.pipeline.decisions import read_decisions
 from orgscan.pipeline.render import render
 from orgscan.pipeline.verify import verify
 from orgscan.runs.run import Run
-from orgscan.simulator import WORLDS
+from orgscan.waivers.entries import read_decisions
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -21,7 +21,7 @@ from orgscan.pipeline.verify import verify
 from orgscan.reports.formats import FORMATS
 from orgscan.runs.run import Run
 from orgscan.schema import CHANGES, TABLES, Type
-from orgscan.simulator import WORLDS
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -180,7 +180,7 @@ def test_compare_tells_what_the_report_told(
     code, out, err = cli("compare", first, second, "--output", tmp_path / "changes.json")
     assert (code, err) == (ExitCode.OK, "")
     for change, count in changes["change"].value_counts().items():
-        assert f"  {change:<19} {count:>6}" in out
+        assert f"  {Change(change).label:<27} {count:>6}" in out
     assert "worse" in out or "better" in out
     told = json.loads((tmp_path / "changes.json").read_text())
     assert [row["finding_id"] for row in told["changes"]] == changes["finding_id"].tolist()

@@ -12,12 +12,12 @@ import openpyxl
 import pytest
 
 from orgscan.models import Change, Observer
-from orgscan.pipeline.decisions import read_decisions
 from orgscan.pipeline.demo import collect_demo, demo_quarters, write_demo_waivers
 from orgscan.pipeline.render import render
 from orgscan.pipeline.verify import verify
 from orgscan.runs.run import Run
 from orgscan.simulator import Deed
+from orgscan.waivers.entries import read_decisions
 from tests.kit.clocks import HurriedClock
 
 if TYPE_CHECKING:
@@ -237,10 +237,12 @@ def test_the_workbook_tells_it(made: list[Any]) -> None:
     counts = rows(run)["change"].value_counts()
     table = next(place for place, line in enumerate(lines) if line[0] == "Change")
     told = {line[0]: line[1] for line in lines[:table] if isinstance(line[1], int)}
-    assert {name: count for name, count in told.items() if name in set(Change)} == counts.to_dict()
-    assert told["joined"] == told["left"] == told["worse"] == 1
+    labels = {change.value: change.label for change in Change}
+    expected = {labels[code]: count for code, count in counts.items()}
+    assert {name: told[name] for name in told if name in labels.values()} == expected
+    assert told["Joined"] == told["Left"] == told["Worse"] == 1
     body = [line[0] for line in lines[table + 1 :]]
-    assert {name: body.count(name) for name in set(body)} == counts.to_dict()
+    assert {name: body.count(name) for name in set(body)} == expected
     (ref,) = [sheet.ref for sheet in book["Changes"].tables.values()]
     assert ref == f"A{table + 1}:{ref.split(':')[1]}"
     assert ref.endswith(str(len(lines)))
@@ -248,4 +250,7 @@ def test_the_workbook_tells_it(made: list[Any]) -> None:
     assert "Since the run of 2026-05-22" in cover
     assert any(str(value).startswith(f"Findings: {counts['new']} new, ") for value in cover)
     words = {row[1].value for row in book["Data dictionary"].iter_rows()}
-    assert words >= {change.value for change in Change}
+    assert words >= set(labels.values())
+    cells = [str(cell.value) for page in book for row in page.iter_rows() for cell in row]
+    codes = [code for code in labels if "_" in code]
+    assert [cell for cell in cells if any(code in cell for code in codes)] == []

@@ -19,9 +19,11 @@ from orgscan.pipeline.render import render
 from orgscan.pipeline.run_plan import stored_settings
 from orgscan.pipeline.verify import verify
 from orgscan.runs.run import Run
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator, faults
+from orgscan.simulator import AUDIT_ROLE, Fault, Simulator
 from orgscan.simulator.faults import Error
+from tests.kit import faults
 from tests.kit.observers import StopAfter
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

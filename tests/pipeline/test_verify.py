@@ -36,7 +36,8 @@ from orgscan.pipeline.verify import verify
 from orgscan.runs import evidence, rundir, signing
 from orgscan.runs.publication import is_leftover, retract_manifest
 from orgscan.runs.seal import seal, write_sealed
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Simulator
+from orgscan.simulator import AUDIT_ROLE, Simulator
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

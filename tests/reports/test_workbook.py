@@ -436,10 +436,19 @@ def test_controls_have_a_column_per_framework(book: Workbook) -> None:
 
 
 def test_framework_names_cannot_break_the_table(content: Any, tmp_path: Path) -> None:
-    ids = {"cis": "1", "CIS": "2", "Title": "3", "": "4", "=x": "5", "a\nb": "6"}
-    entry = replace(content.controls[0], framework_ids=ids)
+    names = ("cis", "CIS", "Title", "", "=x", "a\nb")
+    frameworks = [
+        replace(
+            content.frameworks[0],
+            key=f"framework-{number}",
+            title=name,
+            version="",
+            controls={content.controls[0].id: (str(number),)},
+        )
+        for number, name in enumerate(names, 1)
+    ]
     file = tmp_path / "book.xlsx"
-    write_workbook(file, replace(content, controls=[entry]))
+    write_workbook(file, replace(content, frameworks=frameworks))
     book = load_workbook(file)
     check_tables(book)
     assert rows_of(book, "Controls")[0]["CIS (2)"] == "2"

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from orgscan.errors import UsageError
 from orgscan.models import is_in_unit
-from orgscan.waivers import State, Waiver, apply, check
+from orgscan.waivers.apply import apply, check
+from orgscan.waivers.waiver import State, Waiver
 from tests.kit.waivers import ACCOUNTS, AS_OF, CONTROLS, DAY, USERS, accounts, findings, waiver
 
 if TYPE_CHECKING:

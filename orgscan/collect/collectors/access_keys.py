@@ -140,8 +140,11 @@ async def list_keys(
         async def again() -> None:
             absent[:] = await _list_all(calls, absent, expected, listing)
             if absent:
-                text = f"{ACTIONS[0]}: {len(absent)} users were not found"
-                raise Absent(text, code=_NOT_FOUND, action=ACTIONS[0])
+                raise Absent(
+                    f"{ACTIONS[0]}: {len(absent)} users were not found",
+                    code=_NOT_FOUND,
+                    action=ACTIONS[0],
+                )
 
         try:
             await until_found(again, clock)
@@ -195,8 +198,11 @@ async def _confirmed(calls: Calls, user: str, expected: Expected, listing: KeyLi
         return keys
     keys = await agreed(lambda: _keys_of(calls, user, listing), ACTIONS[0], keys)
     if expected.contradicts(user, keys):
-        text = f"{ACTIONS[0]}: the creation times contradict the credential report"
-        raise Malformed(text, code=_CONTRADICT, action=ACTIONS[0])
+        raise Malformed(
+            f"{ACTIONS[0]}: the creation times contradict the credential report",
+            code=_CONTRADICT,
+            action=ACTIONS[0],
+        )
     return keys
 
 

@@ -46,7 +46,7 @@ def document(answer: Any) -> bytes:
 
     Raises :class:`orgscan.errors.Malformed` for a type that no answer in use contains.
     """
-    return json.dumps(answer, sort_keys=True, separators=(",", ":"), default=_plain).encode()
+    return json.dumps(answer, sort_keys=True, separators=(",", ":"), default=_iso_time).encode()
 
 
 async def list_items(
@@ -101,12 +101,14 @@ async def agreed(ask: Callable[[], Awaitable[T]], action: str, first: T | None =
         before, latest = latest, await ask()
         if before == latest:
             return latest
-    text = f"{action}: {_LISTINGS} listings in a row disagree"
-    raise Malformed(text, code=DISAGREE, action=action)
+    raise Malformed(
+        f"{action}: {_LISTINGS} listings in a row disagree", code=DISAGREE, action=action
+    )
 
 
-def _plain(value: Any) -> str:
+def _iso_time(value: Any) -> str:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
-    problem = f"the answer contains {type(value).__name__}, which has no place in evidence"
-    raise malformed("iam", problem)
+    raise malformed(
+        "iam", f"the answer contains {type(value).__name__}, which has no place in evidence"
+    )

@@ -106,8 +106,7 @@ async def _started(workers: int, room: Room, concurrency: int) -> AsyncIterator[
                 Client(cluster, asynchronous=True, set_as_default=False)
             )
         except _NO_CONNECTION as error:
-            message = f"the workers could not be started: {_line(error)}"
-            raise RunError(message) from error
+            raise RunError(f"the workers could not be started: {_line(error)}") from error
         yield client
 
 
@@ -121,16 +120,16 @@ async def _joined(address: str, room: Room) -> AsyncIterator[Client]:
             async with asyncio.timeout(_PATIENCE + 1):
                 await client
         except _NO_CONNECTION as error:
-            message = (
+            raise UsageError(
                 f"no Dask scheduler answers at {address} ({_line(error)}); check the address, "
                 "and Dask's TLS settings where it asks for TLS"
-            )
-            raise UsageError(message) from None
+            ) from None
         try:
             await client.wait_for_workers(1, timeout=_PATIENCE)
         except TimeoutError:
-            message = f"the Dask scheduler at {address} has no workers; start some, then try again"
-            raise UsageError(message) from None
+            raise UsageError(
+                f"the Dask scheduler at {address} has no workers; start some, then try again"
+            ) from None
         await _same_version(client)
         # From here on a worker that joins the cluster is given the job as well.
         await client.register_plugin(room, name=room.name)
@@ -152,11 +151,10 @@ async def _same_version(client: Client) -> None:
     for worker, version in sorted(versions.items()):
         if version != __version__:
             has = f"orgscan {version}" if isinstance(version, str) else "no orgscan"
-            message = (
+            raise UsageError(
                 f"Dask worker {worker} has {has}, this is orgscan {__version__}; install the "
                 "same version on all"
             )
-            raise UsageError(message)
 
 
 async def _prepare(client: Client, name: str) -> None:
@@ -165,12 +163,10 @@ async def _prepare(client: Client, name: str) -> None:
         async with asyncio.timeout(_OPENING):
             answers: Mapping[str, Unusable | None] = await client.run(ready, name)
     except TimeoutError:
-        message = f"the Dask workers were not ready after {_OPENING:.0f} seconds"
-        raise UsageError(message) from None
+        raise UsageError(f"the Dask workers were not ready after {_OPENING:.0f} seconds") from None
     for worker, unusable in sorted(answers.items()):
         if unusable is not None:
-            message = f"Dask worker {worker}: {unusable.why}"
-            raise UsageError(message)
+            raise UsageError(f"Dask worker {worker}: {unusable.why}")
 
 
 class _Pool(Generic[_Item, _Result]):
@@ -205,8 +201,7 @@ class _Pool(Generic[_Item, _Result]):
             # Nobody wants it any more; a worker that still has it lets go.
             task.release()
         if isinstance(result, Unusable):
-            message = f"a Dask worker cannot go on: {result.why}; what was read is kept"
-            raise RunError(message)
+            raise RunError(f"a Dask worker cannot go on: {result.why}; what was read is kept")
         answer: _Result = result
         return answer
 

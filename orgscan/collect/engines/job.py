@@ -29,16 +29,15 @@ class Cluster:
     def __post_init__(self) -> None:
         """Raises :class:`orgscan.errors.UsageError` for both, neither, or without Dask."""
         if bool(self.scheduler) == bool(self.workers):
-            message = "--workers starts a cluster and --scheduler joins one: give one of the two"
-            raise UsageError(message)
+            raise UsageError(
+                "--workers starts a cluster and --scheduler joins one: give one of the two"
+            )
         if "@" in self.scheduler:
-            message = (
+            raise UsageError(
                 "--scheduler: an address must not hold credentials, which are the workers' own"
             )
-            raise UsageError(message)
         if not all(find_spec(name) for name in _PACKAGES):
-            message = "--workers and --scheduler need Dask: pip install 'orgscan[dask]'"
-            raise UsageError(message)
+            raise UsageError("--workers and --scheduler need Dask: pip install 'orgscan[dask]'")
 
 
 class Job(Protocol[_Item_contra, _Result_co]):

@@ -75,8 +75,7 @@ class Enumeration:
                     f"The tags of {some(self._untagged.keys())} could not be read ({error})."
                 )
         except CallError as error:
-            message = f"the account list could not be read to its end: {error}"
-            raise RunError(message) from error
+            raise RunError(f"the account list could not be read to its end: {error}") from error
 
     async def _accounts(self) -> AsyncGenerator[Account]:
         listing = asyncio.create_task(self._listed())

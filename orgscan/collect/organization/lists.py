@@ -44,8 +44,11 @@ async def describe(organizations: Calls) -> Organization:
             return organization
     except (KeyError, TypeError):
         pass
-    text = "organizations:DescribeOrganization: the answer names no organization"
-    raise Malformed(text, code="MalformedAnswer", action="organizations:DescribeOrganization")
+    raise Malformed(
+        "organizations:DescribeOrganization: the answer names no organization",
+        code="MalformedAnswer",
+        action="organizations:DescribeOrganization",
+    )
 
 
 @dataclass
@@ -142,8 +145,11 @@ class Lists:
     def _account(self, item: dict[str, Any]) -> Account:
         account_id = _id(item)
         if not _is_account_id(account_id):
-            text = f"organizations: {account_id!r:.40} is not an account id"
-            raise Malformed(text, code="MalformedAnswer", action="organizations")
+            raise Malformed(
+                f"organizations: {account_id!r:.40} is not an account id",
+                code="MalformedAnswer",
+                action="organizations",
+            )
         joined = item.get("JoinedTimestamp")
         joined_at = joined if isinstance(joined, datetime) else None
         if joined_at is not None and self.began_at is not None and joined_at > self.began_at:
@@ -163,8 +169,11 @@ def _id(item: dict[str, Any]) -> str:
     try:
         return str(item["Id"])
     except (KeyError, TypeError):
-        text = "organizations: the answer holds an account, unit or root without an id"
-        raise Malformed(text, code="MalformedAnswer", action="organizations") from None
+        raise Malformed(
+            "organizations: the answer holds an account, unit or root without an id",
+            code="MalformedAnswer",
+            action="organizations",
+        ) from None
 
 
 def _state(item: dict[str, Any]) -> AccountState:

@@ -125,7 +125,7 @@ class _Inspector:
 
     def _account(self, account_id: str, *, sealed: bool) -> int:
         """What the account adds to the sum over all."""
-        statement = rows.select(sealed=sealed, one=True)
+        statement = rows.select(sealed=sealed, single=True)
         *row, stored = self._connection.execute(statement, (account_id,)).fetchone()
         items: list[Evidence] = []
         for item, digest in rows.evidence_of(self._connection, account_id):

@@ -75,10 +75,10 @@ _ROW = (
 _NOT_ATTEMPTED = "the run ended before this account was read"
 
 
-def select(*, sealed: bool, one: bool = False) -> str:
-    """Select every account, or ``one``: what its hash covers, then the hash that is stored."""
+def select(*, sealed: bool, single: bool = False) -> str:
+    """Select every account, or a ``single`` one: what its hash covers, then its stored hash."""
     digest = "outcome_sha256" if sealed else "NULL"
-    which = "WHERE account_id = ?" if one else "ORDER BY account_id"
+    which = "WHERE account_id = ?" if single else "ORDER BY account_id"
     return f"SELECT {_ROW}, {digest} FROM accounts LEFT JOIN outcomes USING (account_id) {which}"  # noqa: S608
 
 

@@ -42,13 +42,11 @@ class Seal(NamedTuple):
         hashed = any(name == "outcome_sha256" for _, name, *_ in columns)
         if not connection.execute("PRAGMA table_info(seal)").fetchall():
             if hashed:
-                message = "the table seal is missing"
-                raise ValueError(message)
+                raise ValueError("the table seal is missing")
             return None
         rows = connection.execute("SELECT accounts_sum, head_sha256 FROM seal").fetchall()
         if len(rows) != 1 or (columns and not hashed):
-            message = "the table seal does not fit the others"
-            raise ValueError(message)
+            raise ValueError("the table seal does not fit the others")
         return cls(*rows[0])
 
 
@@ -94,7 +92,7 @@ def _reseal(connection: sqlite3.Connection, account_id: str, before: int) -> Non
 
 def _number_of(connection: sqlite3.Connection, account_id: str) -> int:
     """The account's hash as a number; 0 where it is not listed."""
-    row = connection.execute(select(sealed=False, one=True), (account_id,)).fetchone()
+    row = connection.execute(select(sealed=False, single=True), (account_id,)).fetchone()
     return 0 if row is None else row_number(row[:-1])
 
 

@@ -58,8 +58,9 @@ class EvidenceStore:
             with closed_on_error(store._connection) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
         except (OSError, sqlite3.Error) as error:
-            message = f"{path}: cannot be written ({error}); choose another --output"
-            raise UsageError(message) from None
+            raise UsageError(
+                f"{path}: cannot be written ({error}); choose another --output"
+            ) from None
         return store
 
     @classmethod
@@ -83,25 +84,24 @@ class EvidenceStore:
     @classmethod
     def _open(cls, path: Path, *, exclusive: bool) -> Self:
         if not path.is_file():
-            message = f"{path.parent}: is not an orgscan run (no {path.name})"
-            raise UsageError(message)
+            raise UsageError(f"{path.parent}: is not an orgscan run (no {path.name})")
         try:
             store = cls(connect(path, exclusive=exclusive), path)
             with closed_on_error(store._connection) as connection:
                 (version,) = connection.execute("SELECT format FROM run").fetchone()
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
-                message = f"{path.parent}: {files.IN_USE}"
-                raise UsageError(message) from None
-            message = f"{path}: cannot be read ({error})"
-            raise IntegrityError(message) from None
+                raise UsageError(f"{path.parent}: {files.IN_USE}") from None
+            raise IntegrityError(f"{path}: cannot be read ({error})") from None
         except (sqlite3.DatabaseError, TypeError, ValueError) as error:
-            message = f"{path}: is damaged ({error}); restore it from a backup"
-            raise IntegrityError(message) from None
+            raise IntegrityError(
+                f"{path}: is damaged ({error}); restore it from a backup"
+            ) from None
         if version > rows.FORMAT:
             store.close()
-            message = f"{path}: written by a newer orgscan (format {version}); upgrade orgscan"
-            raise UsageError(message)
+            raise UsageError(
+                f"{path}: written by a newer orgscan (format {version}); upgrade orgscan"
+            )
         return store
 
     def __enter__(self) -> Self:
@@ -138,8 +138,7 @@ class EvidenceStore:
             info = rows.info_of(text)
             sealed = seal.Seal.of(self._connection)
         if sealed is not None and sealed.head_sha256 != seal.text_hash(text):
-            message = f"{self._path}: {seal.HEAD_ALTERED}; restore it from a backup"
-            raise IntegrityError(message)
+            raise IntegrityError(f"{self._path}: {seal.HEAD_ALTERED}; restore it from a backup")
         return info
 
     def update(self, info: RunInfo) -> None:
@@ -208,8 +207,9 @@ class EvidenceStore:
             with self._connection as connection:
                 yield connection
         except sqlite3.Error as error:
-            message = f"{self._path}: cannot be written ({error}); what was stored before is kept"
-            raise RunError(message) from error
+            raise RunError(
+                f"{self._path}: cannot be written ({error}); what was stored before is kept"
+            ) from error
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -220,8 +220,9 @@ class EvidenceStore:
             raise  # ours, not the file's
         except (sqlite3.Error, LookupError, TypeError, ValueError) as error:
             what = " ".join(str(error).split())
-            message = f"{self._path}: is damaged ({what}); restore it from a backup"
-            raise IntegrityError(message) from error
+            raise IntegrityError(
+                f"{self._path}: is damaged ({what}); restore it from a backup"
+            ) from error
 
     def count_attempt(self, account_id: str) -> None:
         """Record an attempt that brought less than what is already here."""
@@ -277,28 +278,26 @@ class EvidenceStore:
                     reading = self._account(row)
                     record = sealed and seal.fault(row, stored)
                     if fault := record or contradiction(reading, info):
-                        message = f"{self._path}: account {row[0]}: {fault}"
-                        raise IntegrityError(message)
+                        raise IntegrityError(f"{self._path}: account {row[0]}: {fault}")
                     total += seal.row_number(row)
                     yield reading
             self._must_list_all()
             if sealed is not None and sealed.accounts_sum != seal.hexadecimal(total):
-                message = f"{self._path}: {seal.ROWS_ALTERED}; restore it from a backup"
-                raise IntegrityError(message)
+                raise IntegrityError(f"{self._path}: {seal.ROWS_ALTERED}; restore it from a backup")
 
     def _account(self, row: Sequence[Any]) -> Reading:
         account_id, digest = row[0], row[-1]
         items: list[Evidence] = []
         for item, sha256 in rows.evidence_of(self._connection, account_id):
             if item.sha256 != sha256:
-                message = (
+                raise IntegrityError(
                     f"{self._path}: {item.kind} of account {account_id} does not match its hash"
                 )
-                raise IntegrityError(message)
             items.append(item)
         if seal.account_hash(items) != digest:
-            message = f"{self._path}: evidence of account {account_id} was altered or is lost"
-            raise IntegrityError(message)
+            raise IntegrityError(
+                f"{self._path}: evidence of account {account_id} was altered or is lost"
+            )
         return Reading(
             account=rows.account_of(row),
             outcome=rows.outcome_of(row, tuple(items)),
@@ -311,7 +310,6 @@ class EvidenceStore:
             "(SELECT account_id FROM accounts) LIMIT 1"
         ).fetchall()
         if stray:
-            message = (
+            raise IntegrityError(
                 f"{self._path}: holds evidence of an account that is not listed: {stray[0][0]}"
             )
-            raise IntegrityError(message)

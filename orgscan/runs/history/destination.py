@@ -55,25 +55,21 @@ class Destination:
             return cls._directory(text)
         parts = urlsplit(text)
         if "@" in parts.netloc:
-            message = "the address of a history must not hold credentials; use --profile"
-            raise UsageError(message)
+            raise UsageError("the address of a history must not hold credentials; use --profile")
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
         unknown = [name for name in options if name not in _OPTIONS]
         if unknown or parts.fragment or not re.fullmatch(_BUCKET, parts.netloc):
-            message = (
+            raise UsageError(
                 f"history {text!r}: is not an address; it looks like s3://bucket/prefix, with "
                 f"?{', ?'.join(_OPTIONS)} where needed"
             )
-            raise UsageError(message)
         scheme, endpoint = options.get("scheme", "https"), options.get("endpoint_override", "")
         try:
             local = bool(endpoint) and is_loopback(host_of(endpoint))
         except ValueError as error:
-            message = f"history {text!r}: endpoint_override: {error}"
-            raise UsageError(message) from None
+            raise UsageError(f"history {text!r}: endpoint_override: {error}") from None
         if scheme != "https" and not (scheme == "http" and local):
-            message = f"history {text!r}: http is accepted for loopback addresses only"
-            raise UsageError(message)
+            raise UsageError(f"history {text!r}: http is accepted for loopback addresses only")
         path = "/".join([parts.netloc, *(part for part in parts.path.split("/") if part)])
         return cls(text, path, parts.netloc, options.get("region", ""), endpoint, scheme)
 
@@ -87,8 +83,9 @@ class Destination:
             raise UsageError(message)
         path = Path(text).absolute()
         if os.path.lexists(path) and not _is_directory(path):
-            message = f"history {text!r}: is not a directory; give one or s3://bucket/prefix"
-            raise UsageError(message)
+            raise UsageError(
+                f"history {text!r}: is not a directory; give one or s3://bucket/prefix"
+            )
         return cls(text, str(path))
 
     @property
@@ -107,8 +104,7 @@ class Destination:
         """
         for folder in self._tables:
             if why := _obstacle(folder):
-                message = f"history {self.text!r}: {why}; choose another directory"
-                raise UsageError(message)
+                raise UsageError(f"history {self.text!r}: {why}; choose another directory")
 
     def check_apart(self, directories: Iterable[Path]) -> None:
         """Raise :class:`orgscan.errors.UsageError` where this lies in one of the run directories.
@@ -119,11 +115,10 @@ class Destination:
             run = _real(directory)
             for folder in map(_real, self._tables):
                 if folder.is_relative_to(run) or run.is_relative_to(folder):
-                    message = (
+                    raise UsageError(
                         f"history {self.text!r}: must be apart from the run {str(directory)!r}, "
                         "which would not be whole with it; choose another directory"
                     )
-                    raise UsageError(message)
 
     def filesystem(self, credentials: Credentials | None) -> Any:
         """The pyarrow filesystem that ``path`` is on; on S3 as whom ``credentials`` say.

@@ -61,8 +61,9 @@ class Snapshot:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(_RUN_ID, self.run_id):
-            message = f"run id {self.run_id[:80]!r} is no UUID, as every run has; not published"
-            raise IntegrityError(message)
+            raise IntegrityError(
+                f"run id {self.run_id[:80]!r} is no UUID, as every run has; not published"
+            )
 
     @property
     def day(self) -> str:

@@ -61,15 +61,13 @@ class History:
         """
         known = [table.name for table in TABLES]
         if name not in known:
-            message = f"unknown table {name!r}; known are {', '.join(known)}"
-            raise UsageError(message)
+            raise UsageError(f"unknown table {name!r}; known are {', '.join(known)}")
         try:
             dataset = self._open(f"{self._destination.path}/{name}")
         except (OSError, pa.ArrowException) as error:
             raise self._unreadable(error) from None
         if dataset is None:
-            message = f"{self}: holds no published run"
-            raise UsageError(message)
+            raise UsageError(f"{self}: holds no published run")
         if since is not None:
             dataset = dataset.filter(ds.field(PARTITION) >= since)
         if until is not None:
@@ -91,8 +89,7 @@ class History:
         Raises as :meth:`table` does.
         """
         if by not in {"control", "ou"}:
-            message = f"unknown trend by {by!r}; known are control, ou"
-            raise UsageError(message)
+            raise UsageError(f"unknown trend by {by!r}; known are control, ou")
         units = ["ou"] if by == "ou" else []
         results, accounts = (
             _counted(self, name, columns, since, until)
@@ -165,11 +162,9 @@ def _counted(
             if len(parts) >= _PARTS:
                 parts = [_summed(parts, by)]
     except (OSError, pa.ArrowException) as error:
-        message = f"{history}: cannot be read ({cause(error)})"
-        raise RunError(message) from None
+        raise RunError(f"{history}: cannot be read ({cause(error)})") from None
     if not parts:
-        message = f"{history}: holds no published run in that time"
-        raise UsageError(message)
+        raise UsageError(f"{history}: holds no published run in that time")
     frame: pd.DataFrame = _summed(parts, by).to_pandas()
     frame["ou"] = frame.pop("ou_path").fillna("").str.replace(_BELOW, r"\1", regex=True)
     frame["ou"] = frame["ou"].where(frame["ou"] != "", "(not known)")

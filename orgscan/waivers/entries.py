@@ -1,4 +1,4 @@
-"""What people decided about a run: waivers, and what they typed into the workbook."""
+"""What officers typed: waivers, and entries beside findings; read, checked and summed up."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from orgscan import controls, reports, waivers
+from orgscan.controls.catalogue import CATALOGUE
+from orgscan.controls.identity import is_id_of
 from orgscan.errors import UsageError
+from orgscan.models import Status
 from orgscan.runs import rundir
 from orgscan.runs.evidence import EvidenceStore
 from orgscan.settings import DueDays, Settings
-from orgscan.waivers import State
+from orgscan.waivers.apply import check
+from orgscan.waivers.fields import assemble
+from orgscan.waivers.files import content, read
+from orgscan.waivers.guard import WORKBOOK_LIMITS
+from orgscan.waivers.sheets import read_back
+from orgscan.waivers.waiver import State, moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +28,11 @@ if TYPE_CHECKING:
 
     from orgscan.models import Clock, HumanEntry
     from orgscan.runs.manifest import Manifest
-    from orgscan.waivers import HandedOut, Result, Waiver
+    from orgscan.waivers.apply import Result
+    from orgscan.waivers.waiver import Waiver
+
+LISTED = (Status.FAIL, Status.UNKNOWN, Status.WAIVED)
+"""The results that the Findings sheet lists, each with room for an entry."""
 
 _CODE_POINT = re.compile(r"\[U\+((?:10|[0-9A-F])?[0-9A-F]{4})\]")
 _NAMED = 50
@@ -74,10 +85,10 @@ def read_decisions(
 
     Raises :class:`orgscan.errors.UsageError`: one line with file, place and remedy.
     """
-    known = [control.id for control in controls.CATALOGUE]
-    given = None if waivers_file is None else waivers.read(waivers_file, controls=known)
-    found = None if carry is None else _read_back(carry)
-    sheet = [] if found is None else waivers.assemble(found.drafts, known)
+    known = [control.id for control in CATALOGUE]
+    given = None if waivers_file is None else read(waivers_file, controls=known)
+    found = None if carry is None else read_back(carry, content(carry, WORKBOOK_LIMITS.file))
+    sheet = [] if found is None else assemble(found.drafts, known)
     carried = None if found is None else Source(found.file, found.sha256)
     if given is None:
         chosen, source = tuple(sheet), carried if sheet else None
@@ -92,10 +103,6 @@ def read_decisions(
         max_days=None if settings is None else settings.waiver_max_days,
         due_days=None if settings is None else settings.due_days,
     )
-
-
-def _read_back(path: Path) -> HandedOut:
-    return waivers.read_back(path, waivers.content(path, waivers.WORKBOOK_LIMITS.file))
 
 
 def _left_in_sheet(
@@ -125,7 +132,7 @@ def check_decisions(decisions: Decisions, *, clock: Clock, run: Path | None = No
             as_of = store.info.as_of
             max_days = max_days or stored_max_days(store.info.settings)
             check_entries(decisions.entries, store.info.organization.id)
-    waivers.check(decisions.waivers, as_of=as_of, max_days=max_days or stored_max_days({}))
+    check(decisions.waivers, as_of=as_of, max_days=max_days or stored_max_days({}))
 
 
 def check_entries(entries: Iterable[HumanEntry], organization_id: str) -> None:
@@ -136,19 +143,18 @@ def check_entries(entries: Iterable[HumanEntry], organization_id: str) -> None:
     """
     for entry in entries:
         if not _is_its_own(entry, organization_id):
-            message = (
+            raise UsageError(
                 f"{entry.place}: {entry.finding_id} is not the id of {_about(entry)} in "
                 f"{organization_id}; the sheet was sorted in part, a cell changed, or the workbook "
                 "is another organization's: type the entries again into the one handed out"
             )
-            raise UsageError(message)
 
 
 def _is_its_own(entry: HumanEntry, organization_id: str) -> bool:
     # The workbook shows the code points of characters that do not belong in a cell.
     meant = _CODE_POINT.sub(lambda found: chr(int(found[1], 16)), entry.user)
     return any(
-        controls.is_id_of(
+        is_id_of(
             entry.finding_id,
             organization_id=organization_id,
             control_id=entry.control_id,
@@ -190,7 +196,7 @@ def waiver_notes(results: Sequence[Result], accounts: pd.DataFrame) -> list[str]
     broad = [one for one in results if one.over_broad and one.state is State.IN_FORCE]
     notes = {
         "Waivers expired": [
-            f"{one.waiver.id} ({waivers.moment(one.waiver.expires)}, {one.failing} FAIL open)"
+            f"{one.waiver.id} ({moment(one.waiver.expires)}, {one.failing} FAIL open)"
             for one in expired
         ],
         "Waivers not yet valid": [
@@ -222,7 +228,7 @@ def _why_idle(result: Result, accounts: pd.DataFrame) -> str:
 
 
 def _start(waiver: Waiver) -> str:
-    return "" if waiver.start is None else waivers.moment(waiver.start)
+    return "" if waiver.start is None else moment(waiver.start)
 
 
 def _named(names: Sequence[str]) -> str:
@@ -247,9 +253,19 @@ def forgotten(decisions: Decisions, manifest: Manifest | None) -> list[str]:
     ]
 
 
+def unlisted(findings: pd.DataFrame, entries: Sequence[HumanEntry]) -> list[HumanEntry]:
+    """The entries whose finding the Findings sheet does not list."""
+    if not entries:
+        return []
+    shown = findings["status"].isin([status.value for status in LISTED])
+    ids = findings["finding_id"]
+    listed = set(ids[shown & ids.isin([entry.finding_id for entry in entries])])
+    return [entry for entry in entries if entry.finding_id not in listed]
+
+
 def entry_notes(decisions: Decisions, findings: pd.DataFrame) -> list[str]:
     """What became of entries whose finding is no longer listed."""
-    left = reports.unlisted(findings, decisions.entries)
+    left = unlisted(findings, decisions.entries)
     if not left or decisions.carried is None:
         return []
     note = (
@@ -257,30 +273,3 @@ def entry_notes(decisions: Decisions, findings: pd.DataFrame) -> list[str]:
         "findings that are no longer listed; they are kept on the sheet Earlier entries."
     )
     return [note]
-
-
-def waiver_entries(results: Sequence[Result]) -> list[reports.WaiverEntry]:
-    """The rows of the Waivers sheet."""
-    return [
-        reports.WaiverEntry(
-            id=one.waiver.id,
-            control=", ".join(one.waiver.controls),
-            account=one.waiver.account,
-            ou=one.waiver.ou,
-            user=one.waiver.user,
-            access_key_id=one.waiver.access_key_id,
-            tag=one.waiver.tag,
-            owner=one.waiver.owner,
-            reason=one.waiver.reason,
-            ticket=one.waiver.ticket,
-            approved_by=one.waiver.approved_by,
-            start=one.waiver.start,
-            expires=one.waiver.expires,
-            state=one.state.value,
-            fail_matched=one.failing,
-            all_matched=one.matched,
-            over_broad=one.over_broad,
-            self_approved=one.waiver.is_self_approved,
-        )
-        for one in results
-    ]

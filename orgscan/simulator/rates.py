@@ -4,51 +4,51 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from orgscan.simulator.cloud import ServiceError
+from orgscan.simulator.call import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from orgscan.simulator.cloud import Call
+    from orgscan.simulator.call import Call
 
 
-class Limit(NamedTuple):
-    """A bucket: so many calls a second, so many at once."""
+class Rate(NamedTuple):
+    """A token bucket: calls a second, and calls at once."""
 
-    rate: float
+    per_second: float
     burst: float
 
 
-PUBLISHED: Mapping[str, Limit] = {
-    "organizations:ListAccounts": Limit(8, 12),
-    "organizations:ListAccountsForParent": Limit(5, 8),
-    "organizations:ListOrganizationalUnitsForParent": Limit(5, 8),
-    "organizations:ListTagsForResource": Limit(10, 15),
-    "organizations:ListRoots": Limit(1, 2),
-    "organizations:DescribeOrganization": Limit(1, 2),
-    "sts:AssumeRole": Limit(600, 600),
+PUBLISHED: Mapping[str, Rate] = {
+    "organizations:ListAccounts": Rate(8, 12),
+    "organizations:ListAccountsForParent": Rate(5, 8),
+    "organizations:ListOrganizationalUnitsForParent": Rate(5, 8),
+    "organizations:ListTagsForResource": Rate(10, 15),
+    "organizations:ListRoots": Rate(1, 2),
+    "organizations:DescribeOrganization": Rate(1, 2),
+    "sts:AssumeRole": Rate(600, 600),
 }
 """What AWS documents, each per calling account. IAM's are unpublished: add ``iam`` to taste."""
 
 
-class Limits:
+class Buckets:
     """The buckets of one simulator, by account and action, or by service for a bare name."""
 
-    def __init__(self, limits: Mapping[str, Limit], clock: Callable[[], float]) -> None:
+    def __init__(self, rates: Mapping[str, Rate], clock: Callable[[], float]) -> None:
         """Every bucket is full at first."""
-        self._limits = limits
+        self._rates = rates
         self._clock = clock
         self._buckets: dict[tuple[str, str], tuple[float, float]] = {}
 
     def spend(self, call: Call) -> None:
         """Take a token for the call, or raise what AWS answers where none is left."""
-        name = call.name if call.name in self._limits else call.service
-        limit = self._limits.get(name)
-        if limit is None:
+        name = call.name if call.name in self._rates else call.service
+        rate = self._rates.get(name)
+        if rate is None:
             return
         now = self._clock()
-        tokens, filled = self._buckets.get((call.account, name), (limit.burst, now))
-        tokens = min(limit.burst, tokens + (now - filled) * limit.rate)
+        tokens, filled = self._buckets.get((call.account, name), (rate.burst, now))
+        tokens = min(rate.burst, tokens + (now - filled) * rate.per_second)
         if tokens >= 1.0:
             self._buckets[call.account, name] = (tokens - 1.0, now)
             return

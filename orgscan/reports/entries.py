@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from orgscan.reports import columns
 from orgscan.reports.datasheet import DataSheet
+from orgscan.waivers.fields import FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
     from orgscan.models import HumanEntry
-    from orgscan.reports.content import WaiverEntry
+    from orgscan.waivers.apply import Result
 
 ROOM = 25
 """Blank rows below the waivers, for more of them."""
@@ -24,17 +24,23 @@ _COUNTS = ("fail_matched", "all_matched")
 _MOMENTS = ("start", "expires")
 
 
-def waivers(entries: Sequence[WaiverEntry]) -> DataSheet:
-    """One row per waiver, and room for more."""
-    timed = any(_has_time(one.start) or _has_time(one.expires) for one in entries)
+def waivers(results: Sequence[Result]) -> DataSheet:
+    """One row per waiver with its result, and room for more."""
+    timed = any(
+        _has_time(moment) for one in results for moment in (one.waiver.start, one.waiver.expires)
+    )
     shown = columns.waivers(timed=timed)
     rows: list[dict[str, Any]] = [
         {
-            **asdict(entry),
-            "over_broad": "Yes" if entry.over_broad else None,
-            "self_approved": "Yes" if entry.self_approved else None,
+            **{name: getattr(result.waiver, name) for name in FIELDS if name != "control"},
+            "control": ", ".join(result.waiver.controls),
+            "state": result.state.value,
+            "fail_matched": result.failing,
+            "all_matched": result.matched,
+            "over_broad": "Yes" if result.over_broad else None,
+            "self_approved": "Yes" if result.waiver.is_self_approved else None,
         }
-        for entry in entries
+        for result in results
     ]
     frame = pd.DataFrame([*rows, *[{}] * ROOM], columns=[column.source for column in shown])
     types = dict.fromkeys(_COUNTS, "Int64")

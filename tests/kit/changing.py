@@ -12,8 +12,9 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from orgscan.simulator.draw import digest
 from orgscan.simulator.people import populate
-from orgscan.simulator.world import Mfa, Password, View, digest
+from orgscan.simulator.world import Mfa, Password, View
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,5 +134,5 @@ class _Changes:
         return self._draw.choice(ways)
 
     def _fresh(self, key: Key, born: datetime) -> Key:
-        used = born if self._draw.random() < 0.5 else None  # noqa: PLR2004 - half of them
+        used = born if self._draw.random() < 0.5 else None
         return replace(key, created=born, last_used=used, view=View.LIVE_ONLY)

@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from orgscan.simulator.faults import DEVICE_WITHOUT_USER, Fault
+from orgscan.simulator.faults import Fault
 from orgscan.simulator.people import Ages, account, guarded_root
 from orgscan.simulator.world import (
     BEDROCK,
@@ -29,6 +29,7 @@ from orgscan.simulator.world import (
     World,
     real_now,
 )
+from tests.kit.faults import DEVICE_WITHOUT_USER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 from orgscan.models import AccountState
 from orgscan.simulator import iam
-from orgscan.simulator.changing import changing_world
-from orgscan.simulator.contradictory import contradictory
 from orgscan.simulator.demo import demo
+from orgscan.simulator.draw import digest
 from orgscan.simulator.people import Ages, account, account_id, guarded_root, populate
 from orgscan.simulator.world import (
     Account,
@@ -26,9 +25,10 @@ from orgscan.simulator.world import (
     User,
     View,
     World,
-    digest,
     real_now,
 )
+from tests.kit.changing import changing_world
+from tests.kit.contradictory import contradictory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -289,7 +289,7 @@ def partition(*, seed: int = 0, now: datetime | None = None, name: str = "aws-us
         replace(
             account,
             style=ReportStyle(columns=23, upper_case=True, offset=True),
-            root=replace(guarded_root(ago), password_word="not_supported"),  # noqa: S106 - a word
+            root=replace(guarded_root(ago), password_word="not_supported"),
         )
         for account in world.accounts
     )

@@ -16,14 +16,15 @@ from openpyxl import load_workbook
 from orgscan import settings
 from orgscan.errors import UsageError
 from orgscan.models import Clock, Credentials, HumanEntry, Observer
-from orgscan.pipeline.decisions import Decisions, check_decisions, read_decisions
-from orgscan.pipeline.decisions import Decisions as Decisions_
 from orgscan.pipeline.render import render
 from orgscan.pipeline.scan import collect
 from orgscan.pipeline.verify import verify
 from orgscan.runs.run import Run as Run_
 from orgscan.settings import DueDays
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Simulator
+from orgscan.simulator import AUDIT_ROLE, Simulator
+from orgscan.waivers.entries import Decisions, check_decisions, read_decisions
+from orgscan.waivers.entries import Decisions as Decisions_
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,9 +8,10 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from orgscan.simulator.cloud import Credentials
+from orgscan.simulator.call import Credentials
 from orgscan.simulator.server import Simulator
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from orgscan.simulator.world import World
 
 _PATIENCE = 10.0
+_ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
@@ -59,7 +61,7 @@ def serve_in_thread(world: World, **options: Any) -> Iterator[Simulator]:
 
 
 class SimulatorProcess:
-    """``python -m orgscan.simulator`` as a context manager.
+    """``python -m tests.kit.simulator`` as a context manager.
 
     ``SimulatorProcess("uniform", accounts=300, users=10)``; the options are the
     command's, ``limits=True`` for a bare ``--limits``.
@@ -68,9 +70,10 @@ class SimulatorProcess:
     def __init__(self, world: str, **options: object) -> None:
         """Nothing is started yet."""
         arguments = [
-            f"--{name}" if value is True else f"--{name}={value}" for name, value in options.items()
+            f"--{name}" if value is True else f"--{name}={value}"
+            for name, value in {"world": world, **options}.items()
         ]
-        self._command = [sys.executable, "-m", "orgscan.simulator", f"--world={world}", *arguments]
+        self._command = [sys.executable, "-m", "tests.kit.simulator", "--json", *arguments]
         self._process: subprocess.Popen[str] | None = None
         self.endpoint_url = ""
         self.credentials = Credentials("", "")
@@ -82,17 +85,17 @@ class SimulatorProcess:
 
     def __enter__(self) -> Self:
         """Start it and wait until it serves."""
-        self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [*self._command, "--json"], stdout=subprocess.PIPE, text=True
+        self._process = subprocess.Popen(
+            self._command, stdout=subprocess.PIPE, text=True, cwd=_ROOT
         )
         line = self._process.stdout.readline() if self._process.stdout else ""
         if not line:
             self._stop()
             message = "the simulator process did not start"
             raise RuntimeError(message)
-        told = json.loads(line)
-        self.endpoint_url = told["endpoint_url"]
-        self.credentials = Credentials(*told["credentials"])
+        served = json.loads(line)
+        self.endpoint_url = served["endpoint_url"]
+        self.credentials = Credentials(*served["credentials"])
         return self
 
     def __exit__(
