@@ -300,7 +300,7 @@ class Judged(Run):
             frame = getattr(self, name)
             setattr(part, name, frame[frame["account_id"].isin(accounts)].reset_index(drop=True))
         part.manifest = _manifest(self.info, part.accounts, part.findings)
-        part.details = Manifest.model_construct(**part.manifest | {"as_of": self.info.as_of})
+        part.details = described(**part.manifest)
         return part
 
 
