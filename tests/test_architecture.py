@@ -165,8 +165,6 @@ def test_ci_can_be_run_anywhere() -> None:
 
 
 _BACKWARDS = {
-    ("orgscan.controls.control", "orgscan.controls.limits"),
-    ("orgscan.controls.limits", "orgscan.controls.frameworks"),
     ("orgscan.reports.content", "orgscan.reports.figures"),
 }
 """Imports that still close a circle. The list only gets shorter."""
