@@ -444,8 +444,8 @@ BUGS = (
     Bug(
         "root's second certificate is no credential",
         "orgscan/controls/root.py",
-        "yes, no = truth(one) | truth(two), falsehood(one)",
-        "yes, no = truth(one), falsehood(one)",
+        "yes, no = truth(first) | truth(second), falsehood(first)",
+        "yes, no = truth(first), falsehood(first)",
         "tests/controls/test_root.py -k certificate_that",
     ),
     Bug(

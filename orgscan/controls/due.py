@@ -70,4 +70,8 @@ class DueDates:
         for start in range(0, len(fails), _AT_A_TIME):
             piece = findings[_COLUMNS].take(fails[start : start + _AT_A_TIME])
             counts.update(piece.loc[self.overdue(piece), "severity"].astype(str))
-        return {one.value: counts[one.value] for one in Severity if counts[one.value]}
+        return {
+            severity.value: counts[severity.value]
+            for severity in Severity
+            if counts[severity.value]
+        }

@@ -38,8 +38,8 @@ from orgscan.runs.run import Run
 from orgscan.runs.rundir import EVIDENCE
 from orgscan.settings import DEFAULT_FRAMEWORK
 from orgscan.simulator import AUDIT_ROLE, Simulator
-from orgscan.thresholds import Thresholds
 from orgscan.simulator.people import account_id
+from orgscan.thresholds import Thresholds
 from tests.kit.clocks import HurriedClock
 from tests.kit.manifests import described
 
