@@ -14,17 +14,17 @@ from orgscan.controls.limits import (
     overridden,
     override_notes,
 )
-from orgscan.controls.requirements import affected, assess, count, unknown_causes
+from orgscan.controls.requirements import Tally, affected, assess
 
 __all__ = [
     "CATALOGUE",
     "Control",
     "Framework",
     "Limits",
+    "Tally",
     "Unit",
     "affected",
     "assess",
-    "count",
     "evaluate",
     "from_definition",
     "general",
@@ -35,5 +35,4 @@ __all__ = [
     "read_files",
     "requested",
     "shipped",
-    "unknown_causes",
 ]

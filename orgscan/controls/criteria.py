@@ -14,9 +14,7 @@ from orgscan.runs.evidence import EvidenceStore
 from orgscan.settings import DEFAULT_FRAMEWORK, ThresholdOverride, Thresholds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    import pandas as pd
+    from collections.abc import Mapping, Sequence
 
     from orgscan.models import Assessment, RunInfo
     from orgscan.settings import Settings
@@ -115,31 +113,39 @@ class Criteria:
             told[f"and {more} more overrides"] = "each finding names the limit it was judged by"
         return told
 
+    def judged_again(self) -> dict[str, tuple[controls.Control, ...]]:
+        """The controls that a framework judges by other limits than the findings, by its key."""
+        again = {
+            one.key: controls.affected(one, self.frameworks[0], self.thresholds, self.overrides)
+            for one in self.frameworks
+        }
+        return {key: concerned for key, concerned in again.items() if concerned}
+
     def assess(
         self,
-        findings: pd.DataFrame,
-        judge: Callable[..., pd.DataFrame],
+        tally: controls.Tally,
+        again: Mapping[str, controls.Tally],
         *,
         whole: bool,
         scope: str,
     ) -> tuple[Assessment, ...]:
         """Hold the findings against each framework.
 
-        Where a framework judges by other limits than the findings, ``judge(framework=...,
-        binding=True, controls=...)`` is asked for findings of the controls concerned;
-        ``findings`` are those of the organization's limits.
+        ``tally`` counts those of the organization's limits, ``again`` by framework those of the
+        controls in :meth:`judged_again`, judged by the framework's own limits.
         """
-        assessments = []
         names = {*self.thresholds.given, *(name for item in self.overrides for name in item.given)}
-        for one in self.frameworks:
-            again = controls.affected(one, self.frameworks[0], self.thresholds, self.overrides)
-            others = judge(framework=one, binding=True, controls=again) if again else None
-            assessments.append(
-                controls.assess(
-                    one, findings, others, whole=whole, scope=scope, organization_sets=names
-                )
+        return tuple(
+            controls.assess(
+                one,
+                tally,
+                again.get(one.key),
+                whole=whole,
+                scope=scope,
+                organization_sets=names,
             )
-        return tuple(assessments)
+            for one in self.frameworks
+        )
 
 
 def check_criteria(

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from orgscan import controls, reports, waivers
+from orgscan.controls.due import DueDates
 from orgscan.errors import UsageError
 from orgscan.runs import rundir
 from orgscan.runs.evidence import EvidenceStore
@@ -15,6 +16,7 @@ from orgscan.waivers import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     import pandas as pd
@@ -50,6 +52,11 @@ class Decisions:
     max_days: int | None = None
     """Longest a waiver may last; None: as the run's settings say. Likewise ``due_days``."""
     due_days: DueDays | None = None
+
+    def due_dates(self, as_of: datetime, days: Mapping[str, int]) -> DueDates:
+        """When findings are due, by ``days`` by severity and the dates among the entries."""
+        agreed = {entry.finding_id: entry.due for entry in self.entries if entry.due is not None}
+        return DueDates(as_of, days, agreed)
 
     def following(self, renamed: Mapping[str, tuple[str, str]]) -> Decisions:
         """The same, with entries at the id and key id their findings have now, by the id then."""
@@ -242,9 +249,8 @@ def forgotten(decisions: Decisions, manifest: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def entry_notes(decisions: Decisions, findings: pd.DataFrame) -> list[str]:
+def entry_notes(decisions: Decisions, left: Sequence[HumanEntry]) -> list[str]:
     """What became of entries whose finding is no longer listed."""
-    left = reports.unlisted(findings, decisions.entries)
     if not left or decisions.carried is None:
         return []
     note = (
@@ -282,9 +288,12 @@ def waiver_entries(results: Sequence[Result]) -> list[reports.WaiverEntry]:
 
 
 def manifest_part(
-    decisions: Decisions, results: Sequence[Result], findings: pd.DataFrame
+    decisions: Decisions, results: Sequence[Result], left: Sequence[HumanEntry]
 ) -> dict[str, Any]:
-    """What the manifest says of waivers and of what was carried forward; null where nothing was."""
+    """What the manifest says of waivers and of what was carried forward; null where nothing was.
+
+    ``left`` are the entries whose finding is no longer listed.
+    """
     told = [
         {
             "id": one.waiver.id,
@@ -299,7 +308,7 @@ def manifest_part(
     source, carried = decisions.source, decisions.carried
     counts = {
         "entries": len(decisions.entries),
-        "no_longer_listed": len(reports.unlisted(findings, decisions.entries)),
+        "no_longer_listed": len(left),
     }
     return {
         "waivers": None if source is None else {**asdict(source), "waivers": told},

@@ -8,7 +8,6 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from orgscan import controls
-from orgscan.controls.due import DueDates
 from orgscan.models import INTEGRITY_FAILURE, Coverage, Status
 from orgscan.pipeline import decisions as decided
 from orgscan.runs import rundir
@@ -30,11 +29,11 @@ _REPORTED_VERSIONS = ("aioboto3", "botocore", "openpyxl", "pandas", "pyarrow")
 
 def manifest(judgement: Judgement, files: Mapping[str, rundir.FileRecord]) -> dict[str, Any]:
     """The manifest of a run whose reports are ``files``, by name; JSON values."""
-    info, accounts = judgement.info, judgement.frames["accounts"]
+    info, accounts = judgement.info, judgement.accounts
     coverage = accounts["coverage"].value_counts()
     findings = {
         control: {status.value: count for status, count in counts.items()}
-        for control, counts in judgement.counts.items()
+        for control, counts in judgement.tally.counts.items()
     }
     return {
         "format": MANIFEST_FORMAT,
@@ -64,15 +63,13 @@ def manifest(judgement: Judgement, files: Mapping[str, rundir.FileRecord]) -> di
             accounts.loc[accounts["error_code"] == INTEGRITY_FAILURE, "account_id"]
         ),
         "findings": findings,
-        "unknown": dict(judgement.unknown),
+        "unknown": judgement.tally.unknown,
         "severities": {control.id: control.severity.value for control in controls.CATALOGUE},
         "thresholds": judgement.criteria.effective.model_dump(),
         "frameworks": [_assessed(assessment) for assessment in judgement.assessments],
-        **decided.manifest_part(
-            judgement.decisions, judgement.results, judgement.frames["findings"]
-        ),
+        **decided.manifest_part(judgement.decisions, judgement.results, judgement.earlier_entries),
         "due_days": dict(judgement.due_days),
-        "overdue": _overdue(judgement),
+        "overdue": dict(judgement.overdue),
         "notes": list(judgement.notes),
         "versions": versions(),
         "files": {name: asdict(record) for name, record in sorted(files.items())},
@@ -108,14 +105,6 @@ def _assessed(assessment: Assessment) -> dict[str, Any]:
             for one in assessment.requirements
         },
     }
-
-
-def _overdue(judgement: Judgement) -> dict[str, int]:
-    """Overdue failures by severity."""
-    entries = judgement.decisions.entries
-    agreed = {entry.finding_id: entry.due for entry in entries if entry.due is not None}
-    due = DueDates(judgement.info.as_of, judgement.due_days, agreed)
-    return due.count(judgement.frames["findings"])
 
 
 def _evidence_hashes(accounts: pd.DataFrame) -> dict[str, str | None]:

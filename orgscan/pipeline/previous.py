@@ -3,141 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orgscan import compare, reports
-from orgscan.errors import RunError, UsageError
-from orgscan.runs import parquet, rundir
+from orgscan.errors import UsageError
+from orgscan.runs import rundir
 from orgscan.runs.chain import Link
-from orgscan.schema import (
-    ACCESS_KEYS,
-    ACCOUNTS,
-    CHANGES,
-    CREDENTIALS,
-    FINDINGS,
-    SCHEMA_VERSION,
-    SERVICE_CREDENTIALS,
-)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
-
-    import pandas as pd
-
-    from orgscan.schema import Table
-
-_REMEDY = "name a run that `orgscan verify` finds whole"
-_COLUMNS: Mapping[str, tuple[str, ...]] = {
-    CREDENTIALS.name: ("account_id", "user", "source", "exists"),
-    ACCESS_KEYS.name: (
-        "account_id",
-        "user",
-        "is_root",
-        "exists",
-        "access_key_id",
-        "slot",
-        "match",
-        "status",
-        "created_at",
-    ),
-    FINDINGS.name: compare.FINDING_COLUMNS,
-}
-"""What a comparison looks at; all of accounts and changes."""
 
 
 def check_previous(previous: Path | None) -> None:
     """Say before a scan begins what would keep ``previous`` from being compared with at its end.
 
-    Raises :class:`orgscan.errors.UsageError` as :func:`open_snapshot` does, but for what only
-    reading the tables shows.
+    Raises :class:`orgscan.errors.UsageError` as :class:`orgscan.compare.EarlierRun` does, but for
+    what only reading the tables shows.
     """
-    if previous is None:
-        return
-    Link.to(previous)
-    content = _content(previous)
-    try:
-        files = dict(content["files"].items())
-        for table in (ACCOUNTS, CREDENTIALS, ACCESS_KEYS, FINDINGS):
-            _sealed(previous, table, files)
-    except (KeyError, TypeError, AttributeError):
-        raise _no_manifest(previous) from None
-
-
-def open_snapshot(run: Path) -> tuple[Link, compare.Snapshot]:
-    """The finished run in ``run``, every table held to its manifest before it is used.
-
-    Raises :class:`orgscan.errors.UsageError` where the manifest is missing, edited or a newer
-    orgscan's, or a table is missing, changed or no longer what the schema says.
-    """
-    link = Link.to(run)
-    content = _content(run)
-    try:
-        files = dict(content["files"].items())
-        return link, compare.Snapshot(
-            as_of=datetime.fromisoformat(content["as_of"]),
-            started_at=link.started_at,
-            enumerated=bool(content["enumerated"]),
-            thresholds=dict(content["thresholds"].items()),
-            continues=content["previous"] is not None,
-            changes=_optional(run, CHANGES, files),
-            service_credentials=_optional(run, SERVICE_CREDENTIALS, files),
-            **{
-                table.name: _table(run, table, files)
-                for table in (ACCOUNTS, CREDENTIALS, ACCESS_KEYS, FINDINGS)
-            },
-        )
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise _no_manifest(run) from None
-
-
-def _optional(run: Path, table: Table, files: Mapping[str, Any]) -> pd.DataFrame | None:
-    """A table that not every run has; None where this one has none."""
-    return _table(run, table, files) if f"{table.name}.parquet" in files else None
-
-
-def _content(run: Path) -> dict[str, Any]:
-    content = rundir.read_manifest(run)
-    if content.get("schema") != SCHEMA_VERSION:
-        message = (
-            f"{run / rundir.MANIFEST}: has tables of schema {content.get('schema')}, this version "
-            f"reads {SCHEMA_VERSION}; run `orgscan report {run}` with this version"
-        )
-        raise UsageError(message)
-    return content
-
-
-def _no_manifest(run: Path) -> UsageError:
-    return UsageError(f"{run / rundir.MANIFEST}: is not the manifest of a run; {_REMEDY}")
-
-
-def _sealed(run: Path, table: Table, files: Mapping[str, Any]) -> Path:
-    """The table's file, which must be as it was written."""
-    name = f"{table.name}.parquet"
-    path = run / name
-    told = files.get(name)
-    if told is None:
-        message = f"{run / rundir.MANIFEST}: does not name {name}; {_REMEDY}"
-        raise UsageError(message)
-    try:
-        found = rundir.record(path)
-    except OSError as error:
-        message = f"{path}: cannot be read ({error.strerror}); {_REMEDY}"
-        raise UsageError(message) from None
-    if (found.sha256, found.size) != (told["sha256"], told["size"]):
-        message = f"{path}: was changed after the run was finished; {_REMEDY}"
-        raise UsageError(message)
-    return path
-
-
-def _table(run: Path, table: Table, files: Mapping[str, Any]) -> pd.DataFrame:
-    path = _sealed(run, table, files)
-    try:
-        return parquet.read(path, table, columns=_COLUMNS.get(table.name, ()), categories=True)
-    except RunError as error:
-        message = f"{error}; {_REMEDY}"
-        raise UsageError(message) from None
+    if previous is not None:
+        compare.check_tables(previous)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +53,7 @@ def compare_runs(previous: Path, current: Path) -> Difference:
         message = f"{previous}: began later than {current}; name the earlier run first"
         raise UsageError(message)
     with rundir.locked(previous, shared=True), rundir.locked(current, shared=True):
-        compared = compare.compare(open_snapshot(previous)[1], open_snapshot(current)[1])
+        compared = compare.compare_runs(compare.EarlierRun(previous), compare.EarlierRun(current))
     return Difference(before, now, compared)
 
 

@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
 from orgscan import reports
+from orgscan.compare import EarlierRun
 from orgscan.controls.criteria import Criteria
 from orgscan.controls.listing import catalogue
 from orgscan.errors import UsageError
 from orgscan.pipeline import decisions as decided
 from orgscan.pipeline.judgement import Terms, judge
 from orgscan.pipeline.manifest import manifest, versions
-from orgscan.pipeline.memory import give_back
-from orgscan.pipeline.previous import open_snapshot
 from orgscan.reports.formats import Results, check_formats, write_formats
-from orgscan.runs import parquet, rundir
+from orgscan.runs import rundir
 from orgscan.runs.sealed import sealed_evidence
-from orgscan.schema import CHANGES, TABLES
+from orgscan.runs.spool import Spool
+from orgscan.schema import CHANGES
 from orgscan.settings import is_simulated
-from orgscan.version import __version__
+from orgscan.tables import PARTITION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from orgscan.models import Clock, Observer, RunInfo
+    from orgscan.models import Clock, Observer
     from orgscan.pipeline.decisions import Decisions
     from orgscan.pipeline.judgement import Judgement
-    from orgscan.settings import Settings, Thresholds
+    from orgscan.schema import Table
+    from orgscan.settings import Settings
 
 
 def render(
@@ -47,6 +48,7 @@ def render(
     previous: Path | None = None,
     decisions: Decisions | None = None,
     formats: Sequence[str] = (),
+    partition: int = PARTITION,
 ) -> Path:
     """Judge the evidence of ``run`` and publish Parquet, workbook and, last, the manifest.
 
@@ -57,7 +59,9 @@ def render(
     manifest goes on naming the one it names. ``decisions`` are the waivers to apply and the
     entries to carry forward; by default there are none. ``formats`` are those of
     :data:`orgscan.reports.formats.FORMATS` to write beside; files of others are removed. An
-    earlier signature is removed with what it signed. Returns the directory written to.
+    earlier signature is removed with what it signed. ``partition`` is how many accounts and
+    principals are judged at a time; the results do not depend on it. Returns the directory
+    written to.
 
     Raises :class:`orgscan.errors.UsageError`, :class:`orgscan.errors.IntegrityError`, and
     :class:`orgscan.errors.RunError` where the disk is full; the directory is then as it was.
@@ -72,7 +76,8 @@ def render(
         ),
         decisions=decisions or decided.Decisions(),
         as_of=as_of,
-        earlier=None if previous is None else open_snapshot(previous),
+        earlier=None if previous is None else EarlierRun(previous, directory=output or run),
+        partition=partition,
     )
     elsewhere = output is not None and output.resolve() != run.resolve()
     if output is not None and run.resolve() in output.resolve().parents:
@@ -82,18 +87,16 @@ def render(
         raise UsageError(message)
     with rundir.locked(run, shared=elsewhere):
         evidence = sealed_evidence(run)
-        observer.phase("Judging the evidence")
-        give_back()
-        judgement = judge(run, evidence, terms, clock=clock)
-        del terms  # the tables of an earlier run with it
-        give_back()
+        publish = partial(
+            _publish, run, evidence, terms, observer=observer, formats=formats, clock=clock
+        )
         if output is None or not elsewhere:
-            _publish(judgement, run, run, observer, formats)
+            publish(directory=run)
             return run
         rundir.create(output)
         try:
             with rundir.locked(output):
-                _publish(judgement, run, output, observer, formats)
+                publish(directory=output)
         except BaseException:
             with suppress(OSError):
                 output.rmdir()
@@ -102,60 +105,46 @@ def render(
 
 
 def _publish(
-    judgement: Judgement,
     run: Path,
+    evidence: rundir.FileRecord,
+    terms: Terms,
     directory: Path,
+    *,
     observer: Observer,
     formats: Sequence[str],
+    clock: Clock,
 ) -> None:
-    observer.phase("Writing the reports")
     remedy = f"the evidence is kept, `orgscan report {run}` writes again"
-    metadata = parquet_metadata(judgement.info, judgement.criteria.effective)
-    with rundir.Publication(directory, remedy=remedy) as publication:
-        for table in TABLES:
-            with publication.file(f"{table.name}.parquet") as path:
-                parquet.write(judgement.frames[table.name], table, path, metadata=metadata)
-        if judgement.changes is not None:
-            with publication.file(f"{CHANGES.name}.parquet") as path:
-                parquet.write(judgement.changes, CHANGES, path, metadata=metadata)
-        made = Results(judgement.info, judgement.criteria, judgement.frames, judgement.changes)
+    with rundir.Publication(directory, remedy=remedy) as publication, ExitStack() as stack:
+
+        def spool(table: Table) -> Spool:
+            return stack.enter_context(Spool(table.columns, directory))
+
+        observer.phase("Judging the evidence")
+        judgement = judge(run, evidence, terms, publication, spool, clock=clock)
+        observer.phase("Writing the reports")
+        made = Results(judgement.info, judgement.criteria, judgement.accounts, judgement.tables)
         write_formats(formats, made, publication)
         hashes = {rundir.EVIDENCE: judgement.evidence.sha256}
         hashes |= {name: record.sha256 for name, record in publication.files.items()}
-        give_back()  # what writing left
-        content = reports.condensed(_workbook_content(judgement, hashes))
-        judgement.frames["findings"] = content.findings
-        give_back()
         with publication.file(rundir.workbook_name(judgement.info)) as path:
-            reports.write_workbook(path, content)
+            reports.write_workbook(path, _workbook_content(judgement, hashes))
         files = dict(publication.files)
         if directory == run:
             files[rundir.EVIDENCE] = judgement.evidence
         publication.commit(manifest(judgement, files))
 
 
-def parquet_metadata(info: RunInfo, thresholds: Thresholds) -> dict[str, str]:
-    """What every Parquet file says of its origin; nothing that differs between renderings."""
-    return {
-        "orgscan.version": __version__,
-        "orgscan.run_id": info.run_id,
-        "orgscan.organization_id": info.organization.id,
-        "orgscan.as_of": info.as_of.isoformat(),
-        "orgscan.enumerated": str(info.enumerated).lower(),
-        "orgscan.simulated": str(is_simulated(info.endpoint_url)).lower(),
-        "orgscan.thresholds": thresholds.model_dump_json(),
-    }
-
-
 def _workbook_content(judgement: Judgement, hashes: Mapping[str, str]) -> reports.WorkbookContent:
     return reports.WorkbookContent(
         run=judgement.info,
         rendered_at=judgement.judged_at,
-        accounts=judgement.frames["accounts"],
-        credentials=judgement.frames["credentials"],
-        access_keys=judgement.frames["access_keys"],
-        service_credentials=judgement.frames["service_credentials"],
-        findings=judgement.frames["findings"],
+        accounts=judgement.accounts,
+        credentials=judgement.tables["credentials"],
+        access_keys=judgement.tables["access_keys"],
+        service_credentials=judgement.tables["service_credentials"],
+        findings=judgement.listed,
+        tally=judgement.tally,
         controls=_control_entries(judgement.criteria),
         assessments=judgement.assessments,
         thresholds=judgement.criteria.told(),
@@ -176,7 +165,7 @@ def _control_entries(criteria: Criteria) -> list[reports.ControlEntry]:
 
 
 def _changes_content(judgement: Judgement) -> reports.ChangesContent | None:
-    changes, coverage = judgement.changes, judgement.coverage
+    changes, coverage = judgement.tables.get(CHANGES.name), judgement.coverage
     previous = judgement.previous
     if changes is None or coverage is None or previous is None:
         return None

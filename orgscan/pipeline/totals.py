@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
+from orgscan import frames
 from orgscan.controls.due import DueDates
 from orgscan.models import INTEGRITY_FAILURE
 from orgscan.runs import parquet
@@ -67,15 +68,16 @@ class Totals:
         Raises :class:`orgscan.errors.RunError` where they cannot be read.
         """
         columns = ["finding_id", "control_id", "status", "severity", "first_seen_at"]
-        findings = parquet.read(path, FINDINGS, columns=columns, categories=True)
-        yield from self._by_status(findings, path.name)
-        pairs = findings[["control_id", "severity"]].drop_duplicates()
-        for control, severity in zip(pairs["control_id"], pairs["severity"], strict=True):
+        stored, sizes = parquet.Stored(path, FINDINGS, columns=columns), Counter[tuple[str, ...]]()
+        for piece in stored.pieces():
+            sizes += frames.counts(piece, "control_id", "severity", "status")
+        yield from self._by_status(sizes, path.name)
+        for control, severity in dict.fromkeys(key[:2] for key in sizes):
             told = self.severities.get(control)
             if severity != told:
                 yield f"{path.name}: {control}: is of severity {severity}, the manifest says {told}"
         if self.overdue is not None:
-            late = DueDates(self.as_of, self.due_days).count(findings)
+            late = DueDates(self.as_of, self.due_days).count(stored.pieces())
             for severity in sorted(late.keys() | self.overdue.keys()):
                 now, told_late = late.get(severity, 0), self.overdue.get(severity, 0)
                 if now != told_late:
@@ -84,8 +86,10 @@ class Totals:
                         f"manifest counts {told_late}"
                     )
 
-    def _by_status(self, findings: pd.DataFrame, name: str) -> Iterator[str]:
-        sizes = Counter(zip(findings["control_id"], findings["status"], strict=True))
+    def _by_status(self, results: Counter[tuple[str, ...]], name: str) -> Iterator[str]:
+        sizes: Counter[tuple[str, str]] = Counter()
+        for (control, _, status), count in results.items():
+            sizes[control, status] += count
         told = {
             (control, status): count
             for control, counts in self.findings.items()

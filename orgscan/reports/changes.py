@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from orgscan import frames
 from orgscan.models import Change
 from orgscan.reports import look
 from orgscan.reports.look import BODY, HEADING, LABEL, PLAIN
 from orgscan.reports.meanings import CHANGE_MEANINGS, COVERAGE_CHANGE_MEANINGS
+from orgscan.reports.rows import as_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    import pandas as pd
 
     from orgscan.reports.content import ChangesContent
     from orgscan.reports.datasheet import Line
@@ -25,15 +26,16 @@ _TEXT = replace(PLAIN, indent=1)
 
 def counts(content: ChangesContent) -> Mapping[Change, int]:
     """How many findings of each kind there are; every kind present."""
-    found = content.changes["change"].value_counts()
-    return {change: int(found.get(change.value, 0)) for change in Change}
+    found: Counter[tuple[str, ...]] = Counter()
+    for piece in as_rows(content.changes).pieces():
+        found += frames.counts(piece, "change")
+    return {change: found[change.value,] for change in Change}
 
 
-def listed(content: ChangesContent) -> pd.DataFrame:
-    """The rows to show: all but what an earlier run saw resolved already."""
-    changes = content.changes
-    shown = changes["change"] != Change.RESOLVED_EARLIER.value
-    return changes[shown].reset_index(drop=True)
+def shown(content: ChangesContent) -> int:
+    """How many of the rows are shown: all but the last, which an earlier run saw resolved."""
+    number = counts(content)
+    return sum(number.values()) - number[Change.RESOLVED_EARLIER]
 
 
 def sentences(content: ChangesContent) -> list[str]:
@@ -71,7 +73,7 @@ def _kinds(content: ChangesContent) -> Iterator[Line]:
         if number:
             badge = BODY.badge(change.value)
             yield ((change.value, badge), (number, _COUNT), (CHANGE_MEANINGS[change], _TEXT))
-    if not len(content.changes):
+    if not sum(counts(content).values()):
         yield (("Nothing is open, and nothing was.", PLAIN),)
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from orgscan.reports import columns
 from orgscan.reports.datasheet import DataSheet
+from orgscan.reports.rows import FrameRows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,7 @@ def waivers(entries: Sequence[WaiverEntry]) -> DataSheet:
     ]
     frame = pd.DataFrame([*rows, *[{}] * ROOM], columns=[column.source for column in shown])
     types = dict.fromkeys(_COUNTS, "Int64")
-    return DataSheet("Waivers", shown, _with_times(frame.astype(types), _MOMENTS))
+    return DataSheet("Waivers", shown, FrameRows(_with_times(frame.astype(types), _MOMENTS)))
 
 
 def earlier_entries(entries: Sequence[HumanEntry]) -> DataSheet:
@@ -47,7 +48,7 @@ def earlier_entries(entries: Sequence[HumanEntry]) -> DataSheet:
     names = [column.source for column in shown]
     rows = [{name: getattr(entry, name) or None for name in names} for entry in entries]
     frame = _with_times(pd.DataFrame(rows, columns=names), ("due",))
-    return DataSheet("Earlier entries", shown, frame)
+    return DataSheet("Earlier entries", shown, FrameRows(frame))
 
 
 def _with_times(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orgscan.waivers.apply import Applied, Result, apply, check
+from orgscan.waivers.apply import Applied, Result, Waiving, apply, check, check_accounts
 from orgscan.waivers.fields import assemble
 from orgscan.waivers.files import Handed, content, read
 from orgscan.waivers.guard import WORKBOOK_LIMITS
@@ -18,9 +18,11 @@ __all__ = [
     "Result",
     "State",
     "Waiver",
+    "Waiving",
     "apply",
     "assemble",
     "check",
+    "check_accounts",
     "content",
     "moment",
     "read",

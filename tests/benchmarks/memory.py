@@ -11,7 +11,7 @@ from orgscan.simulator import AUDIT_ROLE, WORLDS, SimulatorProcess
 from tests.benchmarks.measure import NONE_LOST, Figure, Stopwatch, alone, now_mb, peak_mb
 
 _USERS = 10
-_CEILING_MB = 512
+_CEILING_MB = 350
 _GROWTH_MB = 64
 """Between a quarter of the accounts and all of them: caches settle, queues swing."""
 _WARM = 0.25

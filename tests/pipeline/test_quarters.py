@@ -18,6 +18,7 @@ from orgscan.simulator import Deed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import pandas as pd
 
@@ -247,3 +248,45 @@ def test_the_workbook_tells_it(made: list[Any]) -> None:
     assert any(str(value).startswith(f"Findings: {counts['new']} new, ") for value in cover)
     words = {row[1].value for row in book["Data dictionary"].iter_rows()}
     assert words >= {change.value for change in Change}
+
+
+@pytest.mark.parametrize("partition", [1, 7])
+def test_partitions_of_any_size_give_the_same_files(
+    made: list[tuple[Quarter, pipeline.Run]], partition: int, tmp_path: Path
+) -> None:
+    (_, then), (quarter, now) = made[-2:]
+    waivers = then.path.parent / "q" / "waivers.toml"
+    pipeline.render(
+        now.path,
+        output=tmp_path / "again",
+        clock=HurriedClock(quarter.world.now),
+        observer=Observer(),
+        previous=then.path,
+        frameworks=["cis-7.0", "fsbp"],
+        decisions=pipeline.read_decisions(waivers, None),
+        formats=("csv", "ocsf"),
+        partition=partition,
+    )
+    pipeline.render(
+        now.path,
+        output=tmp_path / "whole",
+        clock=HurriedClock(quarter.world.now),
+        observer=Observer(),
+        previous=then.path,
+        frameworks=["cis-7.0", "fsbp"],
+        decisions=pipeline.read_decisions(waivers, None),
+        formats=("csv", "ocsf"),
+    )
+    again, whole = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        for name in ("again", "whole")
+    )
+    assert again.keys() == whole.keys()
+    assert len([name for name in whole if name.endswith(".parquet")]) == 6
+    for name in whole:
+        if name.endswith((".parquet", ".csv", ".jsonl")):
+            assert again[name] == whole[name], name
+    manifests = [pipeline.Run(tmp_path / name).manifest for name in ("again", "whole")]
+    for manifest in manifests:
+        manifest["files"] = manifest["rendered_at"] = None
+    assert manifests[0] == manifests[1]
