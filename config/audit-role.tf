@@ -1,7 +1,7 @@
-# The audit role of one account, as `orgscan role terraform` prints it.
+# The audit role of one account; printed by `orgscan role terraform`.
 #
-# Terraform works on one account at a time: put this file into a directory of its own and use it as
-# a module for each account, with the provider of that account:
+# Terraform deploys to one account at a time. Put this file in a separate directory and use it as a
+# module for each account, with the provider of that account:
 #
 #   module "orgscan_payments" {
 #     source         = "./orgscan-audit-role"
@@ -9,9 +9,9 @@
 #     trusted_caller = "arn:aws:iam::123456789012:role/Auditor"
 #   }
 #
-# Accounts that join later need a module of their own. A StackSet reaches them by itself: hand the
-# template of `orgscan role cloudformation` to aws_cloudformation_stack_set. Neither is needed in
-# the management account if orgscan runs there.
+# New accounts need an additional module. To include them automatically, use a StackSet: pass the
+# template of `orgscan role cloudformation` to aws_cloudformation_stack_set. The management account
+# needs no role if orgscan runs there.
 
 terraform {
   required_providers {
@@ -22,12 +22,12 @@ terraform {
 }
 
 variable "trusted_caller" {
-  description = "ARN of the role or user that runs orgscan, or the id of its account."
+  description = "ARN of the role or user that runs orgscan, or the ID of its account."
   type        = string
 
   validation {
     condition     = can(regex("^([0-9]{12}|arn:aws[a-z-]*:iam::[0-9]{12}:(root|(role|user)/[0-9A-Za-z_+=,.@/-]+))$", var.trusted_caller))
-    error_message = "Give an account id of 12 digits, or the ARN of a role or user."
+    error_message = "Enter an account ID of 12 digits, or the ARN of a role or user."
   }
 }
 
@@ -38,7 +38,7 @@ variable "role_name" {
 
   validation {
     condition     = can(regex("^[0-9A-Za-z_+=,.@-]{1,64}$", var.role_name))
-    error_message = "Give 1 to 64 letters, digits and _+=,.@- without a path."
+    error_message = "Enter 1 to 64 letters, digits or _+=,.@- characters, without a path."
   }
 }
 
@@ -49,20 +49,20 @@ variable "role_path" {
 }
 
 variable "external_id" {
-  description = "What the caller must present as well; empty for nothing."
+  description = "External ID that the caller must provide; empty for none."
   type        = string
   default     = ""
 
   validation {
     condition     = can(regex("^([0-9A-Za-z_+=,.@:/-]{2,})?$", var.external_id))
-    error_message = "Give at least 2 letters, digits and _+=,.@:/- signs."
+    error_message = "Enter at least 2 letters, digits or _+=,.@:/- characters."
   }
 }
 
 resource "aws_iam_role" "audit" {
   name        = var.role_name
   path        = var.role_path
-  description = "Lets orgscan read evidence of IAM credentials; changes nothing."
+  description = "Allows orgscan to read evidence about IAM credentials; changes nothing."
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from orgscan.pipeline import Run
     from orgscan.runs.history import History
+    from orgscan.runs.run import Run
 
 __all__ = ["__version__", "open_history", "open_run", "scan"]
 
@@ -32,7 +32,7 @@ def open_run(path: Path | str) -> Run:
 
     Raises :class:`orgscan.errors.UsageError` where ``path`` holds no finished run.
     """
-    from orgscan.pipeline import Run  # noqa: PLC0415 - importing orgscan stays quick
+    from orgscan.runs.run import Run  # noqa: PLC0415
 
     return Run(path)
 
@@ -45,13 +45,13 @@ def open_history(destination: str, *, profile: str | None = None) -> History:
 
     Raises :class:`orgscan.errors.OrgscanError` where it cannot be read.
     """
-    from orgscan import pipeline  # noqa: PLC0415 - importing orgscan stays quick
+    from orgscan.pipeline.publish import open_history  # noqa: PLC0415
 
-    return pipeline.open_history(destination, profile=profile)
+    return open_history(destination, profile=profile)
 
 
 async def scan(
-    output: Path | str,
+    output: Path | str | None = None,
     *,
     config: Path | str | None = None,
     previous: Path | str | None = None,
@@ -63,28 +63,29 @@ async def scan(
     """Read the organization into the new directory ``output``, judge it, write the reports.
 
     ``previous`` is an earlier run to compare with, ``waivers`` a file of accepted risks, ``carry``
-    an edited workbook to read back, ``formats`` are ``"csv"`` and ``"ocsf"``. ``options`` are the
-    settings by name (``role_name="OrgScanAudit"``), over the environment, over the settings file
-    ``config``.
+    an edited workbook to read back, ``formats`` are ``"csv"`` and ``"ocsf"``. ``options`` are any
+    other settings by name (``role_name="OrgScanAudit"``, ``publish="history"``), over the
+    environment, over the settings file ``config``. Without ``output`` the run goes where the
+    settings say, or below ``orgscan-runs``. Progress goes to the logger ``orgscan``.
 
     Raises :class:`orgscan.errors.OrgscanError`; gaps in coverage are no error, look at
     ``run.accounts`` or ``run.exit_code()``.
     """
     from pathlib import Path  # noqa: PLC0415 - importing orgscan stays quick
 
-    from orgscan import pipeline, settings  # noqa: PLC0415
     from orgscan.models import Clock, Observer  # noqa: PLC0415
+    from orgscan.pipeline import scan as scanning  # noqa: PLC0415
+    from orgscan.pipeline.run_plan import RunPlan  # noqa: PLC0415
 
-    def path(given: Path | str | None) -> Path | None:
-        return None if given is None else Path(given)
-
-    return await pipeline.scan(
-        settings.load(path(config), **options),
-        Path(output),
-        clock=Clock(),
-        observer=Observer(),
-        previous=path(previous),
-        waivers=path(waivers),
-        carry=path(carry),
+    clock = Clock()
+    plan = RunPlan.for_scan(
+        None if config is None else Path(config),
+        clock=clock,
+        output=output,
+        previous=previous,
+        waivers=waivers,
+        carry=carry,
         formats=formats,
+        **options,
     )
+    return await scanning.scan(plan, clock=clock, observer=Observer())

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -77,6 +77,11 @@ class AccountState(StrEnum):
 def is_read(state: str) -> bool:
     """Whether an account in this state is read: it is active, or its state is not known."""
     return state in {AccountState.ACTIVE, AccountState.UNKNOWN}
+
+
+def is_in_unit(ou_path: str, unit: str) -> bool:
+    """Whether ``ou_path`` is the path ``unit`` or below it; a common beginning is not enough."""
+    return ou_path == unit or ou_path.startswith(f"{unit}/")
 
 
 class ReportWord(StrEnum):
@@ -167,43 +172,96 @@ class Severity(StrEnum):
         return list(Severity).index(self)
 
 
-class Change(StrEnum):
-    """What became of a finding between two runs. Open means FAIL or WAIVED."""
+class Word(StrEnum):
+    """A code that tables hold, with what people read in its place.
 
-    NEW = "new"
-    """Open now; the earlier run judged it and found it not open, or it did not exist."""
-    FIRST_COMPARED = "first_compared"
-    """Open now; the earlier run could not judge it, so that nobody knows how old it is."""
-    REOPENED = "reopened"
-    """Open now; an earlier run of the chain saw it resolved, or its key inactive."""
-    WAIVER_ENDED = "waiver_ended"
-    """FAIL now, WAIVED before."""
-    WAIVED = "waived"
-    """WAIVED now, FAIL before: still open, its risk is accepted."""
-    STILL_OPEN = "still_open"
-    """Open in both."""
-    NOT_COMPARED = "not_compared"
-    """Open when last seen; this run could not judge it. Never counted as resolved."""
-    KEY_REACTIVATED = "key_reactivated"
-    """Was open because the key was inactive; the key is active again. Nobody settled anything."""
-    ROTATED = "rotated"
-    """Resolved: the key is gone or inactive, and the user has a newer active one."""
-    KEY_DELETED = "key_deleted"
-    """Resolved: the key is gone."""
-    KEY_DEACTIVATED = "key_deactivated"
-    """Resolved: the key is inactive now."""
-    USER_DELETED = "user_deleted"
-    """Resolved: the user is gone."""
-    ACCOUNT_LEFT = "account_left"
-    """Resolved: the account is no longer in the organization."""
-    ACCOUNT_NOT_ACTIVE = "account_not_active"
-    """Resolved: the account is suspended or closed."""
-    OUT_OF_SCOPE = "out_of_scope"
-    """Not judged any more: the settings leave the account out."""
-    FIXED = "fixed"
-    """Resolved: judged again, and it passes or the question does not arise any more."""
-    RESOLVED_EARLIER = "resolved_earlier"
-    """Resolved by an earlier run and kept in mind, so that it can be told when it reopens."""
+    The member's value is the code, ``label`` what stands in a cell or a sentence, ``meaning`` one
+    sentence that explains it. Pages, sheets and the schema are made from these.
+    """
+
+    label: str
+    meaning: str
+
+    def __new__(cls, code: str, label: str, meaning: str) -> Self:
+        """A member from its row of the table."""
+        word = str.__new__(cls, code)
+        word._value_ = code
+        word.label, word.meaning = label, meaning
+        return word
+
+
+class Change(Word):
+    """How a finding changed between two runs. Open means FAIL or WAIVED."""
+
+    NEW = (
+        "new",
+        "New",
+        "Open now; in the earlier run it was not open, or its resource did not exist.",
+    )
+    FIRST_COMPARED = (
+        "first_compared",
+        "Assessed for the first time",
+        "Open now; the earlier run could not evaluate it, so it may be older.",
+    )
+    REOPENED = (
+        "reopened",
+        "Reopened",
+        "Open again; an earlier run in the chain found it resolved or its key inactive.",
+    )
+    WAIVER_ENDED = (
+        "waiver_ended",
+        "Waiver ended",
+        "FAIL now, WAIVED before: no valid waiver covers it any more.",
+    )
+    WAIVED = (
+        "waived",
+        "Waived",
+        "WAIVED now, FAIL before: a waiver accepts the risk. Still open, not resolved.",
+    )
+    STILL_OPEN = ("still_open", "Still open", "Open in both runs.")
+    NOT_COMPARED = (
+        "not_compared",
+        "Not compared",
+        "Open when last evaluated; this run could not evaluate it. Never counted as resolved.",
+    )
+    KEY_REACTIVATED = (
+        "key_reactivated",
+        "Key reactivated",
+        "Was open because the key was inactive. Controls on active keys report it as reopened.",
+    )
+    ROTATED = (
+        "rotated",
+        "Key rotated",
+        "Resolved: the key is deleted or inactive, and the user has a newer active key.",
+    )
+    KEY_DELETED = ("key_deleted", "Key deleted", "Resolved: the key is deleted.")
+    KEY_DEACTIVATED = (
+        "key_deactivated",
+        "Key deactivated",
+        "Resolved: the key is inactive. It can be activated again.",
+    )
+    USER_DELETED = ("user_deleted", "User deleted", "Resolved: the user is deleted.")
+    ACCOUNT_LEFT = (
+        "account_left",
+        "Account left",
+        "Resolved: the account left the organization, perhaps with its keys.",
+    )
+    ACCOUNT_NOT_ACTIVE = (
+        "account_not_active",
+        "Account not active",
+        "Resolved: the account is suspended or closed.",
+    )
+    OUT_OF_SCOPE = (
+        "out_of_scope",
+        "Out of scope",
+        "No longer evaluated: the settings exclude the account. The finding may still exist.",
+    )
+    FIXED = ("fixed", "Fixed", "Resolved: the control passes or no longer applies.")
+    RESOLVED_EARLIER = (
+        "resolved_earlier",
+        "Resolved earlier",
+        "Resolved in an earlier run; kept so that orgscan recognizes it if it reopens.",
+    )
 
     @property
     def is_open(self) -> bool:
@@ -215,6 +273,17 @@ class Change(StrEnum):
         """Whether this run found it resolved, for whatever reason."""
         order = list(Change)
         return order.index(Change.ROTATED) <= order.index(self) <= order.index(Change.FIXED)
+
+
+class CoverageChange(Word):
+    """How the coverage of an account changed between two runs."""
+
+    BETTER = ("better", "Better", "More evidence than in the earlier run.")
+    WORSE = ("worse", "Worse", "Less evidence than in the earlier run.")
+    JOINED = ("joined", "Joined", "New in the organization.")
+    LEFT = ("left", "Left", "No longer in the organization.")
+    SCOPE = ("scope", "Scope changed", "Evaluated in only one of the two runs.")
+    SAME = ("same", "Unchanged", "The same coverage in both runs.")
 
 
 class Kind(StrEnum):

@@ -235,7 +235,7 @@ def parse(content: bytes) -> Report:
         return Report(faults=(fault,))
     additional = _additional(header, rows)
     if layout.order:
-        rows = [[row[place] for place in layout.order] for row in rows]
+        rows = [[row[index] for index in layout.order] for row in rows]
     duplicate = _duplicate(rows)
     if duplicate:
         return _unusable("ReportUserDuplicated", f"the report holds user {duplicate!r} twice")
@@ -288,8 +288,8 @@ def _additional(header: list[str], rows: list[list[str]]) -> dict[str, str]:
     """The filled cells of :data:`ADDITIONAL`, by user."""
     if ADDITIONAL not in header:
         return {}
-    place, name = header.index(ADDITIONAL), header.index("user")
-    return {row[name]: row[place] for row in rows if row[place] and row[place] not in WORDS}
+    index, name = header.index(ADDITIONAL), header.index("user")
+    return {row[name]: row[index] for row in rows if row[index] and row[index] not in WORDS}
 
 
 def _remarks(content: bytes) -> list[ReportFault]:
@@ -362,14 +362,14 @@ def _unreadable_rows(
 
 def _unreadable_fault(rows: list[list[str]], wrong: list[set[str]]) -> ReportFault:
     """Count the rows with a cell that is ``wrong`` in its column, and name the first."""
-    found = [
+    unreadable = [
         (number, column, cell)
         for number, row in enumerate(rows, start=1)
         for column, cell, refused in zip(COLUMNS[1:], row[1:], wrong, strict=False)
         if cell in refused
     ]
-    count = len({number for number, _column, _cell in found})
-    first, column, cell = found[0]
+    count = len({number for number, _column, _cell in unreadable})
+    first, column, cell = unreadable[0]
     reason = (
         f"{count} {'row' if count == 1 else 'rows'} of the report cannot be read, first row "
         f"{first}, column {column}: {cell!r:.60}"
@@ -379,7 +379,7 @@ def _unreadable_fault(rows: list[list[str]], wrong: list[set[str]]) -> ReportFau
 
 def slot_times(row: Sequence[str]) -> list[str]:
     """When the keys in a row's slots were created, ISO 8601 to the second."""
-    return [row[place][:_SECOND] for place in _SLOT_TIMES if is_time(row[place])]
+    return [row[index][:_SECOND] for index in _SLOT_TIMES if is_time(row[index])]
 
 
 def to_second(moment: datetime) -> str:
@@ -389,7 +389,7 @@ def to_second(moment: datetime) -> str:
 
 def denies_credentials(row: Sequence[str]) -> bool:
     """Whether a row states that there is neither a password nor an active certificate."""
-    return all(row[place].lower() == "false" for place in _OTHER_CREDENTIALS)
+    return all(row[index].lower() == "false" for index in _OTHER_CREDENTIALS)
 
 
 def states_mfa(row: Sequence[str]) -> bool | None:

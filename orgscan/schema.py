@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from orgscan.models import Change
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -421,9 +423,7 @@ CHANGES = Table(
         Column(
             "change",
             _S,
-            "What became of it: new, first_compared, reopened, waiver_ended, waived, still_open, "
-            "not_compared, resolved (rotated, key_deleted, key_deactivated, user_deleted, "
-            "account_left, account_not_active, out_of_scope, fixed) or resolved_earlier.",
+            f"How the finding changed: {', '.join(Change)}.",
             required=True,
         ),
         Column("detail", _S, "The change in one sentence.", required=True),

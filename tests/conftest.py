@@ -1,19 +1,15 @@
 from __future__ import annotations
 
-import asyncio
-import heapq
 import os
 import pickle
-import random
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 
-from orgscan.models import Clock, Credentials
+from orgscan.models import Credentials
+from tests.kit.clocks import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,6 +18,7 @@ if TYPE_CHECKING:
     from distributed import LocalCluster, Scheduler
 
     from orgscan.aws import Aws
+    from orgscan.models import Clock
     from orgscan.simulator import Simulator, World
 
 # How long an example takes says nothing on a machine that others use too.
@@ -48,59 +45,6 @@ def cut_off(monkeypatch: pytest.MonkeyPatch, nowhere: Path) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", str(nowhere / "no-config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(nowhere / "no-credentials"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-
-
-class FakeClock(Clock):
-    """Time that passes only when everybody sleeps, and then at once.
-
-    A sleeper wakes when the loop has had :data:`GRACE` rounds with nothing earlier to wake, so
-    that requests in flight over real sockets get their turn before time moves.
-    """
-
-    GRACE = 3
-
-    def __init__(self, *, seed: int = 0) -> None:
-        self.elapsed = 0.0
-        self.slept: list[float] = []
-        """Every sleep asked for, in the order of asking."""
-        self.dice: Callable[[], float] = random.Random(seed).random
-        self._started = datetime(2026, 11, 3, 12, 0, 0, tzinfo=UTC)
-        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
-        self._order = count()
-        self._ticking = False
-
-    def now(self) -> datetime:
-        return self._started + timedelta(seconds=self.elapsed)
-
-    def monotonic(self) -> float:
-        return 1_000.0 + self.elapsed
-
-    def jitter(self) -> float:
-        return self.dice()
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        woken = asyncio.get_running_loop().create_future()
-        until = self.elapsed + max(0.0, seconds)
-        heapq.heappush(self._sleepers, (until, next(self._order), woken))
-        if not self._ticking:
-            self._ticking = True
-            self._tick(self.GRACE)
-        await woken
-
-    def _tick(self, grace: int) -> None:
-        while self._sleepers and self._sleepers[0][2].done():
-            heapq.heappop(self._sleepers)
-        if not self._sleepers:
-            self._ticking = False
-            return
-        if grace:
-            asyncio.get_running_loop().call_soon(self._tick, grace - 1)
-            return
-        until, _, woken = heapq.heappop(self._sleepers)
-        self.elapsed = max(self.elapsed, until)
-        woken.set_result(None)
-        asyncio.get_running_loop().call_soon(self._tick, self.GRACE)
 
 
 @pytest.fixture

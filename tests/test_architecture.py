@@ -13,6 +13,7 @@ import sysconfig
 import tomllib
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -40,6 +41,29 @@ def test_the_import_contracts_hold() -> None:
         [program, "--no-logo", "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _listed() -> list[str]:
+    """The folders and modules of orgscan/ in the design page, in its order."""
+    page = (PACKAGE / "docs" / "design.md").read_text("utf-8")
+    tree = page.partition("\norgscan/\n")[2].partition("```")[0]
+    return re.findall(r"^  (\w+(?:/|\.py))  ", tree, re.MULTILINE)
+
+
+def test_the_design_page_lists_the_folders_and_modules_that_exist() -> None:
+    files = [path.relative_to(PACKAGE) for path in PACKAGE.rglob("*") if path.is_file()]
+    sources = [path for path in files if "__pycache__" not in path.parts]
+    folders = {f"{path.parts[0]}/" for path in sources if path.parent.parts}
+    modules = {path.name for path in sources if not path.parent.parts and path.suffix == ".py"}
+    assert sorted(_listed()) == sorted(folders | modules)
+
+
+def test_the_design_page_lists_the_layers_from_the_top_down() -> None:
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]
+    (contract,) = (one for one in tool["importlinter"]["contracts"] if one["type"] == "layers")
+    layers = [name.strip() for line in contract["layers"] for name in line.split("|")]
+    listed = [re.sub(r"/|\.py$", "", name) for name in _listed()]
+    assert [name for name in listed if name in layers] == layers
 
 
 def test_every_foreign_package_is_a_declared_dependency_or_comes_with_one() -> None:
@@ -93,6 +117,30 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert done.stderr.split() == []
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "role policy --caller",
+        "role cloudformation",
+        "role terraform",
+        "controls list",
+        "controls list --framework cis-7.0",
+        "controls show console-mfa",
+    ],
+)
+def test_what_needs_no_tables_starts_without_pandas(arguments: str) -> None:
+    heavy = {"pandas", "pyarrow", "openpyxl"}
+    code = (
+        f"import sys\nfrom orgscan.cli import main\ntry:\n    main({arguments.split()!r})\n"
+        f"finally:\n    print(*{heavy!r} & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout
+    assert done.stderr.split() == []
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_every_module_says_what_it_is(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text("utf-8")))
@@ -114,3 +162,33 @@ def test_ci_can_be_run_anywhere() -> None:
     assert text.startswith("#!/usr/bin/env bash\n")
     for step in ("ruff check", "ruff format --check", "mypy", "lint-imports", "-m pytest"):
         assert step in text
+
+
+_BACKWARDS = {
+    ("orgscan.controls.control", "orgscan.controls.limits"),
+    ("orgscan.controls.limits", "orgscan.controls.frameworks"),
+    ("orgscan.reports.content", "orgscan.reports.figures"),
+}
+"""Imports that still close a circle. The list only gets shorter."""
+
+
+def _in_circles(edges: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """The edges that remain when those that lead out of circles, or into them, are taken away."""
+    while True:
+        importers, imported = ({edge[side] for edge in edges} for side in (0, 1))
+        remaining = {edge for edge in edges if edge[0] in imported and edge[1] in importers}
+        if remaining == edges:
+            return edges
+        edges = remaining
+
+
+def test_no_imports_go_round_in_circles() -> None:
+    graph = grimp.build_graph("orgscan", exclude_type_checking_imports=False, cache_dir=None)
+    edges = {
+        (importer, imported)
+        for importer in graph.modules
+        for imported in graph.find_modules_directly_imported_by(importer)
+    }
+    assert _in_circles(edges - _BACKWARDS) == set()
+    for edge in _BACKWARDS:
+        assert _in_circles(edges - _BACKWARDS | {edge}), f"{edge} closes no circle any more"

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from orgscan import pipeline, settings
+from orgscan import settings
 from orgscan.collect.collectors import ACTIONS
 from orgscan.collect.sessions import session_policy
+from orgscan.controls.frameworks.reading import read_files
+from orgscan.models import Severity
+from orgscan.role.policy import audit_role_policy, caller_policy
+from orgscan.role.templates import AuditRole
 from orgscan.settings import DueDays, Settings, Thresholds
 
 if TYPE_CHECKING:
@@ -26,8 +30,12 @@ SECTIONS: dict[str, Any] = {"thresholds": Thresholds, "due_days": DueDays}
 _SETTING = re.compile(r"^#(\w+) = (.+)$")
 _UNCOMMENT = re.compile(r"^#(?=\S)", re.MULTILINE)
 _UNITS = re.compile(
-    r"seconds|days|minutes|characters|passwords|calls a second|digits|true or false|\d to [\d,]+"
+    r"seconds|days|minutes|characters|passwords|calls per second|digits|true or false|\d to [\d,]+"
 )
+
+
+EXCLUSIVE = ("scheduler", "resume")
+"""Settings that exclude another one of the file."""
 
 
 def _uncommented() -> str:
@@ -113,15 +121,17 @@ def test_the_bounds_in_the_comments_are_those_of_the_settings() -> None:
 
 def test_uncommented_it_loads(tmp_path: Path) -> None:
     file = tmp_path / "orgscan.toml"
-    file.write_text(_uncommented(), "utf-8")
+    shown = [line for line in _uncommented().splitlines() if not line.startswith(EXCLUSIVE)]
+    file.write_text("\n".join(shown), "utf-8")
     loaded = settings.load(file, environment={})
     assert loaded.role_name == "OrgScanAudit"
     assert loaded.thresholds == Thresholds()
     assert loaded.due_days == DueDays()
+    assert loaded.fail_on is Severity.HIGH
 
 
 def test_the_overrides_shown_load(tmp_path: Path) -> None:
-    _, _, section = TOML.read_text("utf-8").partition("Limits for some accounts only")
+    _, _, section = TOML.read_text("utf-8").partition("Thresholds for some accounts")
     shown = re.findall(r"^#     (.*)", section, re.MULTILINE)
     file = tmp_path / "orgscan.toml"
     file.write_text("\n".join(["account_tags = true", *shown]), "utf-8")
@@ -134,19 +144,20 @@ def test_the_overrides_shown_load(tmp_path: Path) -> None:
 
 
 def test_the_framework_file_loads() -> None:
-    entries = pipeline.framework_entries(None, [CONFIG / "framework.toml"])
-    assert [entry.key for entry in entries] == ["acme-iam-2", "cis-7.0-strict"]
-    assert entries[0].not_judged == ["IAM-9"]
-    assert entries[1].not_judged == ["2.1.1"]
+    frameworks = read_files([CONFIG / "framework.toml"])
+    assert {key: framework.not_judged for key, framework in frameworks.items()} == {
+        "acme-iam-2": ("IAM-9",),
+        "cis-7.0-strict": ("2.1.1",),
+    }
 
 
 @pytest.mark.parametrize(
     ("name", "make", "call"),
     [
-        ("audit-role-policy.json", pipeline.audit_role_policy, "audit_role_policy()"),
+        ("audit-role-policy.json", audit_role_policy, "audit_role_policy()"),
         (
             "caller-policy.json",
-            lambda: pipeline.caller_policy("OrgScanAudit"),
+            lambda: caller_policy("OrgScanAudit"),
             "caller_policy('OrgScanAudit')",
         ),
     ],
@@ -154,7 +165,7 @@ def test_the_framework_file_loads() -> None:
 def test_the_policies_are_the_code_s(name: str, make: Callable[[], Any], call: str) -> None:
     remedy = (
         f"config/{name} has drifted; write it again with\n"
-        f'python -c "import json; from orgscan.pipeline import *; '
+        f'python -c "import json; from orgscan.role.policy import *; '
         f'print(json.dumps({call}, indent=2))" > config/{name}'
     )
     written = (CONFIG / name).read_text("utf-8")
@@ -181,7 +192,7 @@ def test_the_session_policy_fits_into_a_request() -> None:
 )
 def test_the_roles_are_the_code_s(name: str, command: str) -> None:
     remedy = f"config/{name} has drifted: orgscan role {command} > config/{name}"
-    printed = getattr(pipeline.AuditRole.of("OrgScanAudit"), command)()
+    printed = getattr(AuditRole.of("OrgScanAudit"), command)()
     assert (CONFIG / name).read_text("utf-8") == printed, remedy
 
 
@@ -189,5 +200,5 @@ def test_the_template_s_role_has_the_generated_policy() -> None:
     template = yaml.safe_load((CONFIG / "audit-role.cloudformation.yaml").read_text("utf-8"))
     role = template["Resources"]["AuditRole"]["Properties"]
     (policy,) = role["Policies"]
-    assert policy["PolicyDocument"] == pipeline.audit_role_policy()
+    assert policy["PolicyDocument"] == audit_role_policy()
     assert template["Parameters"]["RoleName"]["Default"] == "OrgScanAudit"

@@ -32,7 +32,7 @@ from orgscan.errors import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from orgscan.pipeline import Run
+    from orgscan.runs.run import Run
 
 MANAGEMENT = "123456789012"
 """The account moto takes every caller without a session for."""

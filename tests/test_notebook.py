@@ -20,7 +20,7 @@ from orgscan.models import Coverage
 from orgscan.schema import TABLES
 
 if TYPE_CHECKING:
-    from orgscan.pipeline import Run
+    from orgscan.runs.run import Run
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "01-first-look.ipynb"
 PNG = b"\x89PNG\r\n\x1a\n"

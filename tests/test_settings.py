@@ -3,16 +3,18 @@ from __future__ import annotations
 import json
 import os
 import tracemalloc
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from orgscan.endpoint import is_simulated
 from orgscan.errors import SettingsError
-from orgscan.settings import Settings, is_simulated, load
+from orgscan.models import Severity
+from orgscan.settings import Settings, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -121,8 +123,108 @@ def test_a_misspelt_variable_is_refused_with_a_suggestion() -> None:
     )
 
 
-def test_somebody_elses_variables_are_left_alone() -> None:
-    assert load(environment={"ORGSCAN_IMAGE": "registry/orgscan:1", "PATH": "/bin"}) == Settings()
+@pytest.mark.parametrize("variable", ["ORGSCAN_IMAGE", "ORGSCAN_ZZZ", "orgscan_thresholds"])
+def test_every_other_variable_of_ours_is_refused(variable: str) -> None:
+    assert refused(environment={variable: "1"}).startswith(f"environment variable {variable}: unkn")
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "PATH",
+        "ORGSCAN_RUN",
+        "ORGSCAN_PORT",
+        "ORGSCAN_PORT_8080_TCP_ADDR",
+        "ORGSCAN_SERVICE_HOST",
+        "ORGSCAN_SERVICE_PORT_HTTP",
+    ],
+)
+def test_variables_of_kubernetes_and_of_the_notebooks_are_no_settings(variable: str) -> None:
+    assert load(environment={variable: "x"}) == Settings()
+
+
+def test_every_setting_but_a_table_can_be_a_variable() -> None:
+    values = {
+        **dict.fromkeys(("QUIET", "VERBOSE", "RETRY_GAPS", "ACCOUNT_TAGS"), "true"),
+        **dict.fromkeys(("RESUME", "PREVIOUS", "WAIVERS", "CARRY"), "some/path"),
+        "FORMATS": "csv,ocsf",
+        "FAIL_ON": "high",
+        "LOG_FORMAT": "json",
+        "WORKERS": "3",
+        "SIGN_WITH_KMS": "alias/key",
+        "PUBLISH": "s3://bucket/prefix",
+        "DUE_DAYS__HIGH": "3",
+        "THRESHOLDS__SETUP_RULE": "never-used",
+    }
+    settings = load(environment={f"ORGSCAN_{name}": value for name, value in values.items()})
+    assert settings.retry_gaps
+    assert settings.quiet
+    assert settings.waivers == Path("some/path")
+    assert settings.formats == ("csv", "ocsf")
+    assert settings.fail_on is Severity.HIGH
+    assert settings.workers == 3
+    assert settings.due_days.high == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "flag"),
+    [
+        ({"log_format": "xml"}, "--log-format"),
+        ({"fail_on": "worst"}, "--fail-on"),
+        ({"workers": 0}, "--workers"),
+        ({"scheduler": " "}, "--scheduler"),
+        ({"output": ""}, "--output"),
+        ({"waivers": "a\0b"}, "--waivers"),
+        ({"retry_gaps": True}, "--retry-gaps"),
+        ({"output": "a", "resume": "b"}, "--resume"),
+        ({"workers": 2, "scheduler": "tcp://there:8786"}, "--scheduler"),
+        ({"include_ous": 5}, "--include-ou"),
+    ],
+)
+def test_what_a_command_is_told_is_checked_like_any_setting(
+    options: dict[str, Any], flag: str
+) -> None:
+    assert refused(**options).startswith(f"option {flag}: ")
+
+
+def test_of_two_settings_that_exclude_each_other_the_upper_layer_s_counts(write: Any) -> None:
+    file = write("output = 'new'\nworkers = 2")
+    settings = load(file, environment={"ORGSCAN_SCHEDULER": "tcp://there:8786"}, resume="old")
+    assert (settings.output, settings.resume) == (None, Path("old"))
+    assert (settings.workers, settings.scheduler) == (None, "tcp://there:8786")
+
+
+def test_a_variable_names_the_file_unless_an_option_does(write: Any, tmp_path: Path) -> None:
+    environment = {"ORGSCAN_CONFIG": str(write("profile = 'variable'"))}
+    other = tmp_path / "other.toml"
+    other.write_text("profile = 'option'")
+    assert load(environment=environment).profile == "variable"
+    assert load(other, environment=environment).profile == "option"
+
+
+def test_the_settings_of_the_run_to_resume_lie_below_all_others(write: Any) -> None:
+    file = write("profile = 'file'\nresume = 'run'\n[thresholds]\nroot_usage_days = 3\n")
+    asked: list[Path] = []
+
+    def stored(run: Path) -> dict[str, Any]:
+        asked.append(run)
+        return {"profile": "run", "region": "eu-west-1", "thresholds": {"new_key_grace_days": 1}}
+
+    settings = load(file, environment={}, stored=stored)
+    assert asked == [Path("run")]
+    assert (settings.profile, settings.region) == ("file", "eu-west-1")
+    assert settings.thresholds.given == {"root_usage_days": 3, "new_key_grace_days": 1}
+    load(environment={}, stored=stored)
+    assert asked == [Path("run")]
+
+
+def test_a_run_keeps_nothing_that_is_of_one_command_only() -> None:
+    told = load(
+        environment={}, resume="old", previous="q3", waivers="w", carry="c", formats=["csv"],
+        fail_on="low", sign_with_kms="alias/a", publish="p", quiet=True, verbose=True,
+        log_format="json", workers=2, retry_gaps=True,
+    )  # fmt: skip
+    assert told.stored == load(environment={}).stored
 
 
 def test_a_wrong_value_names_the_layer_it_came_from(write: Any) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from aiobotocore.session import AioSession
-from botocore.exceptions import BotoCoreError, ProfileNotFound
 
-from orgscan.aws.client import FALLBACK_REGION, hush, no_credentials, usage_text
-from orgscan.aws.signin import CallerKeys, SignInError
-from orgscan.aws.wire import Keys, UnsignableError
-from orgscan.errors import UsageError
+from orgscan.aws.client import FALLBACK_REGION, hush, no_credentials, usable_sign_in
+from orgscan.aws.signin import CallerKeys
 from orgscan.models import Credentials
+
+if TYPE_CHECKING:
+    from orgscan.aws.wire import Keys
 
 _TIMEOUT_SECONDS = 20.0
 """The default of ``call_timeout_seconds``, for commands without settings."""
@@ -32,7 +33,7 @@ def caller_credentials(profile: str | None = None, *, timeout: float | None = No
 
 
 async def _keys(profile: str | None, timeout: float) -> Keys:  # noqa: ASYNC109 - it is handed on
-    try:
+    with usable_sign_in():
         core = AioSession(profile=profile)
         core.set_config_variable("ignore_configured_endpoint_urls", True)  # noqa: FBT003
         region = core.get_config_variable("region")
@@ -41,11 +42,3 @@ async def _keys(profile: str | None, timeout: float) -> Keys:  # noqa: ASYNC109 
         if not await caller.find():
             raise no_credentials()
         return await caller.current()
-    except (SignInError, UnsignableError) as error:
-        raise UsageError(usage_text(error)) from None
-    except ProfileNotFound as error:
-        message = f"AWS profile {error.kwargs['profile']!r} does not exist; see `aws configure`"
-        raise UsageError(message) from None
-    except (BotoCoreError, ValueError) as error:
-        message = f"AWS settings do not work: {' '.join(str(error).split())}"
-        raise UsageError(message) from None

@@ -123,7 +123,7 @@ class Aws:
         await self._stack.aclose()
 
     async def _open(self) -> None:
-        try:
+        with usable_sign_in():
             core = self._core()
             core.get_component("response_parser_factory").set_parser_defaults(
                 timestamp_parser=_parse_time
@@ -142,21 +142,6 @@ class Aws:
                 raise no_credentials()
             for name in self._services:
                 self._clients[name] = await self._client(core, name, region)
-        except (SignInError, UnsignableError) as error:
-            raise UsageError(usage_text(error)) from None
-        except ProfileNotFound as error:
-            # It may come from AWS_PROFILE as well as from the settings.
-            message = f"AWS profile {error.kwargs['profile']!r} does not exist; see `aws configure`"
-            raise UsageError(message) from None
-        except (BotoCoreError, ValueError) as error:
-            message = f"AWS settings do not work: {' '.join(str(error).split())}"
-            raise UsageError(message) from None
-        except OSError as error:
-            message = (
-                f"the file of trusted authorities cannot be read ({error.strerror}); "
-                "check AWS_CA_BUNDLE and ca_bundle of the AWS profile"
-            )
-            raise UsageError(message) from None
         self._check_models()
 
     def _check_models(self) -> None:
@@ -164,8 +149,7 @@ class Aws:
             return
         account = self._clients["organizations"].meta.service_model.shape_for("Account")
         if "State" not in account.members:
-            message = "the installed botocore does not know Account.State; upgrade aioboto3"
-            raise RunError(message)
+            raise RunError("the installed botocore does not know Account.State; upgrade aioboto3")
 
     def _core(self) -> AioSession:
         if self._given is None:
@@ -178,8 +162,7 @@ class Aws:
     def _chosen_region(self, core: AioSession) -> str | None:
         region = self._region or self._settings.region or core.get_config_variable("region")
         if region and region != region.strip():  # the SDK lets a line break pass
-            message = f"{region!r} is not a region"
-            raise ValueError(message)
+            raise ValueError(f"{region!r} is not a region")
         return str(region) if region else None
 
     async def _client(self, core: AioSession, name: str, region: str | None) -> Any:
@@ -218,8 +201,7 @@ class Aws:
     async def _own_keys(self) -> Keys:
         """The caller's keys, renewed before they expire."""
         if self._caller is None:
-            message = "AWS is asked outside of its context"
-            raise RuntimeError(message)
+            raise RuntimeError("AWS is asked outside of its context")
         return await self._caller.current()
 
     @cached_property
@@ -349,8 +331,7 @@ async def _keys_of_task() -> Keys:
     if signer is None:
         # Without this the client would sign with the caller's credentials, and the caller's
         # own users would be reported under another account's number.
-        message = "an IAM request without an account to sign for"
-        raise RuntimeError(message)
+        raise RuntimeError("an IAM request without an account to sign for")
     return await signer()
 
 
@@ -381,8 +362,7 @@ def _parse_time(value: Any) -> datetime:
     elif _is_epoch_time(value):
         return _of_epoch(float(value))
     else:
-        message = f"{value!r:.40} is not a full timestamp"
-        raise ValueError(message)
+        raise ValueError(f"{value!r:.40} is not a full timestamp")
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
@@ -390,24 +370,43 @@ def _of_epoch(seconds: float) -> datetime:
     try:
         return datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, OSError):
-        message = f"{seconds!r:.40} is not a time"
-        raise ValueError(message) from None
+        raise ValueError(f"{seconds!r:.40} is not a time") from None
+
+
+@contextmanager
+def usable_sign_in() -> Iterator[None]:
+    """Turn what the SDK raises over credentials and settings into one line with a remedy.
+
+    Raises :class:`orgscan.errors.UsageError`.
+    """
+    try:
+        yield
+    except SignInError as error:
+        raise UsageError(str(error)) from None
+    except UnsignableError as error:
+        raise UsageError(
+            f"the caller's {unsignable(error)}; copy them again and try again"
+        ) from None
+    except ProfileNotFound as error:
+        # It may come from AWS_PROFILE as well as from the settings.
+        raise UsageError(
+            f"AWS profile {error.kwargs['profile']!r} does not exist; see `aws configure`"
+        ) from None
+    except (BotoCoreError, ValueError) as error:
+        raise UsageError(f"AWS settings do not work: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise UsageError(
+            f"the file of trusted authorities cannot be read ({error.strerror}); "
+            "check AWS_CA_BUNDLE and ca_bundle of the AWS profile"
+        ) from None
 
 
 def no_credentials() -> UsageError:
     """The error where no source has any credentials."""
-    message = (
+    return UsageError(
         "no AWS credentials found; sign in (`aws sso login`, AWS_PROFILE or --profile) and try "
         "again"
     )
-    return UsageError(message)
-
-
-def usage_text(error: SignInError | UnsignableError) -> str:
-    """What a user is told of credentials no request can be signed with."""
-    if isinstance(error, SignInError):
-        return str(error)
-    return f"the caller's {unsignable(error)}; copy them again and try again"
 
 
 def hush() -> None:

@@ -177,8 +177,7 @@ class CallerKeys:
     async def _fetch(self) -> Keys:
         frozen = await self._caller.get_frozen_credentials()
         if not all(isinstance(part, str) for part in (frozen.access_key, frozen.secret_key)):
-            message = "neither an access key nor a secret key"
-            raise TypeError(message)
+            raise TypeError("neither an access key nor a secret key")
         self._keys = Keys(frozen.access_key, frozen.secret_key, frozen.token)
         self._keys.must_fit_a_header()
         return self._keys
@@ -189,11 +188,11 @@ class CallerKeys:
             async with asyncio.timeout(self._timeout) as self._deadline:
                 return await work()
         except TimeoutError:
-            message = (
+            raise SignInError(
                 f"{self._source} did not bring credentials within {self._timeout:g} seconds; "
-                "check the network, the proxy and any credential_process"
-            )
-            raise SignInError(message, code="SignInTimeout") from None
+                "check the network, the proxy and any credential_process",
+                code="SignInTimeout",
+            ) from None
         except (BotoCoreError, ClientError, OSError) as error:
             raise _told(error, self._source, self._profile) from None
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
@@ -212,17 +211,18 @@ class CallerKeys:
     def _prompt(self, text: str) -> str:
         """Ask a person at the terminal for an MFA code; the time they take is theirs."""
         if not all(stream and stream.isatty() for stream in (sys.stdin, sys.stderr)):
-            message = (
+            raise SignInError(
                 "the AWS profile asks for an MFA code, and there is no terminal to enter it; "
                 "get a session first (`aws sts get-session-token` or `assume-role`) and use its "
-                "credentials"
+                "credentials",
+                code="MfaWithoutTerminal",
             )
-            raise SignInError(message, code="MfaWithoutTerminal")
         try:
             code = getpass.getpass(text)
         except EOFError:
-            message = "no MFA code was entered; try again"
-            raise SignInError(message, code="MfaWithoutTerminal") from None
+            raise SignInError(
+                "no MFA code was entered; try again", code="MfaWithoutTerminal"
+            ) from None
         self._deadline.reschedule(asyncio.get_running_loop().time() + self._timeout)
         return code
 
@@ -241,9 +241,9 @@ class _Chain(AioCredentialResolver):  # type: ignore[misc]
     async def load_credentials(self) -> Any:
         for provider in self.providers:
             self.source = provider.METHOD
-            found = await provider.load()
-            if found is not None:
-                return found
+            loaded = await provider.load()
+            if loaded is not None:
+                return loaded
         return None
 
 
@@ -258,8 +258,8 @@ def _guarded(core: AioSession, resolver: Any, prompt: Callable[[str], str]) -> l
         elif provider.METHOD == "assume-role-with-web-identity":
             provider._token_loader_cls = _TokenFile  # noqa: SLF001
     return [
-        builder.process_provider(profile) if one.METHOD == "custom-process" else one
-        for one in resolver.providers
+        builder.process_provider(profile) if provider.METHOD == "custom-process" else provider
+        for provider in resolver.providers
     ]
 
 
@@ -285,22 +285,27 @@ class _TokenFile:
         self._path = path
 
     def __call__(self) -> str:
-        place = f"web identity token file {self._path}"
+        source = f"web identity token file {self._path}"
         try:
             # Opening a pipe would wait for somebody to write to it.
             if not stat.S_ISREG(Path(self._path).stat().st_mode):
-                message = f"{place}: is not a file; check AWS_WEB_IDENTITY_TOKEN_FILE"
-                raise SignInError(message, code="WebIdentityToken")
+                raise SignInError(
+                    f"{source}: is not a file; check AWS_WEB_IDENTITY_TOKEN_FILE",
+                    code="WebIdentityToken",
+                )
             with Path(self._path).open("rb") as file:
                 token = file.read(_MAX_TOKEN_BYTES).decode("ascii").strip()
         except OSError as error:
-            message = f"{place}: cannot be read ({error.strerror}); check the path"
-            raise SignInError(message, code="WebIdentityToken") from None
+            raise SignInError(
+                f"{source}: cannot be read ({error.strerror}); check the path",
+                code="WebIdentityToken",
+            ) from None
         except UnicodeDecodeError:
             token = ""
         if not token:
-            message = f"{place}: holds no token; have it written again"
-            raise SignInError(message, code="WebIdentityToken")
+            raise SignInError(
+                f"{source}: holds no token; have it written again", code="WebIdentityToken"
+            )
         return token
 
 
@@ -311,11 +316,14 @@ class _ProcessProvider(AioProcessProvider):  # type: ignore[misc]
         try:
             command = shlex.split(credential_process)
         except ValueError as error:
-            message = f"credential_process is not a command ({error}); check the AWS profile"
-            raise SignInError(message, code="CredentialProcess") from None
+            raise SignInError(
+                f"credential_process is not a command ({error}); check the AWS profile",
+                code="CredentialProcess",
+            ) from None
         if not command:
-            message = "credential_process is empty; check the AWS profile"
-            raise SignInError(message, code="CredentialProcess")
+            raise SignInError(
+                "credential_process is empty; check the AWS profile", code="CredentialProcess"
+            )
         return _printed(await _output(command))
 
 
@@ -333,11 +341,11 @@ async def _output(command: list[str]) -> bytes:
             start_new_session=True,
         )
     except OSError as error:
-        message = (
+        raise SignInError(
             f"credential_process could not be started ({error.strerror}): {command[0]}; check "
-            "the AWS profile"
-        )
-        raise SignInError(message, code="CredentialProcess") from None
+            "the AWS profile",
+            code="CredentialProcess",
+        ) from None
     try:
         printed = await _bounded(process.stdout)
         await process.wait()
@@ -350,11 +358,11 @@ async def _output(command: list[str]) -> bytes:
         await process.wait()
         raise
     if process.returncode:
-        message = (
+        raise SignInError(
             f"credential_process failed (exit code {process.returncode}); run its command to see "
-            "why"
+            "why",
+            code="CredentialProcess",
         )
-        raise SignInError(message, code="CredentialProcess")
     return printed
 
 

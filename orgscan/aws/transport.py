@@ -19,7 +19,7 @@ import aiohttp
 from botocore.httpsession import where as default_ca_bundle
 from yarl import URL
 
-from orgscan.settings import is_loopback
+from orgscan.endpoint import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -177,8 +177,7 @@ class Transport:
         :class:`UnusableProxyError`.
         """
         if self._http is None:
-            message = "the transport is used outside its context"
-            raise RuntimeError(message)
+            raise RuntimeError("the transport is used outside its context")
         async with self._http.request(
             request.method,
             URL(request.url, encoded=True),
@@ -217,8 +216,9 @@ def _must_be_usable(proxy: str) -> None:
         f"{url.user}{url.password}".encode("latin-1")
     except ValueError:
         # Not the address: it may hold a password.
-        message = "the proxy's address is invalid; check HTTPS_PROXY: host, port and password"
-        raise UnusableProxyError(message) from None
+        raise UnusableProxyError(
+            "the proxy's address is invalid; check HTTPS_PROXY: host, port and password"
+        ) from None
 
 
 async def _read(response: aiohttp.ClientResponse, budget: BodyBudget) -> bytes:

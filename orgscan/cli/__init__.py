@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from orgscan.cli import check, compare, controls, demo, report, role, scan, trend, verify
+from orgscan.cli import check, compare, config, controls, demo, report, role, scan, trend, verify
 from orgscan.cli.usage import complain, help_alone
 from orgscan.errors import ExitCode, OrgscanError
 
@@ -42,6 +42,7 @@ app.command("compare")(compare.compare)
 app.command("trend")(trend.trend)
 app.command("verify")(verify.verify)
 app.command("check")(check.check)
+app.command("config")(config.config)
 app.add_typer(controls.app, name="controls")
 app.add_typer(role.app, name="role")
 

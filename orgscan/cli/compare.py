@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from orgscan.cli.usage import plain
 from orgscan.models import Change, Severity
+from orgscan.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from orgscan.pipeline import Difference
+    from orgscan.pipeline.previous import Difference
 
 _ACCOUNTS_SHOWN = 50
 
@@ -27,26 +27,31 @@ def compare(
     ),
 ) -> None:
     """Tell what changed between two finished runs of one organization; offline."""
-    from orgscan import pipeline
+    from orgscan.pipeline.previous import (
+        check_difference_file,
+        compare_runs,
+        write_difference,
+    )
 
-    pipeline.check_difference_file(output)
-    difference = pipeline.compare_runs(previous, current)
+    check_difference_file(output)
+    difference = compare_runs(previous, current)
     for line in _lines(difference):
         typer.echo(line)
     if output is not None:
-        pipeline.write_difference(difference, output)
+        write_difference(difference, output)
         typer.echo(f"Changes   {output}")
 
 
 def _lines(difference: Difference) -> Iterator[str]:
     before, now, compared = difference.previous, difference.current, difference.comparison
-    yield f"Organization {now.organization_id}: from {before.as_of} to {now.as_of}"
+    then, since = before.as_of.isoformat(), now.as_of.isoformat()
+    yield f"Organization {now.organization_id}: from {then} to {since}"
     yield ""
     yield from kinds(compared.changes)
     yield ""
     yield from _controls(compared.changes)
     yield from _coverage(compared.coverage)
-    yield from (f"Note: {plain(note)}" for note in compared.notes)
+    yield from (f"Note: {printable(note)}" for note in compared.notes)
 
 
 def kinds(changes: pd.DataFrame) -> Iterator[str]:
@@ -57,7 +62,7 @@ def kinds(changes: pd.DataFrame) -> Iterator[str]:
         if count := int(counts.get(change.value, 0)):
             mark = "  resolved" if change.is_resolved else ""
             mark = "  no longer judged" if change is Change.OUT_OF_SCOPE else mark
-            yield f"  {change.value:<19} {count:>6}{mark}"
+            yield f"  {change.label:<27} {count:>6}{mark}"
 
 
 def _controls(changes: pd.DataFrame) -> Iterator[str]:
@@ -81,7 +86,7 @@ def _controls(changes: pd.DataFrame) -> Iterator[str]:
     for row in ranked:
         mine = changes["control_id"] == row.control_id
         figures = " ".join(f"{int((mine & mask).sum()):>12}" for mask in groups.values())
-        yield f"  {plain(row.control_id):<26} {figures}"
+        yield f"  {printable(row.control_id):<26} {figures}"
     yield ""
 
 
@@ -94,7 +99,7 @@ def _coverage(coverage: pd.DataFrame) -> Iterator[str]:
     yield f"Accounts whose coverage changed: {len(moved)} of {len(coverage)}"
     for row in moved.head(_ACCOUNTS_SHOWN).itertuples():
         was, now = row.previous_coverage or "not listed", row.coverage or "not listed"
-        name = plain(row.account_name)
+        name = printable(row.account_name)
         yield f"  {row.change!s:<7} {row.account_id!s} {name}: {was!s} -> {now!s}"
     if len(moved) > _ACCOUNTS_SHOWN:
         yield f"  ... and {len(moved) - _ACCOUNTS_SHOWN} more"

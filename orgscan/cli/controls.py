@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from orgscan.cli.usage import help_alone
+from orgscan.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from orgscan.pipeline import CatalogueEntry, FrameworkEntry
+    from orgscan.controls.control import Control
+    from orgscan.controls.frameworks.framework import Framework
 
 app = typer.Typer(help="The controls and their framework ids.")
 
@@ -34,38 +36,45 @@ def list_controls(
     framework: str | None = _FRAMEWORK, framework_file: list[Path] = _FRAMEWORK_FILE
 ) -> None:
     """List the controls; with --framework only those that apply there, with their ids."""
-    from orgscan import pipeline
+    from orgscan.controls.catalogue import CATALOGUE
+    from orgscan.controls.criteria import known_frameworks, select
+    from orgscan.controls.frameworks.reading import shipped
 
     if framework is None and not framework_file:
-        for entry in pipeline.catalogue():
-            typer.echo(_line(entry))
-    for number, shown in enumerate(pipeline.framework_entries(framework, framework_file)):
-        for line in (*([""] if number else ()), *_framework(shown)):
+        for control in CATALOGUE:
+            typer.echo(_line(control))
+        return
+    known = known_frameworks(framework_file)
+    own = [key for key in known if key not in shipped()]
+    for number, chosen in enumerate(select(own if framework is None else [framework], known)):
+        if number:
+            typer.echo()
+        for line in _framework(chosen, CATALOGUE):
             typer.echo(line)
 
 
-def _line(entry: CatalogueEntry, ids: str = "") -> str:
-    return f"{entry.id:<26} {entry.severity:<13} {entry.unit:<11} {ids}{entry.title}"
+def _line(control: Control, ids: str = "") -> str:
+    return f"{control.id:<26} {control.severity:<13} {control.unit:<11} {ids}{control.title}"
 
 
-def _framework(shown: FrameworkEntry) -> Iterator[str]:
-    ids = [", ".join(entry.framework_ids.values()) for entry in shown.entries]
-    width = max(8, *map(len, ids))
-    for entry, text in zip(shown.entries, ids, strict=True):
-        yield _line(entry, f"{text:<{width}} ")
-    yield from _remarks(shown)
+def _framework(framework: Framework, catalogue: Sequence[Control]) -> Iterator[str]:
+    """The controls of a framework with their ids, and what the list leaves open."""
+    from orgscan.controls.criteria import value_text
 
-
-def _remarks(shown: FrameworkEntry) -> Iterator[str]:
-    """What the list of controls leaves open."""
+    ids = {name: ", ".join(ids) for name, ids in framework.controls.items()}
+    width = max(8, *map(len, ids.values()))
+    for control in catalogue:
+        if control.id in ids:
+            yield _line(control, f"{ids[control.id]:<{width}} ")
     yield ""
-    yield f"{shown.label} ({shown.key})"
-    if shown.related:
+    yield f"{framework.label} ({framework.key})"
+    if framework.kind == "related":
         yield "The requirements ask for more than the controls judge."
-    for name, value in shown.thresholds.items():
-        yield f"Limit of its own: {name} = {value}"
-    if shown.not_judged:
-        yield f"Not judged by orgscan: {', '.join(shown.not_judged)}"
+    for name, value in framework.thresholds.items():
+        yield f"Limit of its own: {name} = {value_text(value)}"
+    unanswered = [name for name, controls in framework.requirements.items() if not controls]
+    if unanswered:
+        yield f"Not judged by orgscan: {', '.join(unanswered)}"
 
 
 @app.command()
@@ -75,26 +84,34 @@ def show(
     framework_file: list[Path] = _FRAMEWORK_FILE,
 ) -> None:
     """Show one control: what it asks, why, and what to do where it fails."""
-    from orgscan import pipeline
+    from orgscan.controls.catalogue import CATALOGUE
+    from orgscan.controls.criteria import known_frameworks, must_be_known, select
+    from orgscan.controls.frameworks.framework import ids_by_framework
 
-    entry = pipeline.catalogue_entry(control_id, framework, framework_file)
-    typer.echo("\n".join(_page(entry)))
+    by_id = {control.id: control for control in CATALOGUE}
+    must_be_known(control_id, list(by_id), "control")
+    known = known_frameworks(framework_file)
+    frameworks = tuple(known.values()) if framework is None else select([framework], known)
+    if framework is not None and control_id not in frameworks[0].controls:
+        raise UsageError(f"control {control_id} does not apply in {framework}")
+    ids = ids_by_framework(control_id, frameworks)
+    typer.echo("\n".join(_page(by_id[control_id], ids)))
 
 
-def _page(entry: CatalogueEntry) -> list[str]:
+def _page(control: Control, framework_ids: Mapping[str, str]) -> list[str]:
     lines = [
-        f"{entry.id}: {entry.title}",
+        f"{control.id}: {control.title}",
         "",
-        f"Severity   {entry.severity}",
-        f"Unit       {entry.unit}",
+        f"Severity   {control.severity}",
+        f"Unit       {control.unit}",
         "",
-        *textwrap.wrap(entry.description, 88),
+        *textwrap.wrap(control.description, 88),
         "",
         "Where it fails:",
-        *textwrap.wrap(entry.remediation, 86, initial_indent="  ", subsequent_indent="  "),
+        *textwrap.wrap(control.remediation, 86, initial_indent="  ", subsequent_indent="  "),
     ]
-    if entry.framework_ids:
+    if framework_ids:
         lines += ["", "Ids:"]
-        width = max(map(len, entry.framework_ids))
-        lines += [f"  {label:<{width}}  {ids}" for label, ids in entry.framework_ids.items()]
+        width = max(map(len, framework_ids))
+        lines += [f"  {label:<{width}}  {ids}" for label, ids in framework_ids.items()]
     return lines

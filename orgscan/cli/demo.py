@@ -1,17 +1,14 @@
-"""``orgscan demo``: the real pipeline on a simulated organization."""
+"""``orgscan demo``: a whole scan of a simulated organization."""
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Coroutine
-
     from orgscan.models import Clock, Observer
 
 
@@ -29,24 +26,24 @@ def demo(
     ),
     quiet: bool = typer.Option(False, "--quiet", help="No progress."),
 ) -> None:
-    """Audit a simulated organization; needs no AWS and leaves with 0."""
-    from orgscan import pipeline
+    """Audit a simulated organization; needs no AWS and exits with 0."""
+    from orgscan import settings
     from orgscan.cli import running
     from orgscan.models import Clock
+    from orgscan.pipeline.demo import collect_demo
+    from orgscan.pipeline.run_plan import RunPlan
 
     clock = Clock()
-    directory = output or pipeline.default_output(clock)
-    with running.observer(quiet=quiet, log_format="text") as observer:
+    with running.observer(settings.load(environment={}, quiet=quiet)) as observer:
+        # Settings of the machine are those of real scans.
+        plan = RunPlan.for_scan(environment={}, clock=clock, output=output)
+        directory = plan.directory
         if quarters is not None:
             directory = _quarters(quarters, directory, accounts, clock, observer)
         else:
-            work = partial(
-                pipeline.collect_demo, directory, accounts=accounts, clock=clock, observer=observer
-            )
-            running.collect(lambda stop: work(stop=stop), directory)
-            with running.rendering(directory):
-                pipeline.render(directory, clock=clock, observer=observer)
-    # The demo's gaps are there on purpose.
+            read = partial(collect_demo, directory, accounts=accounts)
+            running.carry_out(plan, read, clock=clock, observer=observer)
+    # The demo's gaps are intentional.
     running.show(directory)
 
 
@@ -54,26 +51,22 @@ def _quarters(
     count: int, parent: Path, accounts: int | None, clock: Clock, observer: Observer
 ) -> Path:
     """A run for each quarter in a directory of its own below ``parent``; the last one."""
-    from orgscan import pipeline
     from orgscan.cli import running
+    from orgscan.pipeline.demo import collect_demo, demo_quarters, write_demo_waivers
+    from orgscan.pipeline.run_plan import RunPlan
 
-    quarters = pipeline.demo_quarters(count, clock=clock, accounts=accounts)
-    waivers = pipeline.write_demo_waivers(parent, quarters)
-    decisions = pipeline.read_decisions(waivers, None)
-    previous = None
+    quarters = demo_quarters(count, clock=clock, accounts=accounts)
+    waivers = write_demo_waivers(parent, quarters[0][0])
+    run = None
     for quarter, then in quarters:
-        run = parent / quarter.name
-        work = partial(pipeline.collect_demo, run, quarter=quarter, clock=then, observer=observer)
-        running.collect(partial(_until, work), run)
-        with running.rendering(run):
-            pipeline.render(
-                run, clock=then, observer=observer, previous=previous, decisions=decisions
-            )
-        previous = run
-    return run
-
-
-def _until(
-    work: Callable[..., Coroutine[Any, Any, None]], stop: asyncio.Event
-) -> Coroutine[Any, Any, None]:
-    return work(stop=stop)
+        plan = RunPlan.for_scan(
+            environment={},
+            clock=then,
+            output=parent / quarter.name,
+            previous=run,
+            waivers=waivers,
+        )
+        read = partial(collect_demo, plan.directory, quarter=quarter)
+        running.carry_out(plan, read, clock=then, observer=observer)
+        run = plan.directory
+    return run or parent

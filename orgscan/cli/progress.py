@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from orgscan.cli.usage import plain
 from orgscan.models import Observer
+from orgscan.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -100,7 +100,7 @@ class Lines(Observer):
     def _write(self) -> None:
         self._last = self._monotonic()
         line = self._object() if self._as_json else self._text()
-        print(plain(line), file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
 
     def _object(self) -> str:
         values: dict[str, Any] = {
@@ -164,4 +164,4 @@ class Bar(Observer):
 
     def phase(self, text: str) -> None:
         """See :class:`orgscan.models.Observer`."""
-        self.progress.update(self._task, description=plain(text))
+        self.progress.update(self._task, description=printable(text))

@@ -1,4 +1,4 @@
-"""``orgscan report``: judge stored evidence again, offline."""
+"""``orgscan report``: evaluate stored evidence again, offline."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from pathlib import Path
 
 import typer
 
-from orgscan.cli.scan import (
+from orgscan.cli.options import (
     CARRY,
     FAIL_ON,
     FORMAT,
     FRAMEWORK,
     FRAMEWORK_FILE,
+    LOG_FORMAT,
     PREVIOUS,
     PUBLISH,
+    QUIET,
     SIGN_WITH_KMS,
     WAIVERS,
-    check_end_options,
 )
 from orgscan.models import Severity, is_in_range
 
@@ -46,41 +47,37 @@ def report(
     ),
     publish: str | None = PUBLISH,
     formats: list[str] = FORMAT,
-    quiet: bool = typer.Option(False, "--quiet", help="No progress."),
+    quiet: bool | None = QUIET,
+    log_format: str | None = LOG_FORMAT,
 ) -> None:
     """Write a run's reports again, with another as-of time, other thresholds or frameworks."""
-    from orgscan import pipeline
-    from orgscan import settings as settings_module
     from orgscan.cli import running
     from orgscan.models import Clock
+    from orgscan.pipeline import scan as scanning
+    from orgscan.pipeline.run_plan import RunPlan
 
-    check_end_options(previous, sign_with_kms, publish, formats, directories=[run, output])
-    settings = None
-    if config is not None or sign_with_kms is not None or publish is not None:
-        settings = settings_module.load(config, profile=profile, endpoint_url=endpoint_url)
-    chosen = None if config is None else settings
-    decisions = pipeline.read_decisions(waivers, carry, chosen)
-    moment = None if as_of is None else _moment(as_of)
-    with (
-        running.observer(quiet=quiet, log_format="text") as observer,
-        running.rendering(run),
-    ):
-        directory = pipeline.render(
-            run,
-            clock=Clock(),
-            observer=observer,
-            output=output,
-            as_of=moment,
-            settings=None if config is None else settings,
-            frameworks=framework,
-            framework_files=framework_file,
-            previous=previous,
-            decisions=decisions,
-            formats=formats,
-        )
-    running.conclude(
-        directory, fail_on, sign_with=sign_with_kms, publish_to=publish, settings=settings
+    plan = RunPlan.for_report(
+        run,
+        config,
+        output=output,
+        as_of=None if as_of is None else _moment(as_of),
+        frameworks=framework,
+        framework_files=[*map(str, framework_file)],
+        fail_on=fail_on,
+        previous=previous,
+        waivers=waivers,
+        carry=carry,
+        sign_with_kms=sign_with_kms,
+        profile=profile,
+        endpoint_url=endpoint_url,
+        publish=publish,
+        formats=formats,
+        quiet=quiet,
+        log_format=log_format,
     )
+    with running.observer(plan.settings) as observer, running.rendering(run):
+        directory = scanning.write(plan, clock=Clock(), observer=observer)
+    running.conclude(plan, directory)
 
 
 def _moment(text: str) -> datetime:

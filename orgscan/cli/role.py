@@ -11,7 +11,7 @@ import typer
 from orgscan.cli.usage import help_alone
 
 if TYPE_CHECKING:
-    from orgscan.pipeline import AuditRole
+    from orgscan.role.templates import AuditRole
 
 app = typer.Typer(help="The audit role, and its permissions.")
 
@@ -62,15 +62,15 @@ def policy(
     if not caller and (alone := [name for name, value in given.items() if value is not None]):
         message = f"{alone[0]} goes with --caller: the audit role's own policy names no role"
         raise typer.BadParameter(message)
-    from orgscan import pipeline
+    from orgscan.role.policy import audit_role_policy, caller_policy
 
     role = _role(
         _DEFAULT if role_name is None else role_name, "/" if role_path is None else role_path
     )
     shown = (
-        pipeline.caller_policy(role.name, role_path=role.path, partition=partition or Partition.AWS)
+        caller_policy(role.name, role_path=role.path, partition=partition or Partition.AWS)
         if caller
-        else pipeline.audit_role_policy()
+        else audit_role_policy()
     )
     typer.echo(json.dumps(shown, indent=2))
 
@@ -102,8 +102,6 @@ def terraform(
 def _role(
     name: str, path: str, trusted: str | None = None, external_id_required: bool = False
 ) -> AuditRole:
-    from orgscan import pipeline
+    from orgscan.role.templates import AuditRole
 
-    return pipeline.AuditRole.of(
-        name, path=path, trusted=trusted, external_id_required=external_id_required
-    )
+    return AuditRole.of(name, path=path, trusted=trusted, external_id_required=external_id_required)

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from orgscan.models import Observer, Severity
-    from orgscan.pipeline import Run
+    from orgscan.models import Clock, Observer
+    from orgscan.pipeline.run_plan import RunPlan
+    from orgscan.runs.run import Run
     from orgscan.settings import Settings
+
+    Read = Callable[..., Coroutine[Any, Any, None]]
 
 _FIRST = "stopping: accounts in flight are finished first; once more to stop now"
 
@@ -29,11 +32,11 @@ def collect(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]], output: 
 
     Leaves with 130 or 143 where a signal ended the work early.
     """
-    from orgscan import pipeline
+    from orgscan.collect.engines import new_event_loop
 
     received: list[signal.Signals] = []
     try:
-        with asyncio.Runner(loop_factory=pipeline.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(_until_stopped(work, received))
     except (RunInterrupted, asyncio.CancelledError):
         if not received:
@@ -79,17 +82,26 @@ def rendering(output: Path) -> Iterator[None]:
         raise typer.Exit(128 + signal.SIGINT) from None
 
 
-def observer(*, quiet: bool, log_format: str) -> AbstractContextManager[Observer]:
-    """The progress display that fits standard error and the options."""
+def carry_out(plan: RunPlan, read: Read, *, clock: Clock, observer: Observer) -> None:
+    """Collect the evidence with ``read``, evaluate it and write the reports."""
+    from orgscan.pipeline import scan as scanning
+
+    collect(lambda stop: read(clock=clock, observer=observer, stop=stop), plan.directory)
+    with rendering(plan.directory):
+        scanning.write(plan, clock=clock, observer=observer)
+
+
+def observer(settings: Settings) -> AbstractContextManager[Observer]:
+    """The progress display that fits standard error and the settings."""
     from orgscan.cli.progress import choose
 
-    return choose(quiet=quiet, log_format=log_format)
+    return choose(quiet=settings.quiet, log_format=settings.log_format)
 
 
 def show(directory: Path) -> Run:
     """Print the summary of the finished run in ``directory``."""
     from orgscan.cli import summary
-    from orgscan.pipeline import Run
+    from orgscan.runs.run import Run
 
     run = Run(directory)
     for line in summary.lines(run):
@@ -97,37 +109,20 @@ def show(directory: Path) -> Run:
     return run
 
 
-def conclude(
-    directory: Path,
-    fail_on: Severity | None,
-    *,
-    sign_with: str | None = None,
-    publish_to: str | None = None,
-    settings: Settings | None = None,
-) -> None:
-    """Print the summary, sign and publish if asked to, leave with the code of the run.
+def conclude(plan: RunPlan, directory: Path) -> None:
+    """Print the summary, sign and publish if asked to, exit with the code of the run.
 
     The summary comes first: a run that could not be signed or published is finished all the same.
     """
-    run = show(directory)
-    if sign_with is not None and settings is not None:
-        from orgscan import pipeline
-        from orgscan.models import Clock, Observer
+    from orgscan.models import Clock, Observer
+    from orgscan.pipeline.publish import publish
+    from orgscan.pipeline.sign import sign
 
-        asyncio.run(
-            pipeline.sign(directory, sign_with, settings, clock=Clock(), observer=Observer())
-        )
+    run, settings = show(directory), plan.settings
+    if key := settings.sign_with_kms:
+        asyncio.run(sign(directory, key, settings, clock=Clock(), observer=Observer()))
         typer.echo(f"Signed    {directory}/manifest.sig.json")
-    if publish_to is not None:
-        from orgscan import pipeline
-        from orgscan.models import Observer
-
-        pipeline.publish(
-            directory,
-            publish_to,
-            observer=Observer(),
-            profile=None if settings is None else settings.profile,
-            timeout=None if settings is None else settings.call_timeout_seconds,
-        )
-        typer.echo(f"Published {publish_to}")
-    raise typer.Exit(run.exit_code(fail_on))
+    if settings.publish:
+        publish(directory, settings.publish, observer=Observer(), settings=settings)
+        typer.echo(f"Published {settings.publish}")
+    raise typer.Exit(run.exit_code(settings.fail_on))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from orgscan.cli.usage import plain
+from orgscan.text import printable
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -39,16 +39,16 @@ def trend(
     profile: str | None = typer.Option(None, help="AWS profile to read S3 with."),
 ) -> None:
     """Show how findings developed over the runs published to a history."""
-    from orgscan import pipeline
+    from orgscan.pipeline.publish import open_history
 
-    history = pipeline.open_history(destination, profile=profile)
+    history = open_history(destination, profile=profile)
     for line in _lines(history.trend(by=by.value)):
         typer.echo(line)
 
 
 def _lines(trend: pd.DataFrame) -> Iterator[str]:
     for organization, rows in trend.groupby("organization_id", sort=True):
-        yield f"Organization {plain(organization)}"
+        yield f"Organization {printable(organization)}"
         yield from _table(rows)
         yield ""
     yield "FAIL, then +w WAIVED and +? UNKNOWN; * where accounts have gaps. There, and beside"
@@ -90,7 +90,7 @@ def _heads(snapshots: list[tuple[Any, ...]]) -> list[str]:
 
 def _forms(day: date, as_of: datetime, run: str) -> tuple[str, ...]:
     """What a snapshot may be called, the shortest first."""
-    moment, name = f"{day} {as_of:%H:%M}", plain(run)
+    moment, name = f"{day} {as_of:%H:%M}", printable(run)
     return (f"{day}", moment, f"{moment} {name[:8]}", f"{moment} {name}")
 
 
@@ -104,7 +104,7 @@ def _laid_out(table: list[tuple[str, list[str]]]) -> Iterator[str]:
 
 
 def _label(parts: Iterable[Any]) -> str:
-    return "  ".join(map(plain, parts))
+    return "  ".join(map(printable, parts))
 
 
 def _cell(row: Any) -> str:

@@ -1,10 +1,11 @@
-"""What several commands share: the help of a group called alone, and text fit for a terminal."""
+"""What several commands share: the help of a group called alone, and complaints."""
 
 from __future__ import annotations
 
 import typer
 
 from orgscan.errors import ExitCode
+from orgscan.text import one_line
 
 
 def help_alone(context: typer.Context) -> None:
@@ -16,10 +17,4 @@ def help_alone(context: typer.Context) -> None:
 
 def complain(text: str) -> None:
     """Write one line to standard error: what AWS and files say in it can do nothing there."""
-    typer.echo(f"orgscan: {plain(' '.join(text.split()))}", err=True)
-
-
-def plain(value: object) -> str:
-    """Text safe for a terminal: names in AWS, and of files, may hold control characters."""
-    text = value if isinstance(value, str) else ""
-    return "".join(character if character.isprintable() else "?" for character in text)
+    typer.echo(f"orgscan: {one_line(text)}", err=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
-from orgscan.cli.usage import plain
 from orgscan.errors import IntegrityError
+from orgscan.text import printable
 
 
 def verify(
@@ -20,14 +20,14 @@ def verify(
     ),
 ) -> None:
     """Find every byte of a finished run that was changed, lost or added; offline."""
-    from orgscan import pipeline
+    from orgscan.pipeline.verify import verify as verify_run
 
-    found = pipeline.verify(run, public_key=public_key, previous=previous)
+    found = verify_run(run, public_key=public_key, previous=previous)
     if found.problems:
         for problem in found.problems:
-            typer.echo(plain(problem))
+            typer.echo(printable(problem))
         count = "1 problem" if len(found.problems) == 1 else f"{len(found.problems)} problems"
         message = f"{run}: is not what its manifest says: {count}"
         raise IntegrityError(message)
-    remarks = "".join(f"; {plain(remark)}" for remark in found.remarks)
+    remarks = "".join(f"; {printable(remark)}" for remark in found.remarks)
     typer.echo(f"{run}: whole: {found.files} files, evidence of {found.accounts} accounts{remarks}")

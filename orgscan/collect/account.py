@@ -35,7 +35,7 @@ class AccountReader:
     sessions: sessions.Sessions
     caller: Caller
     clock: Clock
-    limits: collectors.Limits
+    budget: collectors.AccountBudget
     kinds: tuple[Kind, ...] = tuple(Kind)
     """The evidence the run requires of every account."""
 
@@ -63,7 +63,7 @@ class AccountReader:
             ),
             caller=caller,
             clock=clock,
-            limits=collectors.Limits(
+            budget=collectors.AccountBudget(
                 report_seconds=settings.report_timeout_seconds,
                 account_seconds=settings.account_timeout_seconds,
                 calls_per_second=settings.iam_requests_per_second,
@@ -89,7 +89,9 @@ class AccountReader:
         account_id = account.account_id
         try:
             calls = await self.enter(account_id)
-            evidence, gaps = await collectors.collect(calls, self.clock, self.limits, self.kinds)
+            evidence, gaps = await collectors.collect_evidence(
+                calls, self.clock, self.budget, self.kinds
+            )
             gaps += _report_gaps(account_id, self.caller.partition, evidence)
         except Denied as error:
             return self._ended(account_id, Coverage.DENIED, error.code, why_denied(error))

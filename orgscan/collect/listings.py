@@ -25,8 +25,7 @@ def refuse_foreign(content: bytes, account_id: str, partition: str) -> None:
     for arn in _arns(json.loads(content)):
         owner = _match_owner(arn)
         if owner and (owner["account"], owner["partition"]) != (account_id, partition):
-            message = f"a listing of account {account_id} holds {arn}"
-            raise IntegrityError(message)
+            raise IntegrityError(f"a listing of account {account_id} holds {arn}")
 
 
 def _arns(items: list[dict[str, Any]]) -> Iterator[str]:

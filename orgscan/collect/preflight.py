@@ -37,8 +37,7 @@ def caller_refused(error: CallerBroken, settings: Settings) -> CallerUnusable:
 def require_role(settings: Settings) -> None:
     """Raise :class:`orgscan.errors.UsageError` where the settings name no audit role."""
     if settings.role_name is None:
-        message = "no audit role; give --role-name NAME (or role_name in the settings file)"
-        raise UsageError(message)
+        raise UsageError("no audit role; give --role-name NAME (or role_name in the settings file)")
 
 
 async def ask(aws: Aws, settings: Settings) -> tuple[Caller, Organization]:
@@ -71,16 +70,15 @@ def explained(settings: Settings) -> Iterator[None]:
     try:
         yield
     except Unreachable as error:
-        message = f"cannot reach {where}: {error}; check the network and --endpoint-url"
-        raise CallerUnusable(message) from None
+        raise CallerUnusable(
+            f"cannot reach {where}: {error}; check the network and --endpoint-url"
+        ) from None
     except CallerBroken as error:
         raise caller_refused(error, settings) from None
     except Denied as error:
-        message = (
+        raise RunError(
             f"the organization cannot be read: {error}; run as the management account or a "
             "delegated administrator of AWS Organizations"
-        )
-        raise RunError(message) from None
+        ) from None
     except CallError as error:
-        message = f"{where} gave no usable answer: {error}"
-        raise RunError(message) from None
+        raise RunError(f"{where} gave no usable answer: {error}") from None

@@ -26,8 +26,11 @@ async def identify(sts: Calls) -> Caller:
     answer = await sts.call("GetCallerIdentity", "Arn")
     parts = str(answer["Arn"]).split(":")
     if len(parts) < _ARN_PARTS or not answer.get("Account"):
-        text = "sts:GetCallerIdentity: the answer names no account"
-        raise Malformed(text, code="MalformedAnswer", action="sts:GetCallerIdentity")
+        raise Malformed(
+            "sts:GetCallerIdentity: the answer names no account",
+            code="MalformedAnswer",
+            action="sts:GetCallerIdentity",
+        )
     return Caller(account_id=str(answer["Account"]), arn=str(answer["Arn"]), partition=parts[1])
 
 
@@ -79,11 +82,15 @@ class Sessions:
         arn = str(answer.get("AssumedRoleUser", {}).get("Arn", ""))
         parts = arn.split(":")
         if len(parts) < _ARN_PARTS or parts[4] != account_id:
-            text = f"asked for a session in account {account_id}, got {arn or 'one without an ARN'}"
-            raise IntegrityError(text)
+            raise IntegrityError(
+                f"asked for a session in account {account_id}, got {arn or 'one without an ARN'}"
+            )
         keys = answer["Credentials"]
         try:
             return Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
         except (KeyError, TypeError):
-            text = "sts:AssumeRole: the answer lacks a part of the credentials"
-            raise Malformed(text, code="MalformedAnswer", action="sts:AssumeRole") from None
+            raise Malformed(
+                "sts:AssumeRole: the answer lacks a part of the credentials",
+                code="MalformedAnswer",
+                action="sts:AssumeRole",
+            ) from None

@@ -82,14 +82,12 @@ class ReadingJob:
             try:
                 worker = await sessions.identify(aws.sts)
             except CallError as error:
-                message = f"cannot sign in to AWS: {error}"
-                raise UsageError(message) from None
+                raise UsageError(f"cannot sign in to AWS: {error}") from None
             if worker.account_id != self.caller.account_id:
-                message = (
+                raise UsageError(
                     f"signs in to account {worker.account_id}, this command to "
                     f"{self.caller.account_id}; give both credentials of the same account"
                 )
-                raise UsageError(message)
             reader = AccountReader.of(settings, aws, self.caller, clock, self.kinds)
 
             async def read(account: Account, workers: int) -> Outcome | Broken:
@@ -106,6 +104,5 @@ class ReadingJob:
             return self.settings
         external_id = settings_module.load().external_id
         if external_id is None:
-            message = "has no external id; set ORGSCAN_EXTERNAL_ID where the workers run"
-            raise UsageError(message)
+            raise UsageError("has no external id; set ORGSCAN_EXTERNAL_ID where the workers run")
         return self.settings.model_copy(update={"external_id": external_id})

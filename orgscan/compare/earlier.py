@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from orgscan import frames
+from orgscan import files, frames
 from orgscan.compare.snapshot import FINDING_COLUMNS, Snapshot
 from orgscan.errors import RunError, UsageError
-from orgscan.runs import rundir
-from orgscan.runs.chain import Link
+from orgscan.runs.chain import Link, read_earlier
 from orgscan.runs.parquet import Stored
+from orgscan.runs.rundir import MANIFEST
 from orgscan.runs.spool import Spool
 from orgscan.schema import (
     ACCESS_KEYS,
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from orgscan.runs.manifest import Manifest
     from orgscan.schema import Table
 
 _REMEDY = "name a run that `orgscan verify` finds whole"
@@ -71,30 +71,28 @@ class EarlierRun:
         Raises :class:`orgscan.errors.UsageError` where the manifest is missing, edited or a newer
         orgscan's, or a table is missing, changed or no longer what the schema says.
         """
-        self.link = Link.to(run)
-        content = _content(run)
-        try:
-            files = dict(content["files"].items())
-            stored = {table.name: _stored(run, table, files) for table in _REQUIRED}
-            stored |= {
-                table.name: _stored(run, table, files)
-                for table in _OPTIONAL
-                if f"{table.name}.parquet" in files
-            }
-            with _refused():
-                accounts = stored[ACCOUNTS.name].frame().sort_values("account_id", kind="stable")
-            self.summary = Snapshot(
-                as_of=datetime.fromisoformat(content["as_of"]),
-                started_at=self.link.started_at,
-                enumerated=bool(content["enumerated"]),
-                thresholds=dict(content["thresholds"].items()),
-                controls=frozenset(content["findings"].keys()),
-                continues=content["previous"] is not None,
-                **{name: frames.empty(table.columns) for name, table in stored.items()}
-                | {ACCOUNTS.name: accounts.reset_index(drop=True)},
-            )
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise _no_manifest(run) from None
+        manifest, digest = _read(run)
+        self.link = Link.of(run, manifest, digest)
+        stored = {table.name: _stored(run, table, manifest) for table in _REQUIRED}
+        stored |= {
+            table.name: _stored(run, table, manifest)
+            for table in _OPTIONAL
+            if f"{table.name}.parquet" in manifest.files
+        }
+        with _refused():
+            accounts = stored[ACCOUNTS.name].frame().sort_values("account_id", kind="stable")
+        empty: dict[str, Any] = {
+            name: frames.empty(table.columns) for name, table in stored.items()
+        }
+        self.summary = Snapshot(
+            as_of=manifest.as_of,
+            started_at=manifest.started_at,
+            enumerated=manifest.enumerated,
+            thresholds=manifest.thresholds,
+            controls=frozenset(manifest.findings),
+            continues=manifest.previous is not None,
+            **{**empty, ACCOUNTS.name: accounts.reset_index(drop=True)},
+        )
         self._stored = stored
         self._directory = directory
         self._cursors: dict[str, _Cursor] = {}
@@ -174,52 +172,39 @@ def check_tables(run: Path) -> None:
 
     Raises as :class:`EarlierRun` does, but for what only reading the tables shows.
     """
-    Link.to(run)
-    content = _content(run)
-    try:
-        files = dict(content["files"].items())
-        for table in _REQUIRED:
-            _sealed(run, table, files)
-    except (KeyError, TypeError, AttributeError):
-        raise _no_manifest(run) from None
+    manifest, _digest = _read(run)
+    for table in _REQUIRED:
+        _sealed(run, table, manifest)
 
 
-def _content(run: Path) -> dict[str, Any]:
-    content = rundir.read_manifest(run)
-    if content.get("schema") != SCHEMA_VERSION:
-        message = (
-            f"{run / rundir.MANIFEST}: has tables of schema {content.get('schema')}, this version "
+def _read(run: Path) -> tuple[Manifest, str]:
+    manifest, digest = read_earlier(run)
+    if manifest.schema_version != SCHEMA_VERSION:
+        raise UsageError(
+            f"{run / MANIFEST}: has tables of schema {manifest.schema_version}, this version "
             f"reads {SCHEMA_VERSION}; run `orgscan report {run}` with this version"
         )
-        raise UsageError(message)
-    return content
+    return manifest, digest
 
 
-def _no_manifest(run: Path) -> UsageError:
-    return UsageError(f"{run / rundir.MANIFEST}: is not the manifest of a run; {_REMEDY}")
-
-
-def _sealed(run: Path, table: Table, files: Mapping[str, Any]) -> Path:
+def _sealed(run: Path, table: Table, manifest: Manifest) -> Path:
     """The table's file, which must be as it was written."""
     name = f"{table.name}.parquet"
     path = run / name
-    told = files.get(name)
-    if told is None:
-        message = f"{run / rundir.MANIFEST}: does not name {name}; {_REMEDY}"
-        raise UsageError(message)
+    recorded = manifest.files.get(name)
+    if recorded is None:
+        raise UsageError(f"{run / MANIFEST}: does not name {name}; {_REMEDY}")
     try:
-        found = rundir.record(path)
+        record = files.record(path)
     except OSError as error:
-        message = f"{path}: cannot be read ({error.strerror}); {_REMEDY}"
-        raise UsageError(message) from None
-    if (found.sha256, found.size) != (told["sha256"], told["size"]):
-        message = f"{path}: was changed after the run was finished; {_REMEDY}"
-        raise UsageError(message)
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); {_REMEDY}") from None
+    if record != recorded.record:
+        raise UsageError(f"{path}: was changed after the run was finished; {_REMEDY}")
     return path
 
 
-def _stored(run: Path, table: Table, files: Mapping[str, Any]) -> Stored:
-    path = _sealed(run, table, files)
+def _stored(run: Path, table: Table, manifest: Manifest) -> Stored:
+    path = _sealed(run, table, manifest)
     with _refused():
         return Stored(path, table, columns=_COLUMNS.get(table.name, ()))
 
@@ -229,5 +214,4 @@ def _refused() -> Iterator[None]:
     try:
         yield
     except RunError as error:
-        message = f"{error}; {_REMEDY}"
-        raise UsageError(message) from None
+        raise UsageError(f"{error}; {_REMEDY}") from None

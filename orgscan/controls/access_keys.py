@@ -7,25 +7,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orgscan.controls.control import (
-    DAY,
-    MINUTE,
-    NULL,
     OTHERWISE,
     Case,
     Cases,
     Control,
     Figures,
-    Mask,
-    Micros,
     Unit,
     count,
+    over,
+    setting_text,
+)
+from orgscan.controls.masks import (
+    DAY,
+    MINUTE,
+    NULL,
+    Mask,
+    Micros,
     elapsed,
     equals,
     falsehood,
     known,
-    limit_text,
     micros,
-    over,
 )
 from orgscan.controls.reported import without_report_row
 from orgscan.models import Kind, Severity, Status
@@ -202,67 +204,70 @@ def _inactive_text(days: int) -> str:
     return f"inactive but not deleted, created {count(days, 'day')} ago"
 
 
-UNUSED_ACCESS_KEY = Control(
-    id="unused-access-key",
-    title="Active access keys are in use",
-    severity=Severity.MEDIUM,
-    unit=Unit.ACCESS_KEY,
-    needs=_KEYS,
-    judge=_unused,
-    threshold=limit_text("unused_credential_days", "day"),
-    limits=("unused_credential_days",),
-    description="An active key nobody uses can only do harm. Idle time runs from the last use; "
-    "if there was none, from creation.",
-    remediation="Confirm with the owner, deactivate the key, watch for breakage, then delete it.",
-)
-ACCESS_KEY_ROTATION = Control(
-    id="access-key-rotation",
-    title="Active access keys are rotated",
-    severity=Severity.MEDIUM,
-    unit=Unit.ACCESS_KEY,
-    needs=_KEYS,
-    judge=_rotation,
-    threshold=limit_text("access_key_max_age_days", "day"),
-    limits=("access_key_max_age_days",),
-    description="The longer a key lives, the more places hold a copy of it. A key of exactly "
-    "the limit still passes.",
-    remediation="Better than rotating: replace the key by a role. Otherwise create a second key, "
-    "switch its users over, deactivate the old one, then delete it.",
-)
-SETUP_ACCESS_KEY = Control(
-    id="setup-access-key",
-    title="No access key is made along with a console user",
-    severity=Severity.LOW,
-    unit=Unit.ACCESS_KEY,
-    needs=_KEYS,
-    judge=_setup,
-    threshold=_setup_text,
-    limits=("setup_rule", "setup_window_minutes"),
-    description="Keys handed out by default when a console user is created are mostly not "
-    "needed: whoever needs one can ask for it.",
-    remediation="Delete the key; have the user create one when there is a use for it.",
-)
-NEVER_USED_ACCESS_KEY = Control(
-    id="never-used-access-key",
-    title="Access keys are used soon after they are made",
-    severity=Severity.MEDIUM,
-    unit=Unit.ACCESS_KEY,
-    needs=_KEYS,
-    judge=_never_used,
-    threshold=limit_text("new_key_grace_days", "day"),
-    limits=("new_key_grace_days",),
-    description="A key that was never used since it was made was not needed, or lies forgotten "
-    "in somebody's downloads.",
-    remediation="Deactivate the key and delete it; nothing depends on it.",
-)
-INACTIVE_ACCESS_KEY = Control(
-    id="inactive-access-key",
-    title="Inactive access keys are deleted",
-    severity=Severity.LOW,
-    unit=Unit.ACCESS_KEY,
-    needs=_KEYS,
-    judge=_inactive,
-    description="An inactive key can be switched on again at any time by whoever may edit the "
-    "user; only a deleted key is gone.",
-    remediation="Delete the key once nothing has missed it.",
+CONTROLS = (
+    Control(
+        id="unused-access-key",
+        title="Active access keys are in use",
+        severity=Severity.MEDIUM,
+        unit=Unit.ACCESS_KEY,
+        needs=_KEYS,
+        judge=_unused,
+        threshold_text=setting_text("unused_credential_days", "day"),
+        thresholds=("unused_credential_days",),
+        description="An active key nobody uses can only do harm. Idle time runs from the last use; "
+        "if there was none, from creation.",
+        remediation="Confirm with the owner, deactivate the key, watch for breakage, then delete "
+        "it.",
+    ),
+    Control(
+        id="access-key-rotation",
+        title="Active access keys are rotated",
+        severity=Severity.MEDIUM,
+        unit=Unit.ACCESS_KEY,
+        needs=_KEYS,
+        judge=_rotation,
+        threshold_text=setting_text("access_key_max_age_days", "day"),
+        thresholds=("access_key_max_age_days",),
+        description="The longer a key lives, the more places hold a copy of it. A key of exactly "
+        "the limit still passes.",
+        remediation="Better than rotating: replace the key by a role. Otherwise create a second "
+        "key, switch its users over, deactivate the old one, then delete it.",
+    ),
+    Control(
+        id="setup-access-key",
+        title="No access key is made along with a console user",
+        severity=Severity.LOW,
+        unit=Unit.ACCESS_KEY,
+        needs=_KEYS,
+        judge=_setup,
+        threshold_text=_setup_text,
+        thresholds=("setup_rule", "setup_window_minutes"),
+        description="Keys handed out by default when a console user is created are mostly not "
+        "needed: whoever needs one can ask for it.",
+        remediation="Delete the key; have the user create one when there is a use for it.",
+    ),
+    Control(
+        id="never-used-access-key",
+        title="Access keys are used soon after they are made",
+        severity=Severity.MEDIUM,
+        unit=Unit.ACCESS_KEY,
+        needs=_KEYS,
+        judge=_never_used,
+        threshold_text=setting_text("new_key_grace_days", "day"),
+        thresholds=("new_key_grace_days",),
+        description="A key that was never used since it was made was not needed, or lies forgotten "
+        "in somebody's downloads.",
+        remediation="Deactivate the key and delete it; nothing depends on it.",
+    ),
+    Control(
+        id="inactive-access-key",
+        title="Inactive access keys are deleted",
+        severity=Severity.LOW,
+        unit=Unit.ACCESS_KEY,
+        needs=_KEYS,
+        judge=_inactive,
+        description="An inactive key can be switched on again at any time by whoever may edit the "
+        "user; only a deleted key is gone.",
+        remediation="Delete the key once nothing has missed it.",
+    ),
 )

@@ -1,17 +1,15 @@
-"""All controls, in the order in which they are listed, judged and reported."""
+"""All controls, in the order in which they are listed, evaluated and reported."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orgscan.controls import (
-    access_keys,
-    console,
-    password_policy,
-    root,
-    service_credentials,
-    users,
-)
+from orgscan.controls.access_keys import CONTROLS as ACCESS_KEYS
+from orgscan.controls.console import CONTROLS as CONSOLE
+from orgscan.controls.password_policy import CONTROLS as PASSWORD_POLICY
+from orgscan.controls.root import CONTROLS as ROOT
+from orgscan.controls.service_credentials import CONTROLS as SERVICE_CREDENTIALS
+from orgscan.controls.users import CONTROLS as USERS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -20,20 +18,12 @@ if TYPE_CHECKING:
     from orgscan.models import Kind
 
 CATALOGUE: tuple[Control, ...] = (
-    *root.CONTROLS,
-    *password_policy.CONTROLS,
-    console.CONSOLE_MFA,
-    console.UNUSED_PASSWORD,
-    access_keys.UNUSED_ACCESS_KEY,
-    access_keys.ACCESS_KEY_ROTATION,
-    users.SINGLE_ACTIVE_ACCESS_KEY,
-    access_keys.SETUP_ACCESS_KEY,
-    access_keys.NEVER_USED_ACCESS_KEY,
-    access_keys.INACTIVE_ACCESS_KEY,
-    users.USER_WITHOUT_CREDENTIALS,
-    console.CONSOLE_USER,
-    users.SIGNING_CERTIFICATE,
-    service_credentials.SERVICE_SPECIFIC_CREDENTIAL,
+    *ROOT,
+    *PASSWORD_POLICY,
+    *CONSOLE,
+    *ACCESS_KEYS,
+    *USERS,
+    *SERVICE_CREDENTIALS,
 )
 
 

@@ -6,21 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orgscan.controls.control import (
-    NULL,
-    OTHERWISE,
-    Case,
-    Cases,
-    Control,
-    Unit,
-    elapsed,
-    falsehood,
-    known,
-    limit_text,
-    micros,
-    over,
-    truth,
-)
+from orgscan.controls.control import OTHERWISE, Case, Cases, Control, Unit, over, setting_text
+from orgscan.controls.masks import NULL, elapsed, falsehood, known, micros, truth
 from orgscan.controls.reported import without_report_row
 from orgscan.models import Kind, ReportWord, Severity, Status
 
@@ -106,40 +93,42 @@ def _console_user(frame: pd.DataFrame, _limits: Limits, _as_of: np.int64) -> Cas
     )
 
 
-CONSOLE_MFA = Control(
-    id="console-mfa",
-    title="Console users have MFA",
-    severity=Severity.HIGH,
-    unit=Unit.USER,
-    needs=(Kind.CREDENTIAL_REPORT,),
-    judge=_console_mfa,
-    description="A password alone can be guessed, phished or reused; every user who can sign in "
-    "to the console needs a second factor.",
-    remediation="Have the user register an MFA device, or delete the console password and use "
-    "the identity provider instead.",
-)
-UNUSED_PASSWORD = Control(
-    id="unused-password",
-    title="Console passwords are in use",
-    severity=Severity.MEDIUM,
-    unit=Unit.USER,
-    needs=(Kind.CREDENTIAL_REPORT,),
-    judge=_unused_password,
-    threshold=limit_text("unused_credential_days", "day"),
-    limits=("unused_credential_days",),
-    description="A password nobody uses is one nobody watches. Idle time runs from the last "
-    "sign-in; if there was none, from when the password was set.",
-    remediation="Confirm with the user, then delete the console password (login profile).",
-)
-CONSOLE_USER = Control(
-    id="console-user",
-    title="People sign in through the identity provider",
-    severity=Severity.INFORMATIONAL,
-    unit=Unit.USER,
-    needs=(Kind.CREDENTIAL_REPORT,),
-    judge=_console_user,
-    description="An IAM user with a console password is a person outside the identity provider: "
-    "leaving the company does not end this access.",
-    remediation="Give the person access through the identity provider, then delete the console "
-    "password.",
+CONTROLS = (
+    Control(
+        id="console-mfa",
+        title="Console users have MFA",
+        severity=Severity.HIGH,
+        unit=Unit.USER,
+        needs=(Kind.CREDENTIAL_REPORT,),
+        judge=_console_mfa,
+        description="A password alone can be guessed, phished or reused; every user who can sign "
+        "in to the console needs a second factor.",
+        remediation="Have the user register an MFA device, or delete the console password and use "
+        "the identity provider instead.",
+    ),
+    Control(
+        id="unused-password",
+        title="Console passwords are in use",
+        severity=Severity.MEDIUM,
+        unit=Unit.USER,
+        needs=(Kind.CREDENTIAL_REPORT,),
+        judge=_unused_password,
+        threshold_text=setting_text("unused_credential_days", "day"),
+        thresholds=("unused_credential_days",),
+        description="A password nobody uses is one nobody watches. Idle time runs from the last "
+        "sign-in; if there was none, from when the password was set.",
+        remediation="Confirm with the user, then delete the console password (login profile).",
+    ),
+    Control(
+        id="console-user",
+        title="People sign in through the identity provider",
+        severity=Severity.INFORMATIONAL,
+        unit=Unit.USER,
+        needs=(Kind.CREDENTIAL_REPORT,),
+        judge=_console_user,
+        description="An IAM user with a console password is a person outside the identity "
+        "provider: leaving the company does not end this access.",
+        remediation="Give the person access through the identity provider, then delete the console "
+        "password.",
+    ),
 )

@@ -2,6 +2,12 @@
 
 A predicate answers for all resources of its unit at once. It returns cases; the first one that
 holds for a resource decides. The last case holds for all, so every resource gets a verdict.
+
+To add a control, write its predicate in the module of its subject (``console.py``, ``root.py``,
+...) and append a :class:`Control` to that module's ``CONTROLS``; :mod:`orgscan.controls.catalogue`
+collects it from there. Test it in ``tests/controls``. A number that is the same for everyone is a
+constant beside the predicate (:func:`fixed_text` states it); a number that an organization
+may set is a field of :class:`orgscan.settings.Thresholds`.
 """
 
 from __future__ import annotations
@@ -12,20 +18,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+
+from orgscan.controls.masks import DAY, Mask, Micros
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from orgscan.controls.limits import Limits
     from orgscan.models import Kind, Severity, Status
-
-Mask: TypeAlias = NDArray[np.bool_]
-Micros: TypeAlias = NDArray[np.int64]
-
-SECOND = 1_000_000
-MINUTE = 60 * SECOND
-DAY = 86_400 * SECOND
 
 
 class Unit(StrEnum):
@@ -75,10 +75,10 @@ ThresholdText: TypeAlias = Callable[["pd.DataFrame", "Limits"], str | Figures]
 class Control:
     """One question with one answer per resource.
 
-    ``judge`` takes the unit's frame (:mod:`orgscan.controls.units`), the limits and the as-of
-    time in microseconds since 1970. ``needs`` names the evidence a verdict rests on, ``limits``
-    the thresholds ``judge`` reads. A control whose ``requires`` a run did not ask for is not
-    evaluated: it has no rows.
+    ``judge`` takes the unit's frame (:mod:`orgscan.controls.units`), the thresholds and the as-of
+    time in microseconds since 1970. ``needs`` names the evidence a verdict rests on,
+    ``thresholds`` the settings ``judge`` reads, and ``threshold_text`` states them for each row. A
+    control whose ``requires`` a run did not ask for is not evaluated: it has no rows.
     """
 
     id: str
@@ -89,21 +89,26 @@ class Control:
     judge: Judge
     description: str
     remediation: str
-    threshold: ThresholdText | None = None
-    limits: tuple[str, ...] = ()
+    threshold_text: ThresholdText | None = None
+    thresholds: tuple[str, ...] = ()
     requires: tuple[Kind, ...] = ()
 
 
-def limit_text(name: str, unit: str) -> ThresholdText:
-    """The threshold column's text for a plain limit: ``90 days (default)``."""
+def setting_text(name: str, unit: str) -> ThresholdText:
+    """The threshold column's text for the setting ``name``: ``90 days (default)``."""
 
     def text(frame: pd.DataFrame, limits: Limits) -> Figures:
-        def words(limit: float, number: int) -> str:
-            return f"{count(limit, unit)} ({limits.source(name, number)})"
+        def words(threshold: float, number: int) -> str:
+            return f"{count(threshold, unit)} ({limits.source(name, number)})"
 
         return Figures(words, limits.of(name, frame), limits.numbers(name, frame))
 
     return text
+
+
+def fixed_text(number: float, unit: str) -> ThresholdText:
+    """The threshold column's text for a number that no setting changes: ``30 days (fixed)``."""
+    return lambda _frame, _limits: f"{count(number, unit)} (fixed)"
 
 
 def count(number: float, noun: str) -> str:
@@ -111,56 +116,19 @@ def count(number: float, noun: str) -> str:
     return f"{number:.12g} {noun if number == 1 else noun + 's'}"
 
 
-def equals(column: pd.Series, word: str) -> Mask:
-    """Where a text column is ``word``; false where it is null."""
-    return np.asarray(column == word, dtype=np.bool_)
+def over(age: Micros, threshold: Any, sentence: str) -> Figures:
+    """A sentence about an age at or above its threshold in days; ``{}`` in it takes the days.
 
-
-def truth(column: pd.Series) -> Mask:
-    """Where a nullable boolean is true."""
-    return np.asarray(column.fillna(value=False), dtype=np.bool_)
-
-
-def falsehood(column: pd.Series) -> Mask:
-    """Where a nullable boolean is false, as opposed to not known."""
-    return np.asarray(~column.fillna(value=True), dtype=np.bool_)
-
-
-def known(column: pd.Series) -> Mask:
-    """Where a column holds a value."""
-    return np.asarray(column.notna(), dtype=np.bool_)
-
-
-def micros(column: pd.Series) -> Micros:
-    """A UTC column as microseconds since 1970; the lowest integer where null."""
-    return np.asarray(column.dt.tz_localize(None), dtype="datetime64[us]").astype(np.int64)
-
-
-def elapsed(since: Micros, as_of: np.int64) -> Micros:
-    """Exact time from ``since`` to ``as_of``, 0 where it lies later.
-
-    Null gives a meaningless figure: rule nulls out in an earlier case.
-    """
-    return np.where(since > as_of, 0, as_of - np.where(since == NULL, as_of, since))
-
-
-NULL = np.iinfo(np.int64).min
-"""What :func:`micros` makes of a null."""
-
-
-def over(age: Micros, limit: Any, sentence: str) -> Figures:
-    """A sentence about an age at or above its limit; ``{}`` in it takes the days.
-
-    Whole days are stated. Where they equal the limit although the age is more, or fall short
-    of a limit that is not whole, the figure would contradict the verdict: "just over 90 days".
+    Whole days are stated. Where they equal the threshold although the age is more, or fall short
+    of a threshold that is not whole, the figure would contradict the verdict: "just over 90 days".
     """
 
-    def text(days: float, exact: float, days_limit: float) -> str:
-        if exact or days > days_limit:
+    def text(days: float, exact: float, threshold_days: float) -> str:
+        if exact or days > threshold_days:
             figure = count(days, "day")
         else:
-            figure = f"just over {count(days_limit, 'day')}"
-        return f"{sentence.format(figure)}, limit {days_limit:.12g}"
+            figure = f"just over {count(threshold_days, 'day')}"
+        return f"{sentence.format(figure)}, limit {threshold_days:.12g}"
 
     days = age // DAY
-    return Figures(text, days, age == days * DAY, np.asarray(limit, dtype=np.float64))
+    return Figures(text, days, age == days * DAY, np.asarray(threshold, dtype=np.float64))

@@ -1,38 +1,43 @@
-"""What evidence is judged by: limits and frameworks, from settings or from the run itself."""
+"""What evidence is evaluated by: thresholds and frameworks, of settings or of the run itself."""
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orgscan import controls
+from orgscan.controls.frameworks.reading import from_definition, read_files, shipped
+from orgscan.controls.limits import general
+from orgscan.controls.requirements import affected, assess
 from orgscan.errors import UsageError
 from orgscan.runs import rundir
 from orgscan.runs.evidence import EvidenceStore
 from orgscan.settings import DEFAULT_FRAMEWORK, ThresholdOverride, Thresholds
+from orgscan.text import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from orgscan.controls.control import Control
+    from orgscan.controls.frameworks.framework import Framework
+    from orgscan.controls.requirements import Tally
     from orgscan.models import Assessment, RunInfo
     from orgscan.settings import Settings
 
-_OVERRIDES_TOLD = 25
+_OVERRIDES_SHOWN = 25
 """On the cover; the manifest's settings hold them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Criteria:
-    """Limits, and the frameworks to hold the findings against.
+    """Thresholds, and the frameworks whose requirements are assessed.
 
-    The first framework gives the limits that nobody set.
+    The first framework gives the thresholds that the settings leave out.
     """
 
     thresholds: Thresholds
     overrides: tuple[ThresholdOverride, ...]
-    frameworks: tuple[controls.Framework, ...]
+    frameworks: tuple[Framework, ...]
 
     @classmethod
     def of_settings(cls, settings: Settings) -> Criteria:
@@ -59,17 +64,14 @@ class Criteria:
     ) -> Criteria:
         """The run's own, or those of ``settings``; ``frameworks`` are selected in place of either.
 
-        Raises as :meth:`of_settings` does, and :class:`orgscan.errors.UsageError` where limits
+        Raises as :meth:`of_settings` does, and :class:`orgscan.errors.UsageError` where thresholds
         are set for tags and the run has none.
         """
-        own = {
-            key: controls.from_definition(key, definition)
-            for key, definition in info.frameworks.items()
-        }
+        own = {key: from_definition(key, definition) for key, definition in info.frameworks.items()}
         stored = info.settings
         files = (*(settings.framework_files if settings else ()), *framework_files)
         # The run's own stays what it was, even where a newer orgscan knows one of that key.
-        known = {**known_frameworks(()), **own, **controls.read_files(map(Path, files))}
+        known = {**known_frameworks(()), **own, **read_files(map(Path, files))}
         keys = frameworks or (settings.frameworks if settings else stored.get("frameworks"))
         overrides = (
             settings.threshold_overrides
@@ -77,11 +79,10 @@ class Criteria:
             else tuple(ThresholdOverride(**item) for item in stored.get("threshold_overrides", ()))
         )
         if not stored.get("account_tags") and any(item.tag is not None for item in overrides):
-            message = (
+            raise UsageError(
                 "threshold_overrides: the run was made without account tags; leave out the tag, "
                 "or scan anew with account_tags = true"
             )
-            raise UsageError(message)
         return cls(
             thresholds=settings.thresholds if settings else Thresholds(**info.thresholds),
             overrides=overrides,
@@ -91,60 +92,64 @@ class Criteria:
     @property
     def definitions(self) -> dict[str, Any]:
         """The user's own among the frameworks, for the run to keep."""
-        shipped = controls.shipped()
-        return {one.key: one.definition() for one in self.frameworks if one.key not in shipped}
+        return {
+            framework.key: framework.definition()
+            for framework in self.frameworks
+            if framework.key not in shipped()
+        }
 
     @property
     def effective(self) -> Thresholds:
-        """The limits of accounts that no override touches, every one of them set."""
-        limits = controls.general(self.thresholds, self.frameworks[0])
-        return Thresholds(**{name: limit.value for name, limit in limits.items()})
+        """The thresholds of accounts that no override touches, every one of them set."""
+        thresholds = general(self.thresholds, self.frameworks[0])
+        return Thresholds(**{name: threshold.value for name, threshold in thresholds.items()})
 
-    def told(self) -> dict[str, str]:
-        """The limits for a reader: name to value and source, overrides below."""
-        limits = controls.general(self.thresholds, self.frameworks[0])
-        told = {
-            _words(name): f"{plain(limit.value)} ({limit.source})" for name, limit in limits.items()
+    def for_reading(self) -> dict[str, str]:
+        """The thresholds for the cover: name to value and source, overrides below."""
+        thresholds = general(self.thresholds, self.frameworks[0])
+        lines = {
+            name.replace("_", " "): f"{value_text(threshold.value)} ({threshold.source})"
+            for name, threshold in thresholds.items()
         }
-        for item in self.overrides[:_OVERRIDES_TOLD]:
+        for item in self.overrides[:_OVERRIDES_SHOWN]:
             for name, value in item.given.items():
-                told[f"{_words(name)}, {item.label}"] = plain(value)
-        if (more := len(self.overrides) - _OVERRIDES_TOLD) > 0:
-            told[f"and {more} more overrides"] = "each finding names the limit it was judged by"
-        return told
+                lines[f"{name.replace('_', ' ')}, {item.label}"] = value_text(value)
+        if (more := len(self.overrides) - _OVERRIDES_SHOWN) > 0:
+            lines[f"and {more} more overrides"] = "each finding names the limit it was judged by"
+        return lines
 
-    def judged_again(self) -> dict[str, tuple[controls.Control, ...]]:
-        """The controls that a framework judges by other limits than the findings, by its key."""
+    def judged_again(self) -> dict[str, tuple[Control, ...]]:
+        """The controls that a framework judges by thresholds of its own, by its key."""
         again = {
-            one.key: controls.affected(one, self.frameworks[0], self.thresholds, self.overrides)
+            one.key: affected(one, self.frameworks[0], self.thresholds, self.overrides)
             for one in self.frameworks
         }
         return {key: concerned for key, concerned in again.items() if concerned}
 
     def assess(
         self,
-        tally: controls.Tally,
-        again: Mapping[str, controls.Tally],
+        tally: Tally,
+        again: Mapping[str, Tally],
         *,
         whole: bool,
         scope: str,
     ) -> tuple[Assessment, ...]:
-        """Hold the findings against each framework.
+        """Assess the requirements of each framework.
 
-        ``tally`` counts those of the organization's limits, ``again`` by framework those of the
-        controls in :meth:`judged_again`, judged by the framework's own limits.
+        ``tally`` counts those of the organization's thresholds, ``again`` by framework those of the
+        controls in :meth:`judged_again`, evaluated by the framework's own thresholds.
         """
         names = {*self.thresholds.given, *(name for item in self.overrides for name in item.given)}
         return tuple(
-            controls.assess(
-                one,
+            assess(
+                framework,
                 tally,
-                again.get(one.key),
+                again.get(framework.key),
                 whole=whole,
                 scope=scope,
                 organization_sets=names,
             )
-            for one in self.frameworks
+            for framework in self.frameworks
         )
 
 
@@ -156,17 +161,15 @@ def check_criteria(
         Criteria.of_run(store.info, frameworks=frameworks, framework_files=framework_files)
 
 
-def known_frameworks(files: Sequence[str | Path]) -> Mapping[str, controls.Framework]:
-    """Those that come with orgscan and those of ``files``, by key.
+def known_frameworks(files: Sequence[str | Path]) -> Mapping[str, Framework]:
+    """The frameworks that come with orgscan and those of ``files``, by key.
 
-    Raises :class:`orgscan.errors.SettingsError` naming file, place and remedy.
+    Raises :class:`orgscan.errors.SettingsError` naming the file, the entry and the remedy.
     """
-    return {**controls.shipped(), **controls.read_files(map(Path, files))}
+    return {**shipped(), **read_files(map(Path, files))}
 
 
-def select(
-    keys: Sequence[str], known: Mapping[str, controls.Framework]
-) -> tuple[controls.Framework, ...]:
+def select(keys: Sequence[str], known: Mapping[str, Framework]) -> tuple[Framework, ...]:
     """The frameworks of those keys, each once.
 
     Raises :class:`orgscan.errors.UsageError` for one that is not known.
@@ -180,16 +183,9 @@ def must_be_known(name: str, known: list[str], noun: str) -> None:
     """Raise :class:`orgscan.errors.UsageError` with the nearest of the known names."""
     if name in known:
         return
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(known)}"
-    message = f"unknown {noun} {name!r}; {hint}"
-    raise UsageError(message)
+    raise UsageError(f"unknown {noun} {name!r}; {suggestion(name, known)}")
 
 
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def plain(value: Any) -> str:
-    """A limit's value for a reader: ``90``, ``never-used``."""
+def value_text(value: Any) -> str:
+    """A threshold's value for a reader: ``90``, ``never-used``."""
     return f"{value:g}" if isinstance(value, float) else str(value)

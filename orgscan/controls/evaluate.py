@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 
 from orgscan import frames, schema
 from orgscan.controls.catalogue import CATALOGUE
-from orgscan.controls.control import Control, Unit, truth
+from orgscan.controls.control import Control, Unit
 from orgscan.controls.identity import SEPARATOR, control_digits, resource_digits
 from orgscan.controls.judging import STATUSES, Texts, decide
 from orgscan.controls.limits import Limits, possibilities
+from orgscan.controls.masks import truth
 from orgscan.controls.units import Units, prepare
 from orgscan.models import ROOT_USER, Status
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from orgscan.controls.frameworks import Framework
+    from orgscan.controls.frameworks.framework import Framework
     from orgscan.controls.limits import Possibility
     from orgscan.settings import ThresholdOverride, Thresholds
 
@@ -85,8 +86,8 @@ def evaluate(
             control, frame, limits=limits, maybe=maybe, moment=moment, reasons=reasons
         )
         limit: Any = -1
-        if control.threshold is not None and len(frame):
-            limit = limit_texts.number(control.threshold(frame, limits), np.arange(len(frame)))
+        if control.threshold_text is not None and len(frame):
+            limit = limit_texts.number(control.threshold_text(frame, limits), np.arange(len(frame)))
         blocks.append(
             np.broadcast_arrays(place[control.unit], number, status, reason, limit)  # a row each
         )
@@ -137,7 +138,7 @@ def _judged(
         status[doubtful] = STATUSES.index(Status.UNKNOWN)
         reason[doubtful] = reasons.code(_UNCONFIRMED)
     for possible in maybe:
-        if possible.touches(control.limits):
+        if possible.touches(control.thresholds):
             cases = control.judge(frame, possible.limits, moment)
             differs = np.flatnonzero(decide(cases, size, Texts())[0] != decided)
             status[differs] = STATUSES.index(Status.UNKNOWN)

@@ -80,6 +80,5 @@ def decide(cases: Cases, size: int, texts: Texts) -> tuple[NDArray[np.int8], NDA
             status[rows] = STATUSES.index(case.status)
             reason[rows] = texts.number(case.reason, rows)
     if size and status.min() < 0:
-        message = "the cases of a control do not cover every resource"
-        raise ValueError(message)
+        raise ValueError("the cases of a control do not cover every resource")
     return status, reason

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orgscan.controls.control import DAY, Figures
+from orgscan.controls.control import Figures
+from orgscan.controls.masks import DAY
+from orgscan.models import is_in_unit
 from orgscan.settings import Thresholds
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from orgscan.controls.frameworks import Framework
+    from orgscan.controls.frameworks.framework import Framework
     from orgscan.settings import ThresholdOverride
 
     Rows = NDArray[np.int64]
@@ -234,11 +236,7 @@ class Places:
             return self._rows(self._ids.get(value))
         if scope == "tag":
             return self._rows(self._tags.get(value))
-        inside = [
-            rows
-            for path, rows in self._paths.items()
-            if path == value or path.startswith(f"{value}/")
-        ]
+        inside = [rows for path, rows in self._paths.items() if is_in_unit(path, value)]
         return np.concatenate(inside) if inside else self._rows(None)
 
     def untold(self, item: ThresholdOverride) -> Rows:

@@ -6,18 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orgscan.controls.control import (
-    OTHERWISE,
-    Case,
-    Cases,
-    Control,
-    Figures,
-    Unit,
-    falsehood,
-    known,
-    limit_text,
-    truth,
-)
+from orgscan.controls.control import OTHERWISE, Case, Cases, Control, Figures, Unit, setting_text
+from orgscan.controls.masks import falsehood, known, truth
 from orgscan.models import Kind, Severity, Status
 
 if TYPE_CHECKING:
@@ -71,31 +61,33 @@ def _reuse(frame: pd.DataFrame, limits: Limits, _as_of: np.int64) -> Cases:
     )
 
 
-PASSWORD_LENGTH = Control(
-    id="password-length",
-    title="Passwords have a minimum length",
-    severity=Severity.MEDIUM,
-    unit=Unit.ACCOUNT,
-    needs=(Kind.PASSWORD_POLICY,),
-    judge=_length,
-    threshold=limit_text("password_minimum_length", "character"),
-    limits=("password_minimum_length",),
-    description="The account's password policy must refuse short passwords; without a policy "
-    "AWS's weak default applies.",
-    remediation="Set the minimum length in the account's password policy (IAM, account settings).",
+CONTROLS = (
+    Control(
+        id="password-length",
+        title="Passwords have a minimum length",
+        severity=Severity.MEDIUM,
+        unit=Unit.ACCOUNT,
+        needs=(Kind.PASSWORD_POLICY,),
+        judge=_length,
+        threshold_text=setting_text("password_minimum_length", "character"),
+        thresholds=("password_minimum_length",),
+        description="The account's password policy must refuse short passwords; without a policy "
+        "AWS's weak default applies.",
+        remediation="Set the minimum length in the account's password policy (IAM, account "
+        "settings).",
+    ),
+    Control(
+        id="password-reuse",
+        title="Old passwords cannot be used again",
+        severity=Severity.LOW,
+        unit=Unit.ACCOUNT,
+        needs=(Kind.PASSWORD_POLICY,),
+        judge=_reuse,
+        threshold_text=setting_text("password_reuse_prevention", "password"),
+        thresholds=("password_reuse_prevention",),
+        description="The account's password policy must remember enough passwords that a leaked "
+        "one does not come back.",
+        remediation="Turn on reuse prevention in the account's password policy and set how many "
+        "passwords it remembers.",
+    ),
 )
-PASSWORD_REUSE = Control(
-    id="password-reuse",
-    title="Old passwords cannot be used again",
-    severity=Severity.LOW,
-    unit=Unit.ACCOUNT,
-    needs=(Kind.PASSWORD_POLICY,),
-    judge=_reuse,
-    threshold=limit_text("password_reuse_prevention", "password"),
-    limits=("password_reuse_prevention",),
-    description="The account's password policy must remember enough passwords that a leaked one "
-    "does not come back.",
-    remediation="Turn on reuse prevention in the account's password policy and set how many "
-    "passwords it remembers.",
-)
-CONTROLS = (PASSWORD_LENGTH, PASSWORD_REUSE)

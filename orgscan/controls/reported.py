@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orgscan.controls.control import Case, Mask
+from orgscan.controls.control import Case
 from orgscan.models import Status
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from orgscan.controls.masks import Mask
 
 _NO_REPORT = "no usable credential report was collected"
 _NO_ROW = "the credential report has no readable row for the user"

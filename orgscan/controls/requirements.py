@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from orgscan.controls.control import Control
-    from orgscan.controls.frameworks import Framework
+    from orgscan.controls.frameworks.framework import Framework
     from orgscan.settings import ThresholdOverride, Thresholds
 
     Counts = Mapping[Status, int]
@@ -88,7 +88,7 @@ def affected(
         control
         for control in CATALOGUE
         if control.id in framework.controls
-        and any(ours[name] != theirs[name] or name in elsewhere for name in control.limits)
+        and any(ours[name] != theirs[name] or name in elsewhere for name in control.thresholds)
     )
 
 
@@ -122,7 +122,7 @@ def assess(
             for control in CATALOGUE
             if control.id in own.keys() & limits.keys()
             and limits[control.id] != own[control.id]
-            and not set(control.limits).isdisjoint(organization_sets)
+            and not set(control.thresholds).isdisjoint(organization_sets)
         }
         limits |= own
     requirements = []

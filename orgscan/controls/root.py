@@ -10,22 +10,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orgscan.controls.control import (
-    DAY,
-    NULL,
     OTHERWISE,
-    SECOND,
     Case,
     Cases,
     Control,
     Figures,
-    Mask,
     Unit,
     count,
+    setting_text,
+)
+from orgscan.controls.masks import (
+    DAY,
+    NULL,
+    SECOND,
+    Mask,
     elapsed,
     equals,
     falsehood,
     known,
-    limit_text,
     micros,
     truth,
 )
@@ -387,67 +389,68 @@ def _root_signing_certificate(frame: pd.DataFrame, _limits: Limits, _as_of: np.i
     )
 
 
-ROOT_ACCESS_KEY = Control(
-    id="root-access-key",
-    title="Root has no access keys",
-    severity=Severity.CRITICAL,
-    unit=Unit.ROOT,
-    needs=_BOTH,
-    judge=_root_access_key,
-    description="A root access key can do anything in the account and cannot be restricted by "
-    "IAM policies. An inactive one counts too: it can be switched on at any time.",
-    remediation="Find what uses the key, move it to a role, deactivate the key, then delete it "
-    "from root's security credentials page or by removing root credentials centrally.",
+CONTROLS = (
+    Control(
+        id="root-access-key",
+        title="Root has no access keys",
+        severity=Severity.CRITICAL,
+        unit=Unit.ROOT,
+        needs=_BOTH,
+        judge=_root_access_key,
+        description="A root access key can do anything in the account and cannot be restricted by "
+        "IAM policies. An inactive one counts too: it can be switched on at any time.",
+        remediation="Find what uses the key, move it to a role, deactivate the key, then delete it "
+        "from root's security credentials page or by removing root credentials centrally.",
+    ),
+    Control(
+        id="root-mfa",
+        title="Root signs in with MFA",
+        severity=Severity.CRITICAL,
+        unit=Unit.ROOT,
+        needs=_BOTH,
+        judge=_root_mfa,
+        description="Where root has a credential, a second factor must protect it. An account "
+        "without root credentials has nothing to protect.",
+        remediation="Assign an MFA device to root, or remove root's credentials centrally from the "
+        "management account.",
+    ),
+    Control(
+        id="root-hardware-mfa",
+        title="Root's MFA device is a physical one",
+        severity=Severity.HIGH,
+        unit=Unit.ROOT,
+        needs=(*_BOTH, Kind.VIRTUAL_MFA_DEVICES),
+        judge=_root_hardware_mfa,
+        description="A virtual device is a secret that can be copied with the phone that holds it. "
+        "Root deserves a security key or a hardware token.",
+        remediation="Replace root's virtual MFA device by a security key kept in a safe place, or "
+        "remove root's credentials centrally.",
+    ),
+    Control(
+        id="root-usage",
+        title="Root is not in everyday use",
+        severity=Severity.HIGH,
+        unit=Unit.ROOT,
+        needs=_BOTH,
+        judge=_root_usage,
+        threshold_text=setting_text("root_usage_days", "day"),
+        thresholds=("root_usage_days",),
+        description="Root is for the few tasks nothing else can do. A recent sign-in or use of a "
+        "root key needs an explanation.",
+        remediation="Ask who used root and for what; give them a role that can do it, and keep "
+        "root's credentials for emergencies.",
+    ),
+    Control(
+        id="root-signing-certificate",
+        title="Root has no signing certificate",
+        severity=Severity.HIGH,
+        unit=Unit.ROOT,
+        needs=_BOTH,
+        judge=_root_signing_certificate,
+        description="An active X.509 signing certificate of root signs requests with root's full "
+        "rights, and MFA does not protect it.",
+        remediation="Find what uses the certificate, move it to a role, deactivate the "
+        "certificate, then delete it from root's security credentials page or by removing root "
+        "credentials centrally.",
+    ),
 )
-ROOT_MFA = Control(
-    id="root-mfa",
-    title="Root signs in with MFA",
-    severity=Severity.CRITICAL,
-    unit=Unit.ROOT,
-    needs=_BOTH,
-    judge=_root_mfa,
-    description="Where root has a credential, a second factor must protect it. An account "
-    "without root credentials has nothing to protect.",
-    remediation="Assign an MFA device to root, or remove root's credentials centrally from the "
-    "management account.",
-)
-ROOT_HARDWARE_MFA = Control(
-    id="root-hardware-mfa",
-    title="Root's MFA device is a physical one",
-    severity=Severity.HIGH,
-    unit=Unit.ROOT,
-    needs=(*_BOTH, Kind.VIRTUAL_MFA_DEVICES),
-    judge=_root_hardware_mfa,
-    description="A virtual device is a secret that can be copied with the phone that holds it. "
-    "Root deserves a security key or a hardware token.",
-    remediation="Replace root's virtual MFA device by a security key kept in a safe place, or "
-    "remove root's credentials centrally.",
-)
-ROOT_USAGE = Control(
-    id="root-usage",
-    title="Root is not in everyday use",
-    severity=Severity.HIGH,
-    unit=Unit.ROOT,
-    needs=_BOTH,
-    judge=_root_usage,
-    threshold=limit_text("root_usage_days", "day"),
-    limits=("root_usage_days",),
-    description="Root is for the few tasks nothing else can do. A recent sign-in or use of a "
-    "root key needs an explanation.",
-    remediation="Ask who used root and for what; give them a role that can do it, and keep "
-    "root's credentials for emergencies.",
-)
-ROOT_SIGNING_CERTIFICATE = Control(
-    id="root-signing-certificate",
-    title="Root has no signing certificate",
-    severity=Severity.HIGH,
-    unit=Unit.ROOT,
-    needs=_BOTH,
-    judge=_root_signing_certificate,
-    description="An active X.509 signing certificate of root signs requests with root's full "
-    "rights, and MFA does not protect it.",
-    remediation="Find what uses the certificate, move it to a role, deactivate the certificate, "
-    "then delete it from root's security credentials page or by removing root credentials "
-    "centrally.",
-)
-CONTROLS = (ROOT_ACCESS_KEY, ROOT_MFA, ROOT_HARDWARE_MFA, ROOT_USAGE, ROOT_SIGNING_CERTIFICATE)

@@ -6,21 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orgscan.controls.control import (
-    DAY,
-    NULL,
-    OTHERWISE,
-    Case,
-    Cases,
-    Control,
-    Unit,
-    elapsed,
-    equals,
-    known,
-    limit_text,
-    micros,
-    over,
-)
+from orgscan.controls.control import OTHERWISE, Case, Cases, Control, Unit, over, setting_text
+from orgscan.controls.masks import DAY, NULL, elapsed, equals, known, micros
 from orgscan.models import Kind, Severity, Status
 
 if TYPE_CHECKING:
@@ -75,19 +62,22 @@ def _judge(frame: pd.DataFrame, limits: Limits, as_of: np.int64) -> Cases:
     )
 
 
-SERVICE_SPECIFIC_CREDENTIAL = Control(
-    id="service-specific-credential",
-    title="Service-specific credentials expire and are rotated",
-    severity=Severity.MEDIUM,
-    unit=Unit.SERVICE_CREDENTIAL,
-    needs=(Kind.SERVICE_SPECIFIC_CREDENTIALS,),
-    requires=(Kind.SERVICE_SPECIFIC_CREDENTIALS,),
-    judge=_judge,
-    threshold=limit_text("access_key_max_age_days", "day"),
-    limits=("access_key_max_age_days",),
-    description="API keys for a single service (Amazon Bedrock, CloudWatch Logs) and passwords "
-    "for CodeCommit and Keyspaces are long-lived credentials that the credential report does not "
-    "show. Where the service supports an expiration date, the key must have one.",
-    remediation="Replace the credential with a role or a short-term API key. Otherwise create a "
-    "new one with an expiration date, move its users, deactivate the old one, then delete it.",
+CONTROLS = (
+    Control(
+        id="service-specific-credential",
+        title="Service-specific credentials expire and are rotated",
+        severity=Severity.MEDIUM,
+        unit=Unit.SERVICE_CREDENTIAL,
+        needs=(Kind.SERVICE_SPECIFIC_CREDENTIALS,),
+        requires=(Kind.SERVICE_SPECIFIC_CREDENTIALS,),
+        judge=_judge,
+        threshold_text=setting_text("access_key_max_age_days", "day"),
+        thresholds=("access_key_max_age_days",),
+        description="API keys for a single service (Amazon Bedrock, CloudWatch Logs) and passwords "
+        "for CodeCommit and Keyspaces are long-lived credentials that the credential report does "
+        "not show. Where the service supports an expiration date, the key must have one.",
+        remediation="Replace the credential with a role or a short-term API key. Otherwise create "
+        "a new one with an expiration date, move its users, deactivate the old one, then delete "
+        "it.",
+    ),
 )

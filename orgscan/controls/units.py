@@ -28,7 +28,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orgscan import frames
-from orgscan.controls.control import NULL, SECOND, Mask, Unit, equals, known, micros, truth
+from orgscan.controls.control import Unit
+from orgscan.controls.masks import NULL, SECOND, Mask, equals, known, micros, truth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

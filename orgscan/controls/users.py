@@ -6,18 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orgscan.controls.control import (
-    OTHERWISE,
-    Case,
-    Cases,
-    Control,
-    Figures,
-    Mask,
-    Unit,
-    count,
-    known,
-    truth,
-)
+from orgscan.controls.control import OTHERWISE, Case, Cases, Control, Figures, Unit, count
+from orgscan.controls.masks import Mask, known, truth
 from orgscan.controls.reported import without_report_row
 from orgscan.models import Kind, Severity, Status
 
@@ -121,37 +111,39 @@ def _signing_certificate(frame: pd.DataFrame, _limits: Limits, _as_of: np.int64)
     )
 
 
-SINGLE_ACTIVE_ACCESS_KEY = Control(
-    id="single-active-access-key",
-    title="No user has two active access keys",
-    severity=Severity.LOW,
-    unit=Unit.USER,
-    needs=_KEYS,
-    judge=_single_active_key,
-    description="The second key exists for the moment of rotation. Two keys active for long "
-    "double what can leak and hide which one is in use.",
-    remediation="Find the key that is in use and young enough, deactivate the other, watch for "
-    "breakage, then delete it.",
-)
-USER_WITHOUT_CREDENTIALS = Control(
-    id="user-without-credentials",
-    title="Every user has a purpose",
-    severity=Severity.LOW,
-    unit=Unit.USER,
-    needs=_KEYS,
-    judge=_without_credentials,
-    description="A user that cannot sign in and cannot call AWS serves nobody, but still holds "
-    "permissions for whoever gives it a credential.",
-    remediation="Confirm that nothing needs the user, then delete it.",
-)
-SIGNING_CERTIFICATE = Control(
-    id="signing-certificate",
-    title="No signing certificates are active",
-    severity=Severity.LOW,
-    unit=Unit.USER,
-    needs=(Kind.CREDENTIAL_REPORT,),
-    judge=_signing_certificate,
-    description="X.509 signing certificates belong to retired interfaces and are long-lived "
-    "credentials all the same.",
-    remediation="Deactivate the certificate, watch for breakage, then delete it.",
+CONTROLS = (
+    Control(
+        id="single-active-access-key",
+        title="No user has two active access keys",
+        severity=Severity.LOW,
+        unit=Unit.USER,
+        needs=_KEYS,
+        judge=_single_active_key,
+        description="The second key exists for the moment of rotation. Two keys active for long "
+        "double what can leak and hide which one is in use.",
+        remediation="Find the key that is in use and young enough, deactivate the other, watch for "
+        "breakage, then delete it.",
+    ),
+    Control(
+        id="user-without-credentials",
+        title="Every user has a purpose",
+        severity=Severity.LOW,
+        unit=Unit.USER,
+        needs=_KEYS,
+        judge=_without_credentials,
+        description="A user that cannot sign in and cannot call AWS serves nobody, but still holds "
+        "permissions for whoever gives it a credential.",
+        remediation="Confirm that nothing needs the user, then delete it.",
+    ),
+    Control(
+        id="signing-certificate",
+        title="No signing certificates are active",
+        severity=Severity.LOW,
+        unit=Unit.USER,
+        needs=(Kind.CREDENTIAL_REPORT,),
+        judge=_signing_certificate,
+        description="X.509 signing certificates belong to retired interfaces and are long-lived "
+        "credentials all the same.",
+        remediation="Deactivate the certificate, watch for breakage, then delete it.",
+    ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
@@ -27,7 +28,7 @@ from orgscan.models import Account, Caller, Organization
 from orgscan.role.policy import declared_actions
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from orgscan.models import Calls, Clock, Credentials, Observer
     from orgscan.settings import Settings
@@ -100,11 +101,11 @@ class Readiness:
     @property
     def actions(self) -> dict[str, list[str]]:
         """What a scan calls at most: actions by service, both sorted."""
-        found: dict[str, list[str]] = {}
+        by_service: dict[str, list[str]] = {}
         for declared in sorted(declared_actions()):
             service, _, action = declared.partition(":")
-            found.setdefault(service, []).append(action)
-        return found
+            by_service.setdefault(service, []).append(action)
+        return by_service
 
 
 async def check(
@@ -141,6 +142,10 @@ async def check(
     return Readiness(tuple(steps.done))
 
 
+_PAGES_OF_LIST = 10
+"""Pages of the account list, of 20 accounts each: what AWS grants in a second or two."""
+_PAGES_OF_TREE = 50
+"""Units listed, or pages of their accounts: what AWS grants in ten seconds."""
 _NO_CALLER = "the caller can ask AWS nothing"
 _ALLOW_TO_ROLE = "allow it to the audit role (`orgscan role policy`)"
 
@@ -178,7 +183,7 @@ class _Steps:
             self.add(name, StepState.NOT_CHECKED, _NO_CALLER)
             return None
         try:
-            detail, found = await work()
+            detail, answer = await work()
         except _NotCheckedError as reason:
             self.add(name, StepState.NOT_CHECKED, str(reason))
         except CallerBroken as error:
@@ -189,7 +194,7 @@ class _Steps:
             self.add(name, StepState.FAILED, _with_remedy(error), error.exit_code)
         else:
             self.add(name, StepState.OK, detail)
-            return found
+            return answer
         return None
 
     def _stop(self, name: str, error: OrgscanError) -> None:
@@ -205,15 +210,13 @@ async def _identify(aws: Aws, settings: Settings) -> tuple[str, Caller]:
 async def _compare_clocks(aws: Aws) -> tuple[str, None]:
     ahead = aws.seconds_ahead
     if ahead is None:
-        message = "AWS gave no time to compare with"
-        raise _NotCheckedError(message)
+        raise _NotCheckedError("AWS gave no time to compare with")
     seconds = round(abs(ahead))
-    told = f"{seconds} seconds {'behind' if ahead > 0 else 'ahead of'} AWS's"
+    difference = f"{seconds} seconds {'behind' if ahead > 0 else 'ahead of'} AWS's"
     if seconds >= CLOCK_TOLERANCE_SECONDS:
-        message = f"this machine's clock is {told}; set the clock"
-        raise UsageError(message)
-    told = "agrees with AWS's to the second" if seconds <= 1 else told
-    return f"{told}; AWS tolerates {CLOCK_TOLERANCE_SECONDS} seconds", None
+        raise UsageError(f"this machine's clock is {difference}; set the clock")
+    difference = "agrees with AWS's to the second" if seconds <= 1 else difference
+    return f"{difference}; AWS tolerates {CLOCK_TOLERANCE_SECONDS} seconds", None
 
 
 @dataclass
@@ -236,10 +239,9 @@ class _Checking:
     """Accounts in the OUs that the settings name."""
     included_whole: bool = False
     """Whether ``included`` are all."""
-    ou_paths: dict[str, str] = field(default_factory=dict)
-    """Path by id of the OUs seen."""
     # Lists may be readable where the organization cannot be described.
     described: Organization = field(default_factory=lambda: Organization("", ""))
+    lists: organization.Lists = field(init=False)
 
     def __post_init__(self) -> None:
         settings = self.settings
@@ -252,6 +254,7 @@ class _Checking:
         """Take the steps in the order of :data:`STEPS`."""
         ask = self.steps.ask
         self.described = await ask("organization", self.describe) or self.described
+        self.lists = organization.Lists(self.aws.organizations, self.described)
         listed = bool(await ask("account list", self.list_accounts))
         tree = bool(await ask("OU tree", partial(self.look_at_tree, listed=listed)))
         await ask("scope", partial(self.look_at_scope, listed=listed, tree=tree))
@@ -261,108 +264,121 @@ class _Checking:
         await ask("own account", self.read_own)
         await ask("management account", self.read_management)
 
-    def enumeration(self) -> organization.Enumeration:
-        """The organization's lists, to be read from their beginning."""
-        return organization.Enumeration(self.aws.organizations, self.described)
-
     async def describe(self) -> tuple[str, Organization]:
         """The organization itself."""
-        found = await preflight.describe(self.aws, self.settings)
-        return f"{found.id}, management account {found.management_account_id}", found
+        described = await preflight.describe(self.aws, self.settings)
+        return f"{described.id}, management account {described.management_account_id}", described
 
     async def list_accounts(self) -> tuple[str, bool]:
         """The account list, until it answers what the other steps ask of it."""
         try:
-            self.listed, self.whole = await self.enumeration().glance(self._suffice)
+            self.listed, self.whole = await _read(
+                self.lists.accounts(), until=self._suffice, limit=_PAGES_OF_LIST
+            )
         except Denied as error:
-            message = f"the account list cannot be read: {_caller_lacks(error)}"
-            raise _GapError(message) from None
+            raise _GapError(f"the account list cannot be read: {_caller_lacks(error)}") from None
         if not self.listed:
-            message = "the account list names nobody, not even the caller's account; try again"
-            raise RunError(message)
+            raise RunError(
+                "the account list names nobody, not even the caller's account; try again"
+            )
         count = _accounts(len(self.listed))
         return count if self.whole else f"at least {count}", True
 
-    def _suffice(self, found: list[Account]) -> bool:
+    def _suffice(self, accounts: list[Account]) -> bool:
         """Whether every account that is named was found, and one to try the role in.
 
         Where the settings name accounts there is no other; where they name OUs the tree tells.
         """
         named = replace(self.scope, accounts=(*self.scope.accounts, *self._trial))
-        if named.unseen_accounts(found):
+        if named.unseen_accounts(accounts):
             return False
         scope = self.scope
-        return bool(scope.include_ous or scope.accounts) or any(map(self._will_do, found))
+        return bool(scope.include_ous or scope.accounts) or any(map(self._will_do, accounts))
 
     @property
     def _trial(self) -> tuple[str, ...]:
         return () if self.account is None else (self.account,)
 
     async def look_at_tree(self, *, listed: bool) -> tuple[str, bool]:
-        """A page of each list the OU tree is read by."""
+        """Each list the tree is read by: the roots, the first one's accounts, and its units."""
         try:
-            self.below_root = await self.enumeration().glance_at_tree()
+            async with aclosing(self.lists.units()) as units:
+                root = await anext(units, None)
+                if root is not None:
+                    self.below_root, _ = await _read(
+                        self.lists.members(*root), until=bool, limit=_PAGES_OF_TREE
+                    )
+                    # The walk goes on once it has listed the units below the root.
+                    await anext(units, None)
         except Denied as error:
             raise self._without_tree(error, listed=listed) from None
         return "can be read", True
 
     def _without_tree(self, error: Denied, *, listed: bool) -> OrgscanError:
-        told = f"the OU tree cannot be read: {_caller_lacks(error)}"
+        problem = f"the OU tree cannot be read: {_caller_lacks(error)}"
         if not listed:
-            return RunError(f"{told}; without it and the account list there is nothing to scan")
+            return RunError(f"{problem}; without it and the account list there is nothing to scan")
         if self.settings.include_ous:
-            return UsageError(f"{told}; --include-ou needs it")
-        return _GapError(told)
+            return UsageError(f"{problem}; --include-ou needs it")
+        return _GapError(problem)
 
     async def look_at_scope(self, *, listed: bool, tree: bool) -> tuple[str, None]:
         """What the settings name, and whether it leaves a scan anything to read."""
         if not (tree or (listed and not self.scope.include_ous)):
-            message = "the list that it is looked up in cannot be read"
-            raise _NotCheckedError(message)
-        enumeration = self.enumeration()
+            raise _NotCheckedError("the list that it is looked up in cannot be read")
         if not listed:
-            roots = await enumeration.roots()
-            self.listed, self.whole = await enumeration.glance_below(roots, self._suffice)
-        units_whole = await self._look_into_units(enumeration)
-        self._must_be_there(enumeration, units_whole=units_whole)
-        found, whole = self._candidates()
-        if any(self._in_scope(account) for account in found):
-            told = "all that the settings name is there" if self.scope else "the whole organization"
-            return told, None
+            self.listed, self.whole = await _read(
+                self.lists.accounts_in_units(), until=self._suffice, limit=_PAGES_OF_TREE
+            )
+        units_whole = bool(self.scope.include_ous) and await self._look_into_units()
+        self._must_be_there(units_whole=units_whole)
+        candidates, whole = self._candidates()
+        if any(map(self._in_scope, candidates)):
+            everything = "the whole organization"
+            return ("all that the settings name is there" if self.scope else everything), None
         if whole:
-            message = "no account in scope: nothing would be audited; check the settings' scope"
-            raise RunError(message)
-        message = f"a scan would read none of the first {_accounts(len(found))}; others may follow"
-        raise _NotCheckedError(message)
-
-    async def _look_into_units(self, enumeration: organization.Enumeration) -> bool:
-        """Find the OUs of the settings and an account in them; whether the whole tree was read."""
-        scope = self.scope
-        if not scope.include_ous:
-            return False
-        whole = await enumeration.glance_at_units(lambda paths: not scope.unseen_ous(paths))
-        self.ou_paths = enumeration.ou_paths
-        self.included, self.included_whole = await enumeration.glance_below(
-            scope.included(self.ou_paths), lambda found: any(map(self._will_do, found))
+            raise RunError(
+                "no account in scope: nothing would be audited; check the settings' scope"
+            )
+        raise _NotCheckedError(
+            f"a scan would read none of the first {_accounts(len(candidates))}; others may follow"
         )
-        self.included_whole &= whole or not scope.unseen_ous(self.ou_paths)
+
+    async def _look_into_units(self) -> bool:
+        """Find the OUs of the settings and an account in them; whether the whole tree was read."""
+        scope, paths = self.scope, self.lists.ou_paths
+        whole, left = True, _PAGES_OF_TREE
+        async with aclosing(self.lists.units()) as units:
+            async for _unit in units:
+                if not (scope.unseen_ous(paths) and left):
+                    whole = False
+                    break
+                left -= 1
+        self.included, self.included_whole = await _read(
+            self.lists.accounts_in_units(scope.included(paths)),
+            until=lambda accounts: any(map(self._will_do, accounts)),
+            limit=_PAGES_OF_TREE,
+        )
+        self.included_whole &= whole or not scope.unseen_ous(paths)
         return whole
 
-    def _must_be_there(self, enumeration: organization.Enumeration, *, units_whole: bool) -> None:
+    def _must_be_there(self, *, units_whole: bool) -> None:
         """Refuse, as a scan does, what the organization surely does not have."""
         named, units = (
             replace(self.scope, include_ous=()),
             organization.Scope(self.scope.include_ous),
         )
-        problem = named.unknown(enumeration, self.listed) if self.whole else None
+        paths = self.lists.ou_paths
+        problem = named.unknown(self.listed, paths) if self.whole else None
         if units_whole:
-            problem = problem or units.unknown(enumeration, [])
+            problem = problem or units.unknown([], paths)
         if problem:
             raise UsageError(problem)
-        unseen = [*named.unseen_accounts(self.listed), *units.unseen_ous(enumeration.ou_paths)]
+        unseen = [*named.unseen_accounts(self.listed), *units.unseen_ous(paths)]
         if unseen:
-            message = f"{unseen[0]} is not in the part that was looked at; a scan looks at all"
-            raise _NotCheckedError(message)
+            raise _NotCheckedError(
+                f"{unseen[0]} is not in the part that was looked at; a scan looks at all"
+            )
 
     def _candidates(self) -> tuple[list[Account], bool]:
         """The accounts that a scan may read, as far as they were seen; whether they are all."""
@@ -374,15 +390,13 @@ class _Checking:
     async def look_at_tags(self) -> tuple[str, None]:
         """The tags of one account; the caller's own is sure to exist."""
         if not self.settings.account_tags:
-            message = "the settings do not ask for them (account_tags)"
-            raise _NotCheckedError(message)
+            raise _NotCheckedError("the settings do not ask for them (account_tags)")
         try:
-            await self.enumeration().glance_at_tags(self.caller.account_id)
+            await self.lists.tags(self.caller.account_id)
         except CallerBroken:
             raise
         except CallError as error:
-            message = f"account tags cannot be read: {_caller_lacks(error)}"
-            raise _GapError(message) from None
+            raise _GapError(f"account tags cannot be read: {_caller_lacks(error)}") from None
         return "can be read", None
 
     async def try_role(self) -> tuple[str, tuple[str, Calls]]:
@@ -397,30 +411,28 @@ class _Checking:
         except CallerBroken:
             raise
         except Denied as error:
-            message = f"{account_id}: {why_denied(error)}; see `orgscan role cloudformation`"
-            raise _GapError(message) from None
+            raise _GapError(
+                f"{account_id}: {why_denied(error)}; see `orgscan role cloudformation`"
+            ) from None
         except CallError as error:
-            message = f"{account_id}: {_to_try_again(error)}"
-            raise _GapError(message) from None
+            raise _GapError(f"{account_id}: {_to_try_again(error)}") from None
 
     def _trial_account(self) -> str:
         """Where to try the role."""
         if self.account is not None:
             return self._named(self.account)
-        found, whole = self._candidates()
-        for account in found:
+        candidates, whole = self._candidates()
+        for account in candidates:
             if self._will_do(account):
                 return account.account_id
         if whole:
-            message = "a scan would read no member account through it"
-            raise _NotCheckedError(message)
+            raise _NotCheckedError("a scan would read no member account through it")
         if unseen := self._named_and_unseen():
             return unseen[0]
-        told = "no account to try it in is known"
-        if found:
-            told = f"a scan would read none of the first {_accounts(len(found))} through it"
-        message = f"{told}; name one with --account"
-        raise _NotCheckedError(message)
+        problem = "no account to try it in is known"
+        if candidates:
+            problem = f"a scan would read none of the first {_accounts(len(candidates))} through it"
+        raise _NotCheckedError(f"{problem}; name one with --account")
 
     def _named_and_unseen(self) -> list[str]:
         """Accounts that the settings name and nothing speaks against, though none was seen."""
@@ -433,13 +445,12 @@ class _Checking:
     def _named(self, account_id: str) -> str:
         """The account of ``--account``, unless the role is surely not to be tried there."""
         if account_id == self.caller.account_id:
-            message = (
+            raise UsageError(
                 f"account {account_id} is the caller's own, which is read without the role; name "
                 "another with --account"
             )
-            raise UsageError(message)
         only = organization.Scope(accounts=(account_id,))
-        problem = only.unknown(self.enumeration(), self.listed) if self.whole else None
+        problem = only.unknown(self.listed, {}) if self.whole else None
         for account in (*self.listed, *self.included):
             if account.account_id == account_id and (outcome := unread(account, "")):
                 problem = f"{account_id}: {outcome.reason}; name another with --account"
@@ -453,7 +464,7 @@ class _Checking:
 
     def _in_scope(self, account: Account) -> bool:
         """Whether a scan would read the account."""
-        return unread(account, self.scope.exclusion(account, self.ou_paths)) is None
+        return unread(account, self.scope.exclusion(account, self.lists.ou_paths)) is None
 
     def _will_do(self, account: Account) -> bool:
         """Whether the role can be tried in the account: a member account a scan would read."""
@@ -462,8 +473,7 @@ class _Checking:
     async def read_member(self, entered: tuple[str, Calls] | None) -> tuple[str, None]:
         """Every declared action in the account that was entered."""
         if entered is None:
-            message = "no audit role was assumed"
-            raise _NotCheckedError(message)
+            raise _NotCheckedError("no audit role was assumed")
         account_id, calls = entered
         return await self._try_out(account_id, calls, _ALLOW_TO_ROLE), None
 
@@ -479,11 +489,9 @@ class _Checking:
         """Every declared action in the management account, whose role no StackSet brings."""
         account_id = self.described.management_account_id
         if not account_id:
-            message = "the organization could not be described"
-            raise _NotCheckedError(message)
+            raise _NotCheckedError("the organization could not be described")
         if account_id == self.caller.account_id:
-            message = "it is the caller's own"
-            raise _NotCheckedError(message)
+            raise _NotCheckedError("it is the caller's own")
         self._must_be_in_scope(account_id)
         calls = await self._enter(account_id)
         return await self._try_out(account_id, calls, _ALLOW_TO_ROLE), None
@@ -491,8 +499,8 @@ class _Checking:
     def _must_be_in_scope(self, account_id: str) -> None:
         # Only from the tree is it known which OU the account is in.
         seen = (*self.included, *self.below_root, Account(account_id=account_id))
-        account = next(one for one in seen if one.account_id == account_id)
-        if reason := self.scope.exclusion(account, self.ou_paths):
+        account = next(account for account in seen if account.account_id == account_id)
+        if reason := self.scope.exclusion(account, self.lists.ou_paths):
             raise _NotCheckedError(reason)
 
     async def _try_out(self, account_id: str, calls: Calls, remedy: str) -> str:
@@ -500,13 +508,26 @@ class _Checking:
         if failures:
             # Of several the one that somebody has to do something about.
             errors = sorted(failures.values(), key=lambda error: not isinstance(error, Denied))
-            told = f"{errors[0]}; {remedy}" if isinstance(errors[0], Denied) else None
-            message = (
+            denied = f"{errors[0]}; {remedy}" if isinstance(errors[0], Denied) else None
+            raise _GapError(
                 f"{account_id}: cannot call {', '.join(failures)}: "
-                f"{told or _to_try_again(errors[0])}"
+                f"{denied or _to_try_again(errors[0])}"
             )
-            raise _GapError(message)
         return f"{account_id}: all {len(collectors.ACTIONS)} actions can be called"
+
+
+async def _read(
+    pages: AsyncGenerator[list[Account]], *, until: Callable[[list[Account]], bool], limit: int
+) -> tuple[list[Account], bool]:
+    """Accounts page by page until they are enough, of at most ``limit`` pages; whether all."""
+    accounts: list[Account] = []
+    async with aclosing(pages):
+        async for page in pages:
+            accounts += page
+            limit -= 1
+            if until(accounts) or not limit:
+                return accounts, False
+    return accounts, True
 
 
 def _accounts(count: int) -> str:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from orgscan import settings as settings_module
 from orgscan import simulator
+from orgscan.files import published
 from orgscan.models import Clock, Credentials
 from orgscan.pipeline.scan import collect
 from orgscan.runs import rundir
+from orgscan.simulator.demo import DEMO_EXCLUDED_ACCOUNT, demo
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from pathlib import Path
 
     from orgscan.models import Observer
@@ -37,9 +36,8 @@ async def collect_demo(
     Raises as :func:`orgscan.pipeline.scan.collect` does.
     """
     if quarter is None:
-        make = simulator.WORLDS["demo"]
-        world = make() if accounts is None else make(accounts=accounts)
-        excluded: tuple[str, ...] = (simulator.DEMO_EXCLUDED_ACCOUNT,)
+        world = demo() if accounts is None else demo(accounts=accounts)
+        excluded: tuple[str, ...] = (DEMO_EXCLUDED_ACCOUNT,)
     else:
         world, excluded = quarter.world, quarter.excluded
     # A demo cut short may have lost them.
@@ -51,7 +49,7 @@ async def collect_demo(
                 environment={},
                 role_name=simulator.AUDIT_ROLE,
                 endpoint_url=simulated.endpoint_url,
-                exclude_accounts=tuple(one for one in excluded if one in known),
+                exclude_accounts=tuple(account for account in excluded if account in known),
             ),
             output,
             clock=clock,
@@ -73,81 +71,20 @@ def demo_quarters(
     return [(quarter, _Earlier(clock, last - quarter.world.now)) for quarter in quarters]
 
 
-@dataclass(frozen=True, slots=True)
-class _Accepted:
-    """A risk the demo's people accept, by names of theirs."""
-
-    id: str
-    control: str
-    account: str
-    user: str
-    reason: str
-    start: timedelta
-    """From the end of the second quarter; so is ``expires``."""
-    expires: timedelta
-
-
-_ACCEPTED = (
-    _Accepted(
-        "W-1", "signing-certificate", "tidewater-legacy", "edi_bridge",
-        "The partner's gateway speaks nothing newer until it is replaced.",
-        timedelta(days=-120), timedelta(days=-30),
-    ),
-    _Accepted(
-        "W-2", "console-user", "data-platform-prod", "zofia.novak",
-        "Leaves the warehouse project at the end of the year.",
-        timedelta(days=-20), timedelta(days=120),
-    ),
-)  # fmt: skip
-"""One expires in the second quarter, one begins in it."""
-
-_WAIVER = """\
-[[waiver]]
-id = "{id}"
-control = "{control}"
-account = "{account_id}"
-user = "{user}"
-owner = "Mirela Kovac"
-reason = "{reason}"
-ticket = "RISK-{number}"
-approved_by = "Greta Lindqvist"
-start = {start:%Y-%m-%d}
-expires = {expires:%Y-%m-%d}
-"""
-
-
-def write_demo_waivers(
-    directory: Path, quarters: Sequence[tuple[simulator.Quarter, Clock]]
-) -> Path | None:
-    """``waivers.toml`` in ``directory``, which is made: the risks the demo's people accept.
+def write_demo_waivers(directory: Path, first: simulator.Quarter) -> Path | None:
+    """Write the risks the demo's people accept to ``waivers.toml`` in the new ``directory``.
 
     None where a demo cut short lacks the accounts.
 
     Raises :class:`orgscan.errors.UsageError` where the directory holds something already.
     """
     rundir.create(directory)
-    first = quarters[0][0].world
-    ids = {account.name: account.id for account in first.accounts}
-    end = first.now + simulator.QUARTER
-    entries = [
-        _WAIVER.format(
-            id=one.id,
-            control=one.control,
-            account_id=ids[one.account],
-            user=one.user,
-            reason=one.reason,
-            number=number,
-            start=end + one.start,
-            expires=end + one.expires,
-        )
-        for number, one in enumerate(_ACCEPTED, 101)
-        if one.account in ids
-    ]
-    if not entries:
+    waivers = simulator.accepted_risks(first)
+    if not waivers:
         return None
     path = directory / "waivers.toml"
-    with rundir.published(path) as draft:
-        draft.write_text("\n".join(entries), "utf-8")
+    with published(path) as draft:
+        draft.write_text(waivers, "utf-8")
     return path
 
 

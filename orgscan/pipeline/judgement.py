@@ -13,16 +13,24 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from orgscan import compare, controls, frames, reports, tables, waivers
+from orgscan import compare, files, frames, tables
+from orgscan.controls.catalogue import requested
+from orgscan.controls.evaluate import evaluate
+from orgscan.controls.limits import limits_unread, override_notes
+from orgscan.controls.requirements import Tally
+from orgscan.endpoint import is_simulated
 from orgscan.errors import UsageError
 from orgscan.models import Coverage
-from orgscan.pipeline import decisions as decided
 from orgscan.reports.rows import FrameRows
+from orgscan.reports.workbook import ranks
 from orgscan.runs import parquet, rundir
 from orgscan.runs.evidence import EvidenceStore
+from orgscan.runs.manifest import trusted
 from orgscan.schema import CHANGES, FINDINGS, TABLES
-from orgscan.settings import is_simulated
 from orgscan.version import __version__
+from orgscan.waivers import entries as decided
+from orgscan.waivers.apply import Waiving, check, check_accounts
+from orgscan.waivers.entries import is_listed, unlisted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,13 +38,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orgscan.controls.criteria import Criteria
+    from orgscan.files import FileRecord
     from orgscan.models import Assessment, Clock, HumanEntry, RunInfo
-    from orgscan.pipeline.decisions import Decisions
     from orgscan.reports.rows import Rows
+    from orgscan.runs.manifest import Previous
+    from orgscan.runs.publication import Publication
     from orgscan.runs.spool import Spool
     from orgscan.schema import Table
     from orgscan.settings import Thresholds
-    from orgscan.waivers import Result
+    from orgscan.waivers.apply import Result
+    from orgscan.waivers.entries import Decisions
 
 _REPORT_LIFETIME = timedelta(hours=4, minutes=15)
 
@@ -54,14 +65,14 @@ class Judgement:
     """Accounts that were read, in full or in part."""
     limits_unread: int
     """Accounts in scope whose limits nobody can tell, because OU or tags were not read."""
-    evidence: rundir.FileRecord
-    previous: dict[str, Any] | None
+    evidence: FileRecord
+    previous: Previous | None
     accounts: pd.DataFrame
     tables: Mapping[str, Rows]
     """All tables by name, as they were written; changes are the last, where there are any."""
     listed: Rows
     """The findings that are not settled, as the workbook lists them."""
-    tally: controls.Tally
+    tally: Tally
     """What all findings add up to."""
     overdue: Mapping[str, int]
     """Overdue failures by severity."""
@@ -93,9 +104,9 @@ class Terms:
 
 def judge(
     run: Path,
-    evidence: rundir.FileRecord,
+    evidence: FileRecord,
     terms: Terms,
-    publication: rundir.Publication,
+    publication: Publication,
     spool: Callable[[Table], Spool],
     *,
     clock: Clock,
@@ -112,11 +123,11 @@ def judge(
         info = _as_asked(store.info, terms)
         criteria = terms.criteria(info)
         max_days = decisions.max_days or decided.stored_max_days(info.settings)
-        waivers.check(decisions.waivers, as_of=info.as_of, max_days=max_days)
+        check(decisions.waivers, as_of=info.as_of, max_days=max_days)
         _hold_entries(run, decisions, info)
         if terms.earlier is not None:
             # Its tables are read along with the evidence.
-            stack.enter_context(rundir.locked(terms.earlier.link.path, shared=True))
+            stack.enter_context(files.locked(terms.earlier.link.path, shared=True))
         judging = _Judging(info, criteria, terms, spool)
         partitions = tables.partitions(store, as_of=info.as_of, size=terms.partition)
         with closing(partitions):
@@ -125,9 +136,12 @@ def judge(
     accounts = judging.accounts
     _refuse_unknown_accounts(run, terms, accounts, info.as_of)
     decisions, results = judging.decisions, judging.waiving.results
-    previous = terms.earlier.link.entry() if terms.earlier else _known_previous(run)
+    rendered = trusted(run)
+    previous = None if rendered is None else rendered.previous  # rendering again keeps the chain
+    if terms.earlier is not None:
+        previous = terms.earlier.link.entry()
     due_days = (decisions.due_days or decided.stored_due_days(info.settings)).model_dump()
-    unlisted = tuple(reports.unlisted(judging.listed, decisions.entries))
+    left = tuple(unlisted(judging.listed.pieces(), decisions.entries))
     coverage, compared = None, _not_compared(previous)
     if terms.earlier is not None:
         snapshots = terms.earlier.summary, judging.snapshot(accounts=accounts)
@@ -144,7 +158,7 @@ def judge(
         ),
         accounts_enumerated=accounts_enumerated,
         accounts_judged=_accounts_judged(accounts),
-        limits_unread=controls.limits_unread(criteria.overrides, _in_scope(accounts)),
+        limits_unread=limits_unread(criteria.overrides, _in_scope(accounts)),
         evidence=evidence,
         previous=previous,
         accounts=accounts,
@@ -153,19 +167,19 @@ def judge(
         tally=judging.tally,
         overdue=decisions.due_dates(info.as_of, due_days).count(judging.listed.pieces()),
         decisions=decisions,
-        earlier_entries=unlisted,
+        earlier_entries=left,
         results=results,
         due_days=due_days,
         notes=(
             *info.notes,
             *_judged_for_earlier(info),
             *_stale_reports(accounts),
-            *controls.override_notes(criteria.overrides, accounts),
+            *override_notes(criteria.overrides, accounts),
             *decisions.notes,
             *decided.waiver_notes(results, accounts),
-            *decided.entry_notes(decisions, unlisted),
+            *decided.entry_notes(decisions, left),
             *compared,
-            *decided.forgotten(decisions, _known(run)),
+            *decided.forgotten(decisions, rendered),
         ),
         coverage=coverage,
     )
@@ -178,15 +192,14 @@ class _Judging:
         self, info: RunInfo, criteria: Criteria, terms: Terms, spool: Callable[[Table], Spool]
     ) -> None:
         self._info, self._criteria, self._earlier = info, criteria, terms.earlier
-        self._controls = controls.requested(info.evidence_kinds)
+        self._controls = requested(info.evidence_kinds)
         self.decisions = terms.decisions
         """With their entries at the ids that their findings have now."""
-        self.waiving = waivers.Waiving(terms.decisions.waivers, as_of=info.as_of)
+        self.waiving = Waiving(terms.decisions.waivers, as_of=info.as_of)
         self._again = criteria.judged_again()
-        self.tally = controls.Tally(tuple(control.id for control in self._controls))
+        self.tally = Tally(tuple(control.id for control in self._controls))
         self.tallies = {
-            key: controls.Tally(tuple(control.id for control in again))
-            for key, again in self._again.items()
+            key: Tally(tuple(control.id for control in again)) for key, again in self._again.items()
         }
         """Of the controls that a framework judges by limits of its own, by its key."""
         self._none = tables.build((), as_of=info.as_of)
@@ -195,7 +208,7 @@ class _Judging:
         self._changes = spool(CHANGES)
 
     def write(
-        self, partitions: Iterator[tables.Tables], publication: rundir.Publication
+        self, partitions: Iterator[tables.Tables], publication: Publication
     ) -> dict[str, Rows]:
         """Judge partition after partition and write the tables; their rows, by name."""
         metadata = parquet_metadata(self._info, self._criteria.effective)
@@ -233,18 +246,18 @@ class _Judging:
         for framework in self._criteria.frameworks:
             if again := self._again.get(framework.key):
                 others = self._evaluated(part, framework=framework, binding=True, controls=again)
-                waiving = waivers.Waiving(self.decisions.waivers, as_of=self._info.as_of)
+                waiving = Waiving(self.decisions.waivers, as_of=self._info.as_of)
                 self.tallies[framework.key].add(waiving.apply(others, part.accounts))
         if self._earlier is not None:
             earlier = self._earlier.until(part.accounts["account_id"].iloc[-1])
             findings = self._compared(earlier, part, findings)
         self.tally.add(findings)
-        unsettled = findings[reports.is_listed(findings)]
-        self.listed.add(unsettled, reports.ranks(unsettled))
+        unsettled = findings[is_listed(findings)]
+        self.listed.add(unsettled, ranks(unsettled))
         return findings
 
     def _evaluated(self, part: tables.Tables, **which: Any) -> pd.DataFrame:
-        return controls.evaluate(
+        return evaluate(
             part.accounts,
             part.credentials,
             part.access_keys,
@@ -363,7 +376,7 @@ def _refuse_unknown_accounts(
     if terms.earlier is not None:
         known |= terms.earlier.known_accounts()
     try:
-        waivers.check_accounts(terms.decisions.waivers, known, as_of=as_of)
+        check_accounts(terms.decisions.waivers, known, as_of=as_of)
     except UsageError as error:
         # Only now are the accounts known; a scan is not in vain for that.
         message = (
@@ -372,24 +385,12 @@ def _refuse_unknown_accounts(
         raise UsageError(message) from None
 
 
-def _known_previous(run: Path) -> dict[str, Any] | None:
-    """The earlier run that the run's manifest already names: rendering again keeps the chain."""
-    known = _known(run).get("previous")
-    return known if isinstance(known, dict) else None
-
-
-def _known(run: Path) -> dict[str, Any]:
-    """The manifest the run has already; empty where it has none that can be trusted."""
-    content, fault = rundir.read_sealed(run / rundir.MANIFEST)
-    return content if content and not fault else {}
-
-
-def _not_compared(previous: Mapping[str, Any] | None) -> tuple[str, ...]:
+def _not_compared(previous: Previous | None) -> tuple[str, ...]:
     """A run rendered again without its earlier run must not look like one without changes."""
     if previous is None:
         return ()
     note = (
-        f"This run continues run {previous.get('run_id')}, which was not given when these files "
+        f"This run continues run {previous.run_id}, which was not given when these files "
         "were written: nothing is compared, and findings are first seen by this run. "
         "`orgscan report --previous` compares."
     )

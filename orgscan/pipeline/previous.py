@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orgscan import compare, reports
+from orgscan import compare, files, reports
 from orgscan.errors import UsageError
-from orgscan.runs import rundir
 from orgscan.runs.chain import Link
 
 if TYPE_CHECKING:
@@ -41,18 +40,15 @@ def compare_runs(previous: Path, current: Path) -> Difference:
     """
     before, now = Link.to(previous), Link.to(current)
     if before.organization_id != now.organization_id:
-        message = (
+        raise UsageError(
             f"{previous}: is a run of organization {before.organization_id}, {current} one of "
             f"{now.organization_id}; name two runs of one organization"
         )
-        raise UsageError(message)
     if before.run_id == now.run_id:
-        message = f"{previous} and {current}: are the same run; name two"
-        raise UsageError(message)
+        raise UsageError(f"{previous} and {current}: are the same run; name two")
     if before.started_at > now.started_at:
-        message = f"{previous}: began later than {current}; name the earlier run first"
-        raise UsageError(message)
-    with rundir.locked(previous, shared=True), rundir.locked(current, shared=True):
+        raise UsageError(f"{previous}: began later than {current}; name the earlier run first")
+    with files.locked(previous, shared=True), files.locked(current, shared=True):
         compared = compare.compare_runs(compare.EarlierRun(previous), compare.EarlierRun(current))
     return Difference(before, now, compared)
 
@@ -62,11 +58,11 @@ def check_difference_file(path: Path | None) -> None:
     if path is None:
         return
     if path.suffix.lower() not in {".csv", ".json"}:
-        message = f"--output {path}: name a file that ends in .csv or .json"
-        raise UsageError(message)
+        raise UsageError(f"--output {path}: name a file that ends in .csv or .json")
     if not path.parent.is_dir() or path.is_dir():
-        message = f"--output {path}: is not a file in a directory that exists; choose another"
-        raise UsageError(message)
+        raise UsageError(
+            f"--output {path}: is not a file in a directory that exists; choose another"
+        )
 
 
 def write_difference(difference: Difference, path: Path) -> None:
@@ -76,14 +72,14 @@ def write_difference(difference: Difference, path: Path) -> None:
     """
     check_difference_file(path)
     compared = difference.comparison
-    with rundir.published(path, remedy="choose another --output") as temporary:
+    with files.published(path, remedy="choose another --output") as temporary:
         if path.suffix.lower() == ".csv":
             reports.write_csv(temporary, compared.changes)
         else:
             about = {
                 "organization_id": difference.current.organization_id,
-                "previous": difference.previous.entry(),
-                "current": difference.current.entry(),
+                "previous": difference.previous.entry().model_dump(mode="json"),
+                "current": difference.current.entry().model_dump(mode="json"),
                 "notes": list(compared.notes),
             }
             reports.write_changes_json(temporary, compared.changes, compared.coverage, about)

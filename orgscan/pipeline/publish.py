@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from orgscan.errors import RunError, UsageError
-from orgscan.runs import history, rundir
-from orgscan.runs.run import Run
+from orgscan.files import locked
+from orgscan.runs import history
+from orgscan.runs.manifest import Manifest, load
+from orgscan.runs.rundir import MANIFEST
 from orgscan.schema import LATER_TABLES, TABLES
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orgscan.models import Credentials, Observer
+    from orgscan.settings import Settings
 
 
 def check_destination(text: str | None, *, apart_from: Iterable[Path | None] = ()) -> None:
@@ -35,12 +37,11 @@ def publish(
     destination: str,
     *,
     observer: Observer,
-    profile: str | None = None,
-    timeout: float | None = None,
+    settings: Settings | None = None,
 ) -> None:
     """Add the tables of the finished run in ``run`` to the history at ``destination``.
 
-    ``timeout`` bounds in seconds how long signing in to AWS may take.
+    ``settings`` name the AWS profile, and how long signing in to AWS may take.
 
     Raises :class:`orgscan.errors.RunError` where it cannot: the run is finished nonetheless,
     and whole, only not published.
@@ -49,20 +50,23 @@ def publish(
     observer.phase("Publishing")
     try:
         target.check_apart([run])
-        credentials = _credentials(target, profile, timeout)
+        credentials = _credentials(
+            target,
+            None if settings is None else settings.profile,
+            None if settings is None else settings.call_timeout_seconds,
+        )
     except UsageError as error:
-        message = f"{run}: is finished and whole, but not published: {error}"
-        raise RunError(message) from None
-    with rundir.locked(run, shared=True):
-        manifest = Run(run).manifest
+        raise RunError(f"{run}: is finished and whole, but not published: {error}") from None
+    with locked(run, shared=True):
+        manifest = Manifest.of(load(run), run / MANIFEST)
         snapshot = history.Snapshot(
-            run_id=manifest["run_id"],
-            organization_id=manifest["organization_id"],
-            as_of=datetime.fromisoformat(manifest["as_of"]),
+            run_id=manifest.run_id,
+            organization_id=manifest.organization_id,
+            as_of=manifest.as_of,
             files={
                 table.name: run / f"{table.name}.parquet"
                 for table in TABLES
-                if f"{table.name}.parquet" in manifest["files"] or table.name not in LATER_TABLES
+                if f"{table.name}.parquet" in manifest.files or table.name not in LATER_TABLES
             },
         )
         history.publish(snapshot, target, credentials)

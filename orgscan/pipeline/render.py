@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, suppress
-from dataclasses import asdict
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from orgscan import reports
+from orgscan import files, reports
 from orgscan.compare import EarlierRun
+from orgscan.controls.catalogue import CATALOGUE
 from orgscan.controls.criteria import Criteria
-from orgscan.controls.listing import catalogue
+from orgscan.controls.frameworks.reading import shipped
+from orgscan.endpoint import is_simulated
 from orgscan.errors import UsageError
-from orgscan.pipeline import decisions as decided
 from orgscan.pipeline.judgement import Terms, judge
-from orgscan.pipeline.manifest import manifest, versions
+from orgscan.pipeline.manifest import describe, versions
 from orgscan.reports.formats import Results, check_formats, write_formats
 from orgscan.runs import rundir
+from orgscan.runs.publication import Publication
 from orgscan.runs.sealed import sealed_evidence
 from orgscan.runs.spool import Spool
 from orgscan.schema import CHANGES
-from orgscan.settings import is_simulated
 from orgscan.tables import PARTITION
+from orgscan.waivers.entries import Decisions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
+    from orgscan.controls.frameworks.framework import Framework
+    from orgscan.files import FileRecord
     from orgscan.models import Clock, Observer
-    from orgscan.pipeline.decisions import Decisions
     from orgscan.pipeline.judgement import Judgement
     from orgscan.schema import Table
     from orgscan.settings import Settings
@@ -74,7 +76,7 @@ def render(
             frameworks=frameworks,
             framework_files=framework_files,
         ),
-        decisions=decisions or decided.Decisions(),
+        decisions=decisions or Decisions(),
         as_of=as_of,
         earlier=None if previous is None else EarlierRun(previous, directory=output or run),
         partition=partition,
@@ -85,7 +87,7 @@ def render(
             f"{output}: lies in the run itself, which would not be whole with it; choose another"
         )
         raise UsageError(message)
-    with rundir.locked(run, shared=elsewhere):
+    with files.locked(run, shared=elsewhere):
         evidence = sealed_evidence(run)
         publish = partial(
             _publish, run, evidence, terms, observer=observer, formats=formats, clock=clock
@@ -95,7 +97,7 @@ def render(
             return run
         rundir.create(output)
         try:
-            with rundir.locked(output):
+            with files.locked(output):
                 publish(directory=output)
         except BaseException:
             with suppress(OSError):
@@ -106,7 +108,7 @@ def render(
 
 def _publish(
     run: Path,
-    evidence: rundir.FileRecord,
+    evidence: FileRecord,
     terms: Terms,
     directory: Path,
     *,
@@ -115,7 +117,7 @@ def _publish(
     clock: Clock,
 ) -> None:
     remedy = f"the evidence is kept, `orgscan report {run}` writes again"
-    with rundir.Publication(directory, remedy=remedy) as publication, ExitStack() as stack:
+    with Publication(directory, remedy=remedy) as publication, ExitStack() as stack:
 
         def spool(table: Table) -> Spool:
             return stack.enter_context(Spool(table.columns, directory))
@@ -129,10 +131,10 @@ def _publish(
         hashes |= {name: record.sha256 for name, record in publication.files.items()}
         with publication.file(rundir.workbook_name(judgement.info)) as path:
             reports.write_workbook(path, _workbook_content(judgement, hashes))
-        files = dict(publication.files)
+        written = dict(publication.files)
         if directory == run:
-            files[rundir.EVIDENCE] = judgement.evidence
-        publication.commit(manifest(judgement, files))
+            written[rundir.EVIDENCE] = judgement.evidence
+        publication.commit(describe(judgement, written))
 
 
 def _workbook_content(judgement: Judgement, hashes: Mapping[str, str]) -> reports.WorkbookContent:
@@ -145,13 +147,14 @@ def _workbook_content(judgement: Judgement, hashes: Mapping[str, str]) -> report
         service_credentials=judgement.tables["service_credentials"],
         findings=judgement.listed,
         tally=judgement.tally,
-        controls=_control_entries(judgement.criteria),
+        controls=CATALOGUE,
+        frameworks=_frameworks(judgement.criteria),
         assessments=judgement.assessments,
-        thresholds=judgement.criteria.told(),
+        thresholds=judgement.criteria.for_reading(),
         versions=versions(),
         hashes=dict(hashes),
         notes=judgement.notes,
-        waivers=decided.waiver_entries(judgement.results),
+        waivers=judgement.results,
         entries=judgement.decisions.entries,
         due_days=judgement.due_days,
         changes=_changes_content(judgement),
@@ -160,8 +163,10 @@ def _workbook_content(judgement: Judgement, hashes: Mapping[str, str]) -> report
     )
 
 
-def _control_entries(criteria: Criteria) -> list[reports.ControlEntry]:
-    return [reports.ControlEntry(**asdict(entry)) for entry in catalogue(*criteria.frameworks)]
+def _frameworks(criteria: Criteria) -> tuple[Framework, ...]:
+    """All that come with orgscan, and the run's own."""
+    own = {framework.key: framework for framework in criteria.frameworks}
+    return tuple({**shipped(), **own}.values())
 
 
 def _changes_content(judgement: Judgement) -> reports.ChangesContent | None:
@@ -170,8 +175,8 @@ def _changes_content(judgement: Judgement) -> reports.ChangesContent | None:
     if changes is None or coverage is None or previous is None:
         return None
     return reports.ChangesContent(
-        run_id=previous["run_id"],
-        as_of=datetime.fromisoformat(previous["as_of"]),
+        run_id=previous.run_id,
+        as_of=previous.as_of,
         changes=changes,
         coverage=coverage,
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
+from orgscan import files
 from orgscan.aws import Aws
 from orgscan.errors import IntegrityError, OrgscanError, RunError
 from orgscan.runs import rundir, signing
+from orgscan.runs.seal import unseal, write_sealed
 from orgscan.runs.signing import key_region
 
 if TYPE_CHECKING:
@@ -15,14 +16,6 @@ if TYPE_CHECKING:
 
     from orgscan.models import Clock, Credentials, Observer
     from orgscan.settings import Settings
-
-__all__ = ["check_signing_key", "sign"]
-
-
-def check_signing_key(key: str | None) -> None:
-    """Raise :class:`orgscan.errors.UsageError` for what cannot be a KMS key."""
-    if key is not None:
-        key_region(key)
 
 
 async def sign(
@@ -41,19 +34,17 @@ async def sign(
     """
     region = key_region(key)
     observer.phase("Signing the manifest")
-    with rundir.locked(run):
-        with rundir.opened(run / rundir.MANIFEST) as file:
+    with files.locked(run):
+        with files.opened(run / rundir.MANIFEST) as file:
             raw = file.read()
-        _content, fault = rundir.unseal(raw)
+        _content, fault = unseal(raw)
         if fault:
-            message = f"{run / rundir.MANIFEST}: {fault}; it was not signed"
-            raise IntegrityError(message)
+            raise IntegrityError(f"{run / rundir.MANIFEST}: {fault}; it was not signed")
         try:
             async with Aws(settings, clock, credentials, services=("kms",), region=region) as aws:
-                signature = await signing.sign(aws.kms, key, hashlib.sha256(raw).hexdigest())
+                signature = await signing.sign(aws.kms, key, files.sha256(raw))
         except OrgscanError as error:
-            message = f"{run}: is finished and whole, but not signed: {error}"
-            raise RunError(message) from None
-        rundir.write_sealed(
+            raise RunError(f"{run}: is finished and whole, but not signed: {error}") from None
+        write_sealed(
             run / rundir.SIGNATURE, signature.document(), remedy="the run is whole, but not signed"
         )

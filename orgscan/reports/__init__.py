@@ -6,26 +6,20 @@ Writers write to the path they are given, read no clock and know no AWS; publish
 
 from __future__ import annotations
 
-from orgscan.reports.content import ChangesContent, ControlEntry, WaiverEntry, WorkbookContent
+from orgscan.reports.content import ChangesContent, WorkbookContent
 from orgscan.reports.delimited import write as write_csv
 from orgscan.reports.difference import write_json as write_changes_json
 from orgscan.reports.ocsf import Obligations
 from orgscan.reports.ocsf import write as write_ocsf
 from orgscan.reports.rows import FrameRows, Rows
-from orgscan.reports.workbook import is_listed, ranks, unlisted
 from orgscan.reports.workbook import write as write_workbook
 
 __all__ = [
     "ChangesContent",
-    "ControlEntry",
     "FrameRows",
     "Obligations",
     "Rows",
-    "WaiverEntry",
     "WorkbookContent",
-    "is_listed",
-    "ranks",
-    "unlisted",
     "write_changes_json",
     "write_csv",
     "write_ocsf",

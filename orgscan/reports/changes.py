@@ -7,10 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orgscan import frames
-from orgscan.models import Change
+from orgscan.models import Change, CoverageChange
 from orgscan.reports import look
 from orgscan.reports.look import BODY, HEADING, LABEL, PLAIN
-from orgscan.reports.meanings import CHANGE_MEANINGS, COVERAGE_CHANGE_MEANINGS
 from orgscan.reports.rows import as_rows
 
 if TYPE_CHECKING:
@@ -26,14 +25,14 @@ _TEXT = replace(PLAIN, indent=1)
 
 def counts(content: ChangesContent) -> Mapping[Change, int]:
     """How many findings of each kind there are; every kind present."""
-    found: Counter[tuple[str, ...]] = Counter()
+    sizes: Counter[tuple[str, ...]] = Counter()
     for piece in as_rows(content.changes).pieces():
-        found += frames.counts(piece, "change")
-    return {change: found[change.value,] for change in Change}
+        sizes += frames.counts(piece, "change")
+    return {change: sizes[change.value,] for change in Change}
 
 
 def shown(content: ChangesContent) -> int:
-    """How many of the rows are shown: all but the last, which an earlier run saw resolved."""
+    """How many rows are shown: all except the last, which were resolved in an earlier run."""
     number = counts(content)
     return sum(number.values()) - number[Change.RESOLVED_EARLIER]
 
@@ -43,38 +42,37 @@ def sentences(content: ChangesContent) -> list[str]:
     number = counts(content)
     resolved = {change: n for change, n in number.items() if change.is_resolved and n}
     kinds = [
-        f"{number[change]:,} {_words(change)}"
+        f"{number[change]:,} {change.label.lower()}"
         for change in Change
         if number[change] and not change.is_resolved and change is not Change.RESOLVED_EARLIER
     ]
-    reasons = ", ".join(f"{n:,} {_words(change)}" for change, n in resolved.items())
-    found = [f"Findings: {', '.join(kinds) or 'none open, then or now'}."]
+    lines = [f"Findings: {', '.join(kinds) or 'none open, in either run'}."]
     if resolved:
-        found.append(f"{sum(resolved.values()):,} resolved or no longer judged: {reasons}.")
+        reasons = ", ".join(f"{change.label.lower()} {n:,}" for change, n in resolved.items())
+        lines.append(f"{sum(resolved.values()):,} resolved or no longer evaluated: {reasons}.")
     if number[Change.NOT_COMPARED]:
-        found.append("What could not be compared counts as open: nobody has seen it resolved.")
-    moved = _coverage_counts(content)
-    if moved:
-        words = ", ".join(f"{n:,} {word}" for word, n in moved.items())
-        found.append(f"Accounts whose coverage changed: {words}.")
-    return found
+        lines.append("Findings that could not be compared count as open.")
+    if moved := _coverage_counts(content):
+        words = ", ".join(f"{n:,} {change.label.lower()}" for change, n in moved.items())
+        lines.append(f"Accounts whose coverage changed: {words}.")
+    return lines
 
 
 def preface(content: ChangesContent) -> tuple[Line, ...]:
-    """The story above the table: findings by kind, then accounts by coverage."""
+    """The lines above the table: findings by kind, then accounts by coverage."""
     return (*_kinds(content), (), *_coverage(content), ())
 
 
 def _kinds(content: ChangesContent) -> Iterator[Line]:
     yield ((f"Changes since the run of {content.as_of:%Y-%m-%d %H:%M} UTC", HEADING),)
-    yield ((f"Compared with run {content.run_id}. Every finding stands here once.", LABEL),)
+    yield ((f"Compared with run {content.run_id}. Every finding appears once.", LABEL),)
     yield ()
     for change, number in counts(content).items():
         if number:
-            badge = BODY.badge(change.value)
-            yield ((change.value, badge), (number, _COUNT), (CHANGE_MEANINGS[change], _TEXT))
+            badge = BODY.badge(change.label)
+            yield ((change.label, badge), (number, _COUNT), (change.meaning, _TEXT))
     if not sum(counts(content).values()):
-        yield (("Nothing is open, and nothing was.", PLAIN),)
+        yield (("No finding is open, in either run.", PLAIN),)
 
 
 def _coverage(content: ChangesContent) -> Iterator[Line]:
@@ -82,22 +80,23 @@ def _coverage(content: ChangesContent) -> Iterator[Line]:
     if not moved:
         yield (("The coverage of no account has changed.", PLAIN),)
         return
-    for word, number in moved.items():
-        meaning = f"Accounts: {COVERAGE_CHANGE_MEANINGS[word]}."
-        yield ((word, BODY), (number, _COUNT), (meaning, _TEXT))
-    rows = content.coverage[content.coverage["change"] != "same"]
+    for change, number in moved.items():
+        yield ((change.label, BODY), (number, _COUNT), (f"Accounts: {change.meaning}", _TEXT))
+    rows = content.coverage[content.coverage["change"] != CoverageChange.SAME.value]
+    labels = {change.value: change.label for change in CoverageChange}
     for row in rows.head(_ACCOUNTS_SHOWN).itertuples():
-        was, is_now = row.previous_coverage or "not listed", row.coverage or "not listed"
-        text = f"{row.account_id!s} {row.account_name!s}: {was!s}, now {is_now!s}"
-        yield ((str(row.change), BODY), (None, BODY), (text, _TEXT))
+        before, now = row.previous_coverage or "not listed", row.coverage or "not listed"
+        text = f"{row.account_id!s} {row.account_name!s}: {before!s}, now {now!s}"
+        yield ((labels[str(row.change)], BODY), (None, BODY), (text, _TEXT))
     if len(rows) > _ACCOUNTS_SHOWN:
         yield ((f"... and {len(rows) - _ACCOUNTS_SHOWN:,} more accounts", LABEL),)
 
 
-def _coverage_counts(content: ChangesContent) -> dict[str, int]:
-    found = content.coverage["change"].value_counts()
-    return {word: int(found[word]) for word in COVERAGE_CHANGE_MEANINGS if word in found}
-
-
-def _words(change: Change) -> str:
-    return change.value.replace("_", " ")
+def _coverage_counts(content: ChangesContent) -> dict[CoverageChange, int]:
+    """Accounts by how their coverage changed; only what occurs."""
+    sizes = content.coverage["change"].value_counts()
+    return {
+        change: int(sizes[change.value])
+        for change in CoverageChange
+        if change is not CoverageChange.SAME and change.value in sizes
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from orgscan.models import Change
 from orgscan.schema import (
     ACCESS_KEYS,
     ACCOUNTS,
@@ -156,12 +157,18 @@ def service_credentials() -> tuple[SheetColumn, ...]:
 
 
 def changes() -> tuple[SheetColumn, ...]:
-    """What became of the findings since the earlier run."""
-    return _arranged(
+    """How the findings changed since the earlier run; people read the label of each change."""
+    change, *others = _arranged(
         CHANGES,
         "change severity control_id account_id account_name ou_path user access_key_id detail "
         "previous_status status first_seen_at age_quarters",
     )
+    labelled = replace(
+        change,
+        description="How the finding changed since the earlier run.",
+        lookup={kind.value: kind.label for kind in Change},
+    )
+    return (labelled, *others)
 
 
 def findings(

@@ -11,48 +11,12 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from orgscan.controls import Tally
+    from orgscan.controls.control import Control
+    from orgscan.controls.frameworks.framework import Framework
+    from orgscan.controls.requirements import Tally
     from orgscan.models import Assessment, HumanEntry, RunInfo
     from orgscan.reports.rows import Rows
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ControlEntry:
-    """One control as the workbook names and explains it."""
-
-    id: str
-    title: str
-    severity: str
-    unit: str
-    description: str
-    remediation: str
-    framework_ids: Mapping[str, str] = field(default_factory=dict)
-    """Framework version to the control's id there: ``{"CIS 5.0": "1.3"}``."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WaiverEntry:
-    """One waiver as the Waivers sheet shows it; the field names are the sheet's headings."""
-
-    id: str
-    control: str
-    """Control ids with commas between them."""
-    account: str
-    ou: str
-    user: str
-    access_key_id: str
-    tag: str
-    owner: str
-    reason: str
-    ticket: str
-    approved_by: str
-    start: datetime | None
-    expires: datetime
-    state: str
-    fail_matched: int
-    all_matched: int
-    over_broad: bool
-    self_approved: bool = False
+    from orgscan.waivers.apply import Result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +46,9 @@ class WorkbookContent:
     service_credentials: pd.DataFrame | Rows
     findings: pd.DataFrame | Rows
     """All of them in a frame; or rows, those to be listed in the order in which they are."""
-    controls: Sequence[ControlEntry]
+    controls: Sequence[Control]
+    frameworks: Sequence[Framework] = ()
+    """Whose ids stand beside the controls."""
     assessments: Sequence[Assessment] = ()
     """One per framework the findings were held against."""
     thresholds: Mapping[str, str] = field(default_factory=dict)
@@ -90,7 +56,7 @@ class WorkbookContent:
     hashes: Mapping[str, str] = field(default_factory=dict)
     """File name to SHA-256, evidence and Parquet files alike."""
     notes: Sequence[str] = ()
-    waivers: Sequence[WaiverEntry] = ()
+    waivers: Sequence[Result] = ()
     entries: Sequence[HumanEntry] = ()
     """What was typed into an earlier workbook, listed findings and others."""
     due_days: Mapping[str, int] = field(default_factory=dict)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from orgscan.controls.frameworks.framework import ids_by_framework
+from orgscan.models import Change
 from orgscan.reports.columns import SheetColumn, plain
 from orgscan.reports.datasheet import DataSheet
 from orgscan.reports.meanings import (
-    CHANGE_MEANINGS,
     COVERAGE_MEANINGS,
     REQUIREMENT_MEANINGS,
     STATUS_MEANINGS,
@@ -22,7 +23,8 @@ from orgscan.reports.text import cell_text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from orgscan.reports.content import ControlEntry
+    from orgscan.controls.control import Control
+    from orgscan.controls.frameworks.framework import Framework
 
 _CONTROLS = (
     plain("Control", "The name findings call the control by."),
@@ -44,23 +46,24 @@ _DICTIONARY = {
 }
 
 
-def controls(entries: Sequence[ControlEntry], tab: str) -> DataSheet:
+def controls(catalogue: Sequence[Control], frameworks: Sequence[Framework], tab: str) -> DataSheet:
     """One row per control, with its ids in each framework."""
-    frameworks = _headings(dict.fromkeys(name for one in entries for name in one.framework_ids))
+    ids = {control.id: ids_by_framework(control.id, frameworks) for control in catalogue}
+    headings = _headings(dict.fromkeys(label for labels in ids.values() for label in labels))
     rows = [
         {
-            "Control": entry.id,
-            "Title": entry.title,
-            "Severity": str(entry.severity),
-            "Unit": entry.unit,
-            "Description": entry.description,
-            "Remediation": entry.remediation,
-            **{title: entry.framework_ids.get(name) for name, title in frameworks.items()},
+            "Control": control.id,
+            "Title": control.title,
+            "Severity": control.severity.value,
+            "Unit": control.unit.value,
+            "Description": control.description,
+            "Remediation": control.remediation,
+            **{heading: ids[control.id].get(label) for label, heading in headings.items()},
         }
-        for entry in entries
+        for control in catalogue
     ]
-    ids = (plain(title, f"The control's id in {title}.") for title in frameworks.values())
-    columns = (*_CONTROLS, *ids)
+    id_columns = (plain(title, f"The control's id in {title}.") for title in headings.values())
+    columns = (*_CONTROLS, *id_columns)
     return DataSheet("Controls", columns, FrameRows(_frame(rows, columns)), tab)
 
 
@@ -97,7 +100,7 @@ def _values(*, compared: bool) -> Iterator[Mapping[str, str | None]]:
         ("Summary", "Accounts unread", {"Accounts unread": UNREAD_NOTE}),
     ]
     if compared:
-        words.append(("Changes", "Change", CHANGE_MEANINGS))
+        words.append(("Changes", "Change", {change.label: change.meaning for change in Change}))
     for sheet, column, meanings in words:
         for word, meaning in meanings.items():
             what = "column" if word == column else f"value of {column}"

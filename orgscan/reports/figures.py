@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from orgscan import frames
-from orgscan.controls import Tally
 from orgscan.controls.due import DueDates
+from orgscan.controls.requirements import Tally
 from orgscan.models import Coverage, Severity, Status
 from orgscan.reports.rows import as_rows
 

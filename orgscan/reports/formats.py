@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orgscan import controls, reports
+from orgscan import reports
+from orgscan.controls.catalogue import CATALOGUE
 from orgscan.controls.criteria import must_be_known
-from orgscan.controls.listing import catalogue
+from orgscan.controls.limits import general, overridden
 from orgscan.schema import FINDINGS
 
 if TYPE_CHECKING:
@@ -15,10 +16,12 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from orgscan.controls.control import Control
     from orgscan.controls.criteria import Criteria
+    from orgscan.controls.frameworks.framework import Framework
     from orgscan.models import RunInfo
     from orgscan.reports.rows import Rows
-    from orgscan.runs.rundir import Publication
+    from orgscan.runs.publication import Publication
 
 OCSF_FILE = "findings.ocsf.jsonl"
 
@@ -57,23 +60,22 @@ def _csv(results: Results, publication: Publication) -> None:
 
 
 def _ocsf(results: Results, publication: Publication) -> None:
-    entries = [reports.ControlEntry(**asdict(entry)) for entry in catalogue()]
     with publication.file(OCSF_FILE) as path:
         reports.write_ocsf(
             path,
             results.tables[FINDINGS.name],
             results.accounts,
             run=results.info,
-            controls=entries,
+            controls=CATALOGUE,
             obligations=_obligations(results.criteria),
         )
 
 
 def _obligations(criteria: Criteria) -> dict[str, reports.Obligations]:
-    return {control.id: _obligation(control, criteria) for control in controls.CATALOGUE}
+    return {control.id: _obligation(control, criteria) for control in CATALOGUE}
 
 
-def _obligation(control: controls.Control, criteria: Criteria) -> reports.Obligations:
+def _obligation(control: Control, criteria: Criteria) -> reports.Obligations:
     """What the control answers, as far as its findings speak for the framework.
 
     Findings are judged by the organization's limits; what a framework judges by limits of its
@@ -92,12 +94,13 @@ def _obligation(control: controls.Control, criteria: Criteria) -> reports.Obliga
     )
 
 
-def _same_limits(control: controls.Control, one: controls.Framework, criteria: Criteria) -> bool:
-    ours = controls.general(criteria.thresholds, criteria.frameworks[0])
-    theirs = controls.general(criteria.thresholds, one, binding=True)
-    elsewhere = controls.overridden(one, criteria.overrides)
+def _same_limits(control: Control, one: Framework, criteria: Criteria) -> bool:
+    ours = general(criteria.thresholds, criteria.frameworks[0])
+    theirs = general(criteria.thresholds, one, binding=True)
+    elsewhere = overridden(one, criteria.overrides)
     return all(
-        ours[name].value == theirs[name].value and name not in elsewhere for name in control.limits
+        ours[name].value == theirs[name].value and name not in elsewhere
+        for name in control.thresholds
     )
 
 

@@ -1,10 +1,10 @@
-"""What the words in the tables mean, for readers who never saw AWS's documents."""
+"""The words in the tables explained, for readers who do not know AWS's documentation."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orgscan.models import Change, Coverage, RequirementStatus, Status
+from orgscan.models import Coverage, RequirementStatus, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,32 +46,4 @@ REQUIREMENT_MEANINGS: Mapping[RequirementStatus, str] = {
     RequirementStatus.NOTHING_TO_JUDGE: "Every account in scope was read, and there is nothing "
     "the requirement asks about.",
     RequirementStatus.NOT_JUDGED: "No control of orgscan answers it: judge it by other means.",
-}
-
-CHANGE_MEANINGS: Mapping[Change, str] = {
-    Change.NEW: "Open now, and was not: the earlier run judged it, or it did not exist.",
-    Change.FIRST_COMPARED: "Open now; the earlier run could not judge it. It may be older.",
-    Change.REOPENED: "Open again: an earlier run saw it resolved, or its key inactive.",
-    Change.WAIVER_ENDED: "FAIL now: the waiver that covered it no longer does.",
-    Change.WAIVED: "A waiver accepts the risk now. Still open, not resolved.",
-    Change.STILL_OPEN: "Open in both runs.",
-    Change.NOT_COMPARED: "Open when last seen, not judged this time. Not resolved.",
-    Change.KEY_REACTIVATED: "Was open because the key was inactive: it is active again.",
-    Change.ROTATED: "Resolved: the key is gone or inactive, and there is a newer active one.",
-    Change.KEY_DELETED: "Resolved: the key was deleted.",
-    Change.KEY_DEACTIVATED: "Resolved: the key was deactivated. It can be switched on again.",
-    Change.USER_DELETED: "Resolved: the user was deleted.",
-    Change.ACCOUNT_LEFT: "Resolved: the account left the organization, perhaps with its keys.",
-    Change.ACCOUNT_NOT_ACTIVE: "Resolved: the account is suspended or closed.",
-    Change.OUT_OF_SCOPE: "Not judged any more: left out by the settings. Nobody settled it.",
-    Change.FIXED: "Resolved: judged again, and it passes or does not apply any more.",
-    Change.RESOLVED_EARLIER: "Resolved by an earlier run and not open again.",
-}
-
-COVERAGE_CHANGE_MEANINGS: Mapping[str, str] = {
-    "better": "more evidence than before",
-    "worse": "less evidence than before",
-    "joined": "new in the organization",
-    "left": "no longer in the organization",
-    "scope": "began or ceased to be judged",
 }

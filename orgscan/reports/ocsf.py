@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from orgscan.controls.control import Control
     from orgscan.models import RunInfo
-    from orgscan.reports.content import ControlEntry
     from orgscan.reports.rows import Rows
 
 OCSF_VERSION = "1.6.0"
@@ -111,7 +111,7 @@ class Obligations:
 class _Kind:
     """What all rows of one pattern have in common."""
 
-    control: ControlEntry
+    control: Control
     status: Status
     severity: Severity
     seen_before: bool
@@ -125,7 +125,7 @@ class _Patterns:
     """Events as text with holes, made once per kind of row."""
 
     run: RunInfo
-    controls: Sequence[ControlEntry]
+    controls: Sequence[Control]
     obligations: Mapping[str, Obligations]
     _made: dict[int, list[str]] = field(default_factory=dict)
 
@@ -281,7 +281,7 @@ def write(
     accounts: pd.DataFrame,
     *,
     run: RunInfo,
-    controls: Sequence[ControlEntry],
+    controls: Sequence[Control],
     obligations: Mapping[str, Obligations],
 ) -> None:
     """Write the findings to ``path``, in their order, NOT_APPLICABLE left out.
@@ -356,7 +356,7 @@ _STATUSES, _SEVERITIES = list(_COMPLIANCE), list(_SEVERITY)
 _SLOTS = 3
 
 
-def _numbers(piece: Mapping[str, pa.Array], controls: Sequence[ControlEntry]) -> Any:
+def _numbers(piece: Mapping[str, pa.Array], controls: Sequence[Control]) -> Any:
     """The kind of each row as a number, which :func:`_decoded` takes apart."""
 
     def place(name: str, among: Sequence[str]) -> Any:
@@ -378,7 +378,7 @@ def _whole(values: pa.Array) -> Any:
     return values.to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def _decoded(number: int, controls: Sequence[ControlEntry]) -> _Kind:
+def _decoded(number: int, controls: Sequence[Control]) -> _Kind:
     present = {*_REQUIRED, "as_of", "event_id"}
     for name in reversed(_OPTIONAL):
         number, valid = divmod(number, 2)

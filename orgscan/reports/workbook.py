@@ -13,15 +13,14 @@ import numpy as np
 import pandas as pd
 from openpyxl import Workbook
 
-from orgscan import frames
-from orgscan.models import Coverage, Severity, Status
+from orgscan.models import Coverage, Severity
 from orgscan.reports import (
     changes,
     columns,
     cover,
     datasheet,
-    decided,
     dictionary,
+    entries,
     figures,
     look,
     sheetxml,
@@ -31,20 +30,15 @@ from orgscan.reports import frameworks as requirements
 from orgscan.reports.datasheet import EXCEL_ROWS, DataSheet
 from orgscan.reports.rows import FrameRows, as_rows
 from orgscan.reports.sheetxml import Patch
+from orgscan.waivers.entries import is_listed, unlisted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
     from openpyxl.worksheet.worksheet import Worksheet
 
-    from orgscan.models import HumanEntry
     from orgscan.reports.content import WorkbookContent
-    from orgscan.reports.rows import Rows
-
-LISTED = (Status.FAIL, Status.UNKNOWN, Status.WAIVED)
-"""The results the Findings sheet lists; the others are counted in the summary."""
 
 _ALERT_TAB, _REFERENCE_TAB = "A61B1B", "8A97A6"
 
@@ -79,7 +73,7 @@ def data_sheets(content: WorkbookContent) -> list[DataSheet]:
     findings = content.findings
     if isinstance(findings, pd.DataFrame):
         findings = FrameRows(findings, listed(findings))
-    earlier = unlisted(findings, content.entries)
+    earlier = unlisted(findings.pieces(), content.entries)
     sheets = [
         requirements.sheet(content.assessments, titles),
         DataSheet(
@@ -93,8 +87,8 @@ def data_sheets(content: WorkbookContent) -> list[DataSheet]:
             findings,
             _ALERT_TAB,
         ),
-        decided.waivers(content.waivers),
-        *([decided.earlier_entries(earlier)] if earlier else []),
+        entries.waivers(content.waivers),
+        *([entries.earlier_entries(earlier)] if earlier else []),
         *_changes(content),
         DataSheet("Users", columns.users(), as_rows(content.credentials)),
         DataSheet("Access keys", columns.access_keys(), as_rows(content.access_keys)),
@@ -103,7 +97,7 @@ def data_sheets(content: WorkbookContent) -> list[DataSheet]:
             columns.service_credentials(),
             as_rows(content.service_credentials),
         ),
-        dictionary.controls(content.controls, _REFERENCE_TAB),
+        dictionary.controls(content.controls, content.frameworks, _REFERENCE_TAB),
     ]
     return [*sheets, dictionary.dictionary(sheets, _REFERENCE_TAB)]
 
@@ -130,11 +124,6 @@ def gaps_first(accounts: pd.DataFrame) -> NDArray[np.int64]:
     return np.lexsort((ids, accounts["coverage"].isin(fine)))
 
 
-def is_listed(findings: pd.DataFrame) -> NDArray[np.bool_]:
-    """Where FAIL, UNKNOWN and WAIVED stand."""
-    return frames.among(findings["status"], [status.value for status in LISTED])
-
-
 def ranks(findings: pd.DataFrame) -> pd.DataFrame:
     """What listed findings are ordered by first: the severity, the control."""
     severities = findings["severity"].map({one.value: one.rank for one in Severity})
@@ -156,18 +145,6 @@ def listed(findings: pd.DataFrame) -> NDArray[np.int64]:
     )
     order = keys.reset_index(drop=True).sort_values([*keys], kind="stable").index
     return np.asarray(chosen[order.to_numpy()], dtype=np.int64)
-
-
-def unlisted(findings: pd.DataFrame | Rows, entries: Sequence[HumanEntry]) -> list[HumanEntry]:
-    """The entries whose finding the Findings sheet does not list."""
-    if not entries:
-        return []
-    wanted, shown = [entry.finding_id for entry in entries], set[str]()
-    for piece in as_rows(findings).pieces():
-        shown.update(
-            piece.loc[is_listed(piece) & frames.among(piece["finding_id"], wanted), "finding_id"]
-        )
-    return [entry for entry in entries if entry.finding_id not in shown]
 
 
 def _front(

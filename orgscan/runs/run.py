@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from orgscan.errors import ExitCode, UsageError
 from orgscan.models import Coverage, Severity, Status
-from orgscan.runs import parquet, rundir
+from orgscan.runs import manifest, parquet, rundir
 from orgscan.schema import (
     ACCESS_KEYS,
     ACCOUNTS,
@@ -37,10 +37,13 @@ class Run:
         Raises :class:`orgscan.errors.UsageError` where there is no finished run.
         """
         self.path = Path(path)
-        self.manifest: dict[str, Any] = rundir.read_manifest(self.path)
+        self.manifest: dict[str, Any] = manifest.load(self.path)
+        """The content of ``manifest.json``."""
+        self.details = manifest.Manifest.of(self.manifest, self.path / rundir.MANIFEST)
+        """The same, typed."""
 
     def __repr__(self) -> str:
-        return f"Run({str(self.path)!r}, as_of={self.manifest['as_of']!r})"
+        return f"Run({str(self.path)!r}, as_of={self.details.as_of.isoformat()!r})"
 
     @cached_property
     def accounts(self) -> pd.DataFrame:
@@ -70,22 +73,20 @@ class Run:
     @cached_property
     def changes(self) -> pd.DataFrame | None:
         """One row per finding that is open or was; None where no earlier run was compared."""
-        if f"{CHANGES.name}.parquet" not in self.manifest["files"]:
+        if f"{CHANGES.name}.parquet" not in self.details.files:
             return None
         return self._read(CHANGES)
 
     def _read(self, table: Table) -> pd.DataFrame:
         path = self.path / f"{table.name}.parquet"
         if not path.is_file():
-            message = f"{path}: is missing; run `orgscan report {self.path}`"
-            raise UsageError(message)
+            raise UsageError(f"{path}: is missing; run `orgscan report {self.path}`")
         return parquet.read(path, table)
 
     @property
     def workbook(self) -> Path:
         """The Excel workbook."""
-        names: list[str] = [name for name in self.manifest["files"] if name.endswith(".xlsx")]
-        return self.path / names[0]
+        return self.path / next(name for name in self.details.files if name.endswith(".xlsx"))
 
     @property
     def gaps(self) -> pd.DataFrame:
@@ -101,17 +102,16 @@ class Run:
         evaluated. So are an account list that was not retrieved in full, and OUs and tags that
         thresholds are set for and that could not be read.
         """
-        manifest = self.manifest
-        if manifest["integrity_failures"]:
+        details = self.details
+        if details.integrity_failures:
             return ExitCode.INTEGRITY
-        gaps = any(manifest["coverage"][coverage.value] for coverage in Coverage if coverage.is_gap)
-        unknown = any(counts[Status.UNKNOWN.value] for counts in manifest["findings"].values())
-        if gaps or unknown or not manifest["enumerated"] or manifest.get("limits_unread"):
+        gaps = any(details.coverage[coverage] for coverage in Coverage if coverage.is_gap)
+        unknown = details.count(Status.UNKNOWN)
+        if gaps or unknown or not details.enumerated or details.limits_unread:
             return ExitCode.COVERAGE_GAPS
         if fail_on is not None and any(
-            counts[Status.FAIL.value]
-            for control, counts in manifest["findings"].items()
-            if Severity(manifest["severities"][control]).rank <= fail_on.rank
+            counts.get(Status.FAIL) and details.severity(control).rank <= fail_on.rank
+            for control, counts in details.findings.items()
         ):
             return ExitCode.FINDINGS
         return ExitCode.OK

@@ -4,41 +4,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orgscan.errors import IntegrityError
-from orgscan.runs import rundir
+from orgscan import files
+from orgscan.errors import IntegrityError, UsageError
 from orgscan.runs.evidence import EvidenceStore
+from orgscan.runs.manifest import Manifest, refuse_newer
+from orgscan.runs.rundir import EVIDENCE, MANIFEST
+from orgscan.runs.seal import read_sealed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def sealed_evidence(run: Path) -> rundir.FileRecord:
+def sealed_evidence(run: Path) -> files.FileRecord:
     """The evidence of ``run`` as it is, which must be as its manifest says, where it has one.
 
-    What is rendered or read again gets a new manifest: without this it would certify whatever
-    the evidence had been made into.
+    What is rendered or read again gets a new manifest: without this check it would certify
+    whatever the evidence had been made into.
 
-    Raises :class:`orgscan.errors.IntegrityError` where the two differ or the manifest was edited.
+    Raises :class:`orgscan.errors.IntegrityError` where the two differ or the manifest was edited,
+    and :class:`orgscan.errors.UsageError` where a newer orgscan wrote it.
     """
-    path = run / rundir.EVIDENCE
+    path, manifest = run / EVIDENCE, run / MANIFEST
     with EvidenceStore.read(path):
         pass  # folds in what a killed process left, so that the file is the whole evidence
-    found = rundir.record(path)
-    manifest = run / rundir.MANIFEST
+    record = files.record(path)
     if not manifest.exists():
-        return found
-    content, fault = rundir.read_sealed(manifest)
-    if fault:
-        message = (
-            f"{manifest}: {fault}; restore it from a backup, or remove it to go by the evidence "
-            "as it is"
-        )
-        raise IntegrityError(message)
-    told = content.get("evidence") if content else None
-    if isinstance(told, dict) and told.get("sha256") != found.sha256:
-        message = (
-            f"{path}: was changed after the run was finished; restore it from a backup, or remove "
-            f"{rundir.MANIFEST} to go by the evidence as it is"
-        )
-        raise IntegrityError(message)
-    return found
+        return record
+    remedy = f"restore it from a backup, or remove {MANIFEST} to go by the evidence as it is"
+    content, fault = read_sealed(manifest)
+    if content is None or fault:
+        raise IntegrityError(f"{manifest}: {fault}; {remedy}")
+    refuse_newer(content, manifest)
+    try:
+        recorded = Manifest.of(content, manifest).evidence
+    except UsageError as error:
+        raise IntegrityError(f"{error}; {remedy}") from None
+    if recorded.sha256 != record.sha256:
+        raise IntegrityError(f"{path}: was changed after the run was finished; {remedy}")
+    return record

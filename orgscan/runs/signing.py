@@ -63,11 +63,11 @@ class Signature:
             read = None
         texts = ("manifest_sha256", "key_arn", "algorithm", "signature", "public_key")
         if read is None or not all(isinstance(getattr(read, name), str) for name in texts):
-            message = "is not a signature of orgscan"
-            raise IntegrityError(message)
+            raise IntegrityError("is not a signature of orgscan")
         if read.format != FORMAT:
-            message = f"has format {read.format}, this orgscan reads {FORMAT}; upgrade orgscan"
-            raise IntegrityError(message)
+            raise IntegrityError(
+                f"has format {read.format}, this orgscan reads {FORMAT}; upgrade orgscan"
+            )
         return read
 
 
@@ -78,11 +78,10 @@ def key_region(key: str) -> str | None:
     """
     match = _KEY.fullmatch(key)
     if match is None:
-        message = (
+        raise UsageError(
             f"--sign-with-kms {key!r} is not a KMS key; give an ARN "
             "(arn:aws:kms:REGION:ACCOUNT:key/ID), a key id or alias/NAME"
         )
-        raise UsageError(message)
     return match["region"]
 
 
@@ -102,8 +101,11 @@ async def sign(kms: Calls, key: str, manifest_sha256: str) -> Signature:
         SigningAlgorithm=algorithm,
     )
     if answer.get("SigningAlgorithm") != algorithm or not isinstance(answer["Signature"], bytes):
-        message = f"kms:Sign: the answer holds no {algorithm} signature"
-        raise Malformed(message, code="MalformedAnswer", action="kms:Sign")
+        raise Malformed(
+            f"kms:Sign: the answer holds no {algorithm} signature",
+            code="MalformedAnswer",
+            action="kms:Sign",
+        )
     return Signature(
         manifest_sha256=manifest_sha256,
         key_arn=str(answer.get("KeyId", key)),
@@ -117,8 +119,11 @@ def _choose(about: Mapping[str, Any], key: str) -> str:
     usage = about.get("KeyUsage", "SIGN_VERIFY")
     offered = about.get("SigningAlgorithms") or []
     if usage != "SIGN_VERIFY":
-        message = f"KMS key {key} is for {usage}; signing needs an asymmetric SIGN_VERIFY key"
-        raise Refused(message, code="InvalidKeyUsage", action="kms:GetPublicKey")
+        raise Refused(
+            f"KMS key {key} is for {usage}; signing needs an asymmetric SIGN_VERIFY key",
+            code="InvalidKeyUsage",
+            action="kms:GetPublicKey",
+        )
     for algorithm in ALGORITHMS:
         if algorithm in offered:
             return algorithm
@@ -154,13 +159,13 @@ class PublicKey:
             with path.open("rb") as file:
                 raw = file.read(_MAX_KEY_FILE_BYTES)
         except OSError as error:
-            message = f"{path}: cannot be read ({error.strerror})"
-            raise UsageError(message) from None
+            raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
         try:
             return cls(load_pem(raw) if raw.lstrip().startswith(b"-----") else load_der(raw))
         except Exception as error:  # noqa: BLE001 - cryptography's errors have no common base
-            message = f"{path}: holds no public key in PEM or DER ({type(error).__name__})"
-            raise UsageError(message) from None
+            raise UsageError(
+                f"{path}: holds no public key in PEM or DER ({type(error).__name__})"
+            ) from None
 
     def check(self, signature: Signature) -> None:
         """Check a signature over the digest it names.
@@ -175,16 +180,14 @@ class PublicKey:
             raw = base64.b64decode(signature.signature, validate=True)
             digest = bytes.fromhex(signature.manifest_sha256)
         except ValueError:
-            message = "was altered: it is not in base64 and hexadecimal"
-            raise IntegrityError(message) from None
+            raise IntegrityError("was altered: it is not in base64 and hexadecimal") from None
         try:
             self._verify(signature.algorithm, raw, digest)
         except (InvalidSignature, ValueError):
-            message = (
+            raise IntegrityError(
                 "was altered, or not made with the key given: the signature does not fit "
                 f"(it names {signature.key_arn})"
-            )
-            raise IntegrityError(message) from None
+            ) from None
 
     def _verify(self, algorithm: str, raw: bytes, digest: bytes) -> None:
         from cryptography.hazmat.primitives.asymmetric import (  # noqa: PLC0415 - an extra
@@ -207,8 +210,7 @@ class PublicKey:
             case "RSASSA_PKCS1_V1_5_SHA_256" if isinstance(key, rsa.RSAPublicKey):
                 key.verify(raw, digest, padding.PKCS1v15(), hashed)
             case _:
-                message = f"{algorithm} does not go with this key"
-                raise ValueError(message)
+                raise ValueError(f"{algorithm} does not go with this key")
 
 
 def _loaders() -> tuple[Any, Any]:
@@ -218,9 +220,8 @@ def _loaders() -> tuple[Any, Any]:
             load_pem_public_key,
         )
     except ImportError:
-        message = (
+        raise UsageError(
             "checking a signature needs the package cryptography; install it with "
             "`pip install 'orgscan[sign]'`"
-        )
-        raise UsageError(message) from None
+        ) from None
     return load_der_public_key, load_pem_public_key

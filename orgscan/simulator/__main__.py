@@ -1,4 +1,4 @@
-"""``python -m orgscan.simulator``: serve a named world until told to stop.
+"""``python -m orgscan.simulator``: serve the demo's organization until told to stop.
 
 Prints one line on standard output: the endpoint's URL, or with ``--json`` an object with the
 URL and the caller's credentials, which are made up and open nothing.
@@ -13,29 +13,26 @@ import signal
 import sys
 from datetime import UTC, datetime
 from inspect import signature
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from orgscan.simulator.limits import PUBLISHED
+from orgscan.simulator.demo import demo
+from orgscan.simulator.rates import PUBLISHED
 from orgscan.simulator.server import Simulator
-from orgscan.simulator.worlds import WORLDS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from orgscan.simulator.world import World
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the arguments and serve."""
-    options = _parser().parse_args(arguments)
-    world = _world(options)
-    asyncio.run(_serve(world, options))
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
+def main(
+    arguments: Sequence[str] | None = None,
+    worlds: Mapping[str, Callable[..., World]] = MappingProxyType({"demo": demo}),
+) -> int:
+    """Parse the arguments and serve one of ``worlds``."""
     parser = argparse.ArgumentParser(prog="python -m orgscan.simulator", description=__doc__)
-    parser.add_argument("--world", choices=sorted(WORLDS), default="demo")
+    parser.add_argument("--world", choices=sorted(worlds), default="demo")
     parser.add_argument("--port", type=int, default=0, help="0: any free one")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--accounts", type=int)
@@ -44,27 +41,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--now", type=_time, help="the world's time, ISO 8601")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
     parser.add_argument("--limits", action="store_true", help="keep to AWS's published rates")
-    parser.add_argument("--json", action="store_true", help="tell the credentials as well")
-    return parser
+    parser.add_argument("--json", action="store_true", help="print the credentials, too")
+    options = parser.parse_args(arguments)
+    build = worlds[options.world]
+    chosen: dict[str, Any] = {
+        name: getattr(options, name)
+        for name in ("accounts", "users", "large", "now")
+        if getattr(options, name) is not None
+    }
+    unknown = chosen.keys() - signature(build).parameters.keys()
+    if unknown:
+        parser.error(f"world {options.world} has no option {', '.join(sorted(unknown))}")
+    asyncio.run(_serve(build(seed=options.seed, **chosen), options))
+    return 0
 
 
 def _time(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _world(options: argparse.Namespace) -> World:
-    """The named world; an option it does not know is an error."""
-    build = WORLDS[options.world]
-    wanted: dict[str, Any] = {
-        name: getattr(options, name)
-        for name in ("accounts", "users", "large", "now")
-        if getattr(options, name) is not None
-    }
-    unknown = wanted.keys() - signature(build).parameters.keys()
-    if unknown:
-        _parser().error(f"world {options.world} has no option {', '.join(sorted(unknown))}")
-    return build(seed=options.seed, **wanted)
 
 
 async def _serve(world: World, options: argparse.Namespace) -> None:
@@ -76,14 +70,13 @@ async def _serve(world: World, options: argparse.Namespace) -> None:
         world,
         record=False,
         latency=options.latency,
-        limits=PUBLISHED if options.limits else None,
+        rates=PUBLISHED if options.limits else None,
         port=options.port,
     )
     async with simulator:
         line = simulator.endpoint_url
         if options.json:
-            told = {"endpoint_url": line, "credentials": simulator.credentials}
-            line = json.dumps(told)
+            line = json.dumps({"endpoint_url": line, "credentials": simulator.credentials})
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
         await stop.wait()

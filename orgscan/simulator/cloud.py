@@ -9,10 +9,12 @@ from datetime import timedelta
 from fnmatch import fnmatchcase
 from functools import cached_property
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from orgscan.simulator.call import Credentials, ServiceError, denied
+from orgscan.simulator.draw import digest, letters
 from orgscan.simulator.report import render
-from orgscan.simulator.world import View, digest, letters
+from orgscan.simulator.world import View
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -40,58 +42,6 @@ _PRESENT = 300.0
 """A world whose ``now`` is no further from the clock, in seconds, is a world of the present."""
 
 
-class ServiceError(Exception):
-    """An error AWS would answer with."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        """Keep the parts; the envelope depends on the service's protocol."""
-        super().__init__(message)
-        self.code = code
-        self.status = status
-        self.message = message
-
-
-def denied(message: str) -> ServiceError:
-    """AccessDenied as the query services say it."""
-    return ServiceError(403, "AccessDenied", message)
-
-
-class Credentials(NamedTuple):
-    """What a client signs with."""
-
-    access_key_id: str
-    secret_access_key: str
-    session_token: str | None = None
-
-
-@dataclass(slots=True)
-class Call:
-    """One call as received, and how it was answered."""
-
-    index: int
-    """Rises by one with every call, from 0."""
-    service: str
-    action: str
-    account: str
-    """The account of the credentials; empty where they are unknown."""
-    target: str
-    """The account the call is about: the role's for AssumeRole, else the same as ``account``."""
-    access_key_id: str
-    parameters: dict[str, Any]
-    status: int = 0
-    """0 until answered, and for ever where a fault swallowed the answer."""
-    code: str = ""
-    """The error code, empty for success."""
-    refused: bool = False
-    """Whether orgscan has not declared the action: a test must find none."""
-    request_id: str = ""
-
-    @property
-    def name(self) -> str:
-        """``iam:ListUsers``, as a policy names the action."""
-        return f"{self.service}:{self.action}"
-
-
 @dataclass(slots=True, kw_only=True)
 class Session:
     """The credentials of one principal."""
@@ -111,8 +61,7 @@ class Session:
         """Raise what AWS answers where the principal may not perform the action."""
         reason = self._objection(name)
         if reason:
-            message = f"User: {self.arn} is not authorized to perform: {name} {reason}"
-            raise denied(message)
+            raise denied(f"User: {self.arn} is not authorized to perform: {name} {reason}")
 
     def _objection(self, name: str) -> str:
         if self.role and name in self.role.blocked_actions:
@@ -162,8 +111,7 @@ class Estate:
         """The live user of that name; NoSuchEntity otherwise."""
         user = self.live.get(name)
         if user is None:
-            message = f"The user with name {name} cannot be found."
-            raise ServiceError(404, "NoSuchEntity", message)
+            raise ServiceError(404, "NoSuchEntity", f"The user with name {name} cannot be found.")
         return user
 
     def user_id(self, user: User) -> str:
@@ -191,12 +139,12 @@ class Estate:
     def _live_ids(
         self, user: User, prefix: str, items: Iterable[_Credential], *kind: str
     ) -> list[tuple[str, _Credential]]:
-        found = [
-            (item.id or prefix + self.letters(16, user, *kind, place), item)
-            for place, item in enumerate(items)
+        identified = [
+            (item.id or prefix + self.letters(16, user, *kind, number), item)
+            for number, item in enumerate(items)
             if item.view is not View.REPORT_ONLY
         ]
-        return sorted(found, key=itemgetter(0))
+        return sorted(identified, key=itemgetter(0))
 
     def key_owner(self, access_key_id: str) -> tuple[User, Key]:
         """Whose live key it is; NoSuchEntity otherwise."""
@@ -208,8 +156,9 @@ class Estate:
             }
         owner = self._owners.get(access_key_id)
         if owner is None:
-            message = f"The Access Key with id {access_key_id} cannot be found."
-            raise ServiceError(404, "NoSuchEntity", message)
+            raise ServiceError(
+                404, "NoSuchEntity", f"The Access Key with id {access_key_id} cannot be found."
+            )
         return owner
 
     def report(self, *, stored: bool) -> bytes:
@@ -231,8 +180,7 @@ class Cloud:
         self.clock = clock
         self.accounts = {account.id: account for account in world.accounts}
         if len(self.accounts) != len(world.accounts):
-            message = f"world {world.name} has two accounts of the same id"
-            raise ValueError(message)
+            raise ValueError(f"world {world.name} has two accounts of the same id")
         self.states: dict[str, str] = {}
         """States that changed while the world was served."""
         self.sessions: dict[str, Session] = {}
@@ -294,6 +242,10 @@ class Cloud:
         rounds = self.accounts[account_id].report_rounds
         self._reports[account_id] = StoredReport(rounds_left=rounds, making=True)
 
+    def delete_user(self, account_id: str, name: str) -> None:
+        """Delete a user; the stored report still shows it."""
+        self.estate(account_id).live.pop(name, None)
+
     def forget_report(self, account_id: str) -> None:
         """Drop whatever report is stored, as AWS may at any time."""
         self._reports[account_id] = StoredReport()
@@ -321,12 +273,12 @@ class Cloud:
         expires_at: float,
     ) -> Session:
         """Fresh credentials of a role; the nth of an account are the same in every run."""
-        place = f"{account_id}/{role.name}/{self._minted[account_id]}"
+        origin = f"{account_id}/{role.name}/{self._minted[account_id]}"
         self._minted[account_id] += 1
         identity = "AROA" + letters(17, self.world.seed, account_id, role.name)
         return self._admit(
             Session(
-                credentials=self._mint(place, temporary=True),
+                credentials=self._mint(origin, temporary=True),
                 account_id=account_id,
                 arn=f"{self.issuer}:sts::{account_id}:assumed-role/{role.name}/{name}",
                 user_id=f"{identity}:{name}",
@@ -352,13 +304,13 @@ class Cloud:
             )
         )
 
-    def _mint(self, place: str, *, temporary: bool) -> Credentials:
+    def _mint(self, origin: str, *, temporary: bool) -> Credentials:
         seed = self.world.seed
-        identity = ("ASIA" if temporary else "AKIA") + letters(16, seed, place, "id")
-        secret = CANARY + letters(25, seed, place, "secret") + "+/"
+        identity = ("ASIA" if temporary else "AKIA") + letters(16, seed, origin, "id")
+        secret = CANARY + letters(25, seed, origin, "secret") + "+/"
         token = None
         if temporary:
-            token = f"{CANARY}Token{digest(seed, place, 'token'):032x}" + "A" * 300 + "=="
+            token = f"{CANARY}Token{digest(seed, origin, 'token'):032x}" + "A" * 300 + "=="
         return Credentials(identity, secret, token)
 
     def _admit(self, session: Session) -> Session:

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from orgscan.models import AccountState
+from orgscan.simulator.draw import digest
 from orgscan.simulator.faults import REGION_DISABLED, Fault
 from orgscan.simulator.people import Ages, account, guarded_root, populate
 from orgscan.simulator.world import (
@@ -30,7 +31,6 @@ from orgscan.simulator.world import (
     ServiceCredential,
     View,
     World,
-    digest,
     real_now,
 )
 
@@ -77,7 +77,7 @@ def demo(*, seed: int = 0, now: datetime | None = None, accounts: int | None = N
     everyone = (*_story(make, ago), *_background(make, ago, seed))
     if accounts is not None:
         count = max(1, accounts)
-        more = (_filler(seed, ago, place) for place in range(count - len(everyone)))
+        more = (_filler(seed, ago, number) for number in range(count - len(everyone)))
         everyone = (*everyone[:count], *more)
     failing = make("partner-edi", "", now).id
     return World(
@@ -115,16 +115,16 @@ def _story(make: Callable[..., Account], ago: Ages) -> tuple[Account, ...]:
             style=ReportStyle(columns=23, offset=True),
         ),
         make("tidewater-erp", "Root/Acquired", ago(610), roles=_NO_ROLE, users=_legacy(ago)),
-        make("partner-edi", "Root/Acquired", ago(420), users=_plain(ago)),
+        make("partner-edi", "Root/Acquired", ago(420), users=_one_service_user(ago)),
         make("payments-staging", "Root/Workloads/Staging", ago(1500), roles=(no_keys,),
              users=_staging(ago)),
         make("network-hub", "Root/Infrastructure", ago(2000), roles=(no_devices,),
              root=replace(guarded_root(ago, Mfa.VIRTUAL),
                           certificates=(Certificate(created=ago(1900)),)),
-             users=_plain(ago)),
+             users=_one_service_user(ago)),
         make("old-website", "Root/Suspended", ago(3100), state=AccountState.SUSPENDED),
         make("sandbox-training", "Root/Sandbox", ago(700), id=DEMO_EXCLUDED_ACCOUNT,
-             users=_plain(ago)),
+             users=_one_service_user(ago)),
         make("storefront-dev", "Root/Workloads/Dev", ago(1400), users=_developers(ago),
              root=replace(guarded_root(ago, Mfa.VIRTUAL, 400), keys=(ago.key(1300, active=False),)),
              password_policy=PasswordPolicy(minimum_length=8, reuse=5, maximum_age_days=90)),
@@ -153,19 +153,19 @@ def _background(make: Callable[..., Account], ago: Ages, seed: int) -> tuple[Acc
         ("sandbox-observability", "Root/Sandbox", 2),
     )
     made = []
-    for place, (name, unit, count) in enumerate(plan):
-        new = make(name, unit, ago(1300 - 70 * place))
+    for number, (name, unit, count) in enumerate(plan):
+        new = make(name, unit, ago(1300 - 70 * number))
         now = ago()
         made.append(replace(new, generate=partial(populate, seed, new.id, count, now)))
     return tuple(made)
 
 
-def _filler(seed: int, ago: Ages, place: int) -> Account:
+def _filler(seed: int, ago: Ages, number: int) -> Account:
     """One of any number of further accounts, in an estate that looks like the rest."""
-    draw = random.Random(digest(seed, "filler", place))
-    team = _TEAMS[place // len(_STAGES) % len(_TEAMS)]
-    stage, unit = _STAGES[place % len(_STAGES)]
-    number = place // (len(_STAGES) * len(_TEAMS)) + 1
+    draw = random.Random(digest(seed, "filler", number))
+    team = _TEAMS[number // len(_STAGES) % len(_TEAMS)]
+    stage, unit = _STAGES[number % len(_STAGES)]
+    number = number // (len(_STAGES) * len(_TEAMS)) + 1
     new = account(
         seed,
         f"{team}-{stage}-{number:02d}",
@@ -289,7 +289,7 @@ def _data(ago: Ages) -> tuple[User, ...]:
     )
 
 
-def _plain(ago: Ages) -> tuple[User, ...]:
+def _one_service_user(ago: Ages) -> tuple[User, ...]:
     return (
         ago.human("ulrich.gruber", 900, 11),
         ago.service("monitoring", 800, ago.key(64, 0.1)),

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 from orgscan.simulator import per_user
-from orgscan.simulator.cloud import REPORT_LIFETIME, ServiceError, root_arn
+from orgscan.simulator.call import ServiceError
+from orgscan.simulator.cloud import REPORT_LIFETIME, root_arn
 from orgscan.simulator.query import named_user, page, stamp, status
 from orgscan.simulator.world import Mfa
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from orgscan.simulator.cloud import Call, Cloud, Estate, Session, StoredReport
+    from orgscan.simulator.call import Call
+    from orgscan.simulator.cloud import Cloud, Estate, Session, StoredReport
     from orgscan.simulator.world import Root, User
 
 _USERS_QUOTA = 5000
@@ -39,14 +41,19 @@ def get_credential_report(cloud: Cloud, session: Session, _call: Call) -> str:
     """The stored report; three errors say why there is none."""
     report = cloud.report(session.account_id)
     if report is None or (report.generated_at is None and not report.making):
-        message = "No report present. Call GenerateCredentialReport to create one."
-        raise ServiceError(410, "ReportNotPresent", message)
+        raise ServiceError(
+            410,
+            "ReportNotPresent",
+            "No report present. Call GenerateCredentialReport to create one.",
+        )
     if not _advance(cloud, report):
         if report.making:
-            message = "Report generation is in progress"
-            raise ServiceError(404, "ReportInProgress", message)
-        message = "Report is expired. Call GenerateCredentialReport to create a new one."
-        raise ServiceError(410, "ReportExpired", message)
+            raise ServiceError(404, "ReportInProgress", "Report generation is in progress")
+        raise ServiceError(
+            410,
+            "ReportExpired",
+            "Report is expired. Call GenerateCredentialReport to create a new one.",
+        )
     content = cloud.estate(session.account_id).report(stored=report.stored).decode("ascii")
     return (
         f"<Content>{content}</Content><ReportFormat>text/csv</ReportFormat>"
@@ -74,8 +81,8 @@ def list_users(cloud: Cloud, session: Session, call: Call) -> str:
     users = list(estate.live.values())
     if prefix != "/":
         users = [user for user in users if user.path.startswith(prefix)]
-    found, paging = page(cloud, call.parameters, users)
-    members = "".join(f"<member>{_user(estate, user)}</member>" for user in found)
+    shown, paging = page(cloud, call.parameters, users)
+    members = "".join(f"<member>{_user(estate, user)}</member>" for user in shown)
     return f"{paging}<Users>{members}</Users>"
 
 
@@ -95,13 +102,13 @@ def list_access_keys(cloud: Cloud, session: Session, call: Call) -> str:
     """One user's keys; never the root user's."""
     estate = cloud.estate(session.account_id)
     user = named_user(estate, call)
-    found, paging = page(cloud, call.parameters, estate.keys(user))
+    shown, paging = page(cloud, call.parameters, estate.keys(user))
     owner = escape(user.name)
     members = "".join(
         f"<member><UserName>{owner}</UserName><AccessKeyId>{identity}</AccessKeyId>"
         f"<Status>{status(key)}</Status>"
         f"<CreateDate>{stamp(key.created)}</CreateDate></member>"
-        for identity, key in found
+        for identity, key in shown
     )
     return f"{paging}<AccessKeyMetadata>{members}</AccessKeyMetadata>"
 
@@ -139,8 +146,11 @@ def get_account_password_policy(cloud: Cloud, session: Session, _call: Call) -> 
     """The policy; NoSuchEntity says there is none."""
     policy = cloud.accounts[session.account_id].password_policy
     if policy is None:
-        message = f"The Password Policy with domain name {session.account_id} cannot be found."
-        raise ServiceError(404, "NoSuchEntity", message)
+        raise ServiceError(
+            404,
+            "NoSuchEntity",
+            f"The Password Policy with domain name {session.account_id} cannot be found.",
+        )
     optional = ""
     if policy.maximum_age_days:
         optional += f"<MaxPasswordAge>{policy.maximum_age_days}</MaxPasswordAge>"
@@ -164,8 +174,8 @@ def list_virtual_mfa_devices(cloud: Cloud, session: Session, call: Call) -> str:
     devices = []
     if call.parameters.get("AssignmentStatus") != "Unassigned":
         devices = _devices(cloud, estate)
-    found, paging = page(cloud, call.parameters, devices)
-    members = "".join(f"<member>{device}</member>" for device in found)
+    shown, paging = page(cloud, call.parameters, devices)
+    members = "".join(f"<member>{device}</member>" for device in shown)
     return f"{paging}<VirtualMFADevices>{members}</VirtualMFADevices>"
 
 

@@ -6,13 +6,15 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from orgscan.models import AccountState
-from orgscan.simulator.cloud import ServiceError
-from orgscan.simulator.world import StateFields, letters
+from orgscan.simulator.call import ServiceError
+from orgscan.simulator.draw import letters
+from orgscan.simulator.world import StateFields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from orgscan.simulator.cloud import Call, Cloud, Session
+    from orgscan.simulator.call import Call
+    from orgscan.simulator.cloud import Cloud, Session
     from orgscan.simulator.world import Account, World
 
 _LARGEST_PAGE = 20
@@ -36,8 +38,9 @@ class Organizations:
         handler = ACTIONS[call.action]
         readers = {self._world.management_account_id, *self._world.delegated_administrators}
         if call.action not in _OPEN_TO_ALL and session.account_id not in readers:
-            message = "You don't have permissions to access this resource."
-            raise ServiceError(400, "AccessDeniedException", message)
+            raise ServiceError(
+                400, "AccessDeniedException", "You don't have permissions to access this resource."
+            )
         return handler(self, call.parameters)
 
     def describe_organization(self, _parameters: dict[str, Any]) -> dict[str, Any]:
@@ -95,8 +98,9 @@ class Organizations:
         """The tags of an account."""
         account = self._cloud.accounts.get(parameters.get("ResourceId", ""))
         if account is None:
-            message = "You specified a target that doesn't exist."
-            raise ServiceError(400, "TargetNotFoundException", message)
+            raise ServiceError(
+                400, "TargetNotFoundException", "You specified a target that doesn't exist."
+            )
         return {"Tags": [{"Key": key, "Value": value} for key, value in account.tags.items()]}
 
     @cached_property
@@ -132,8 +136,9 @@ class Organizations:
     def _parent(self, parameters: dict[str, Any]) -> str:
         parent = str(parameters.get("ParentId", ""))
         if parent not in self._unit_ids.values():
-            message = "You specified parent that doesn't exist."
-            raise ServiceError(400, "ParentNotFoundException", message)
+            raise ServiceError(
+                400, "ParentNotFoundException", "You specified parent that doesn't exist."
+            )
         return parent
 
     def _accounts(
@@ -168,8 +173,11 @@ class Organizations:
         """A page of ``items``; now and then an empty one, which is legal."""
         size = parameters.get("MaxResults", _LARGEST_PAGE)
         if not isinstance(size, int) or not 1 <= size <= _LARGEST_PAGE:
-            message = "You provided a value that does not match the required pattern."
-            raise ServiceError(400, "InvalidInputException", message)
+            raise ServiceError(
+                400,
+                "InvalidInputException",
+                "You provided a value that does not match the required pattern.",
+            )
         size = min(size, self._world.page_size)
         start, resumed = self._start(parameters.get("NextToken"), scope)
         every = self._world.empty_page_every
@@ -181,20 +189,21 @@ class Organizations:
             answer["NextToken"] = self._token(end, scope)
         return answer
 
-    def _token(self, place: int, scope: str, *, resumed: bool = False) -> str:
+    def _token(self, position: int, scope: str, *, resumed: bool = False) -> str:
         """``resumed``: the page at this place was given empty, and must now be given whole."""
-        seal = letters(20, self._world.seed, scope, place, resumed)
-        return f"{place:x}-{int(resumed)}-{seal}"
+        seal = letters(20, self._world.seed, scope, position, resumed)
+        return f"{position:x}-{int(resumed)}-{seal}"
 
     def _start(self, token: str | None, scope: str) -> tuple[int, bool]:
         if token is None:
             return 0, False
-        place, _, rest = token.partition("-")
+        position, _, rest = token.partition("-")
         resumed = rest.startswith("1")
-        number = int(place, 16) if _HEXADECIMAL.issuperset(place) and place else -1
+        number = int(position, 16) if _HEXADECIMAL.issuperset(position) and position else -1
         if self._token(number, scope, resumed=resumed) != token:
-            message = "You specified a NextToken that isn't valid."
-            raise ServiceError(400, "InvalidInputException", message)
+            raise ServiceError(
+                400, "InvalidInputException", "You specified a NextToken that isn't valid."
+            )
         return number, resumed
 
 

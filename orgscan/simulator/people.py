@@ -6,7 +6,8 @@ import random
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from orgscan.simulator.world import Account, Key, Mfa, Password, Root, User, digest
+from orgscan.simulator.draw import digest
+from orgscan.simulator.world import Account, Key, Mfa, Password, Root, User
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -142,19 +143,19 @@ def populate(seed: int, account_id: str, count: int, now: datetime) -> tuple[Use
     """``count`` believable users of one account, the same for the same arguments."""
     draw = random.Random(digest(seed, account_id, "users"))
     ago = Ages(now)
-    return tuple(_anyone(draw, ago, place) for place in range(count))
+    return tuple(_anyone(draw, ago, number) for number in range(count))
 
 
-def _anyone(draw: random.Random, ago: Ages, place: int) -> User:
+def _anyone(draw: random.Random, ago: Ages, number: int) -> User:
     age = draw.randrange(20, 2200) + draw.random()
     keys = tuple(_any_key(draw, ago, age) for _ in range(draw.choice((0, 1, 1, 1, 2))))
     if draw.random() < 0.5:  # noqa: PLR2004 - half of them people
-        name = f"{draw.choice(_FIRST_NAMES)}.{draw.choice(_LAST_NAMES)}.{place}"
+        name = f"{draw.choice(_FIRST_NAMES)}.{draw.choice(_LAST_NAMES)}.{number}"
         used = draw.choice((None, draw.random() * min(age, 30), draw.random() * min(age, 400)))
         mfa = draw.choice((Mfa.VIRTUAL, Mfa.VIRTUAL, Mfa.HARDWARE, Mfa.NONE))
         return ago.human(name, age, used, mfa=mfa, keys=keys[:1])
     path = draw.choice(("/", "/", "/service/", "/ci/pipelines/"))
-    return ago.service(f"svc-{draw.choice(_SERVICES)}-{place}", age, *keys, path=path)
+    return ago.service(f"svc-{draw.choice(_SERVICES)}-{number}", age, *keys, path=path)
 
 
 def _any_key(draw: random.Random, ago: Ages, oldest: float) -> Key:

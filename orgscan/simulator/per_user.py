@@ -8,14 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from orgscan.simulator.cloud import ServiceError
+from orgscan.simulator.call import ServiceError
+from orgscan.simulator.draw import digest
 from orgscan.simulator.query import named_user, page, stamp, status
-from orgscan.simulator.world import BEDROCK, CLOUDWATCH_LOGS, Mfa, digest
+from orgscan.simulator.world import BEDROCK, CLOUDWATCH_LOGS, Mfa
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from orgscan.simulator.cloud import Call, Cloud, Estate, Session
+    from orgscan.simulator.call import Call
+    from orgscan.simulator.cloud import Cloud, Estate, Session
     from orgscan.simulator.world import Certificate, ServiceCredential, User
 
 _BY_ALIAS = {BEDROCK: "BedrockAPIKey", CLOUDWATCH_LOGS: "CloudWatchLogsAPIKey"}
@@ -26,8 +28,9 @@ def get_login_profile(cloud: Cloud, session: Session, call: Call) -> str:
     """When the user's console password was set; NoSuchEntity says there is none."""
     user = named_user(cloud.estate(session.account_id), call)
     if user.password is None:
-        message = f"Login Profile for User {user.name} cannot be found."
-        raise ServiceError(404, "NoSuchEntity", message)
+        raise ServiceError(
+            404, "NoSuchEntity", f"Login Profile for User {user.name} cannot be found."
+        )
     return (
         f"<LoginProfile><UserName>{escape(user.name)}</UserName>"
         f"<CreateDate>{stamp(user.password.changed)}</CreateDate>"
@@ -40,11 +43,11 @@ def list_mfa_devices(cloud: Cloud, session: Session, call: Call) -> str:
     estate = cloud.estate(session.account_id)
     user = named_user(estate, call)
     devices = [] if user.mfa is Mfa.NONE else [_serial(estate, user)]
-    found, paging = page(cloud, call.parameters, devices)
+    shown, paging = page(cloud, call.parameters, devices)
     members = _members(
         f"<UserName>{escape(user.name)}</UserName><SerialNumber>{escape(serial)}</SerialNumber>"
         f"<EnableDate>{stamp(user.created)}</EnableDate>"
-        for serial in found
+        for serial in shown
     )
     return f"{paging}<MFADevices>{members}</MFADevices>"
 
@@ -78,15 +81,15 @@ def list_signing_certificates(cloud: Cloud, session: Session, call: Call) -> str
     estate = cloud.estate(session.account_id)
     user = named_user(estate, call)
     numbered = list(enumerate(user.certificates))
-    found, paging = page(cloud, call.parameters, numbered)
+    shown, paging = page(cloud, call.parameters, numbered)
     members = _members(
-        _certificate(estate, user, place, certificate) for place, certificate in found
+        _certificate(estate, user, number, certificate) for number, certificate in shown
     )
     return f"{paging}<Certificates>{members}</Certificates>"
 
 
-def _certificate(estate: Estate, user: User, place: int, certificate: Certificate) -> str:
-    identity = estate.letters(24, user, "certificate", place)
+def _certificate(estate: Estate, user: User, number: int, certificate: Certificate) -> str:
+    identity = estate.letters(24, user, "certificate", number)
     active = "Active" if certificate.active else "Inactive"
     return (
         f"<UserName>{escape(user.name)}</UserName><CertificateId>{identity}</CertificateId>"
@@ -100,11 +103,11 @@ def list_ssh_public_keys(cloud: Cloud, session: Session, call: Call) -> str:
     """The user's SSH public keys."""
     estate = cloud.estate(session.account_id)
     user = named_user(estate, call)
-    found, paging = page(cloud, call.parameters, estate.ssh_keys(user))
+    shown, paging = page(cloud, call.parameters, estate.ssh_keys(user))
     members = _members(
         f"<UserName>{escape(user.name)}</UserName><SSHPublicKeyId>{identity}</SSHPublicKeyId>"
         f"<Status>{status(key)}</Status><UploadDate>{stamp(key.created)}</UploadDate>"
-        for identity, key in found
+        for identity, key in shown
     )
     return f"{paging}<SSHPublicKeys>{members}</SSHPublicKeys>"
 
@@ -114,8 +117,11 @@ def list_service_specific_credentials(cloud: Cloud, session: Session, call: Call
     estate = cloud.estate(session.account_id)
     owners = _owners(estate, call)
     if not estate.account.supports_service_credentials:
-        message = "The specified service does not support service-specific credentials."
-        raise ServiceError(404, "NotSupportedService", message)
+        raise ServiceError(
+            404,
+            "NotSupportedService",
+            "The specified service does not support service-specific credentials.",
+        )
     service = call.parameters.get("ServiceName")
     credentials = [
         (user, identity, credential)
@@ -123,8 +129,8 @@ def list_service_specific_credentials(cloud: Cloud, session: Session, call: Call
         for identity, credential in estate.service_credentials(user)
         if service in {None, credential.service}
     ]
-    found, paging = page(cloud, call.parameters, credentials)
-    members = _members(_service_credential(estate, *one) for one in found)
+    shown, paging = page(cloud, call.parameters, credentials)
+    members = _members(_service_credential(estate, *credential) for credential in shown)
     return f"{paging}<ServiceSpecificCredentials>{members}</ServiceSpecificCredentials>"
 
 
@@ -132,8 +138,9 @@ def _owners(estate: Estate, call: Call) -> Iterable[User]:
     if call.parameters.get("AllUsers") != "true":
         return [named_user(estate, call)]
     if "UserName" in call.parameters:
-        message = "UserName cannot be specified together with AllUsers."
-        raise ServiceError(400, "ValidationError", message)
+        raise ServiceError(
+            400, "ValidationError", "UserName cannot be specified together with AllUsers."
+        )
     return estate.live.values()
 
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from orgscan.models import AccountState
 from orgscan.simulator.demo import DEMO_EXCLUDED_ACCOUNT, demo
+from orgscan.simulator.draw import letters
 from orgscan.simulator.people import Ages, account
-from orgscan.simulator.world import AUDIT_ROLES, STRONG_POLICY, Mfa, View, letters, real_now
+from orgscan.simulator.world import AUDIT_ROLES, STRONG_POLICY, Mfa, View, real_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -145,9 +146,9 @@ def quarters(
     now = now or real_now()
     world = demo(seed=seed, now=now - (count - 1) * QUARTER, accounts=accounts)
     made = [Quarter(name=quarter_name(now, count - 1), world=world)]
-    for place in range(1, count):
-        script = _SCRIPT[place - 1] if place <= len(_SCRIPT) else ()
-        made.append(next_quarter(made[-1].world, script, quarter_name(now, count - 1 - place)))
+    for number in range(1, count):
+        script = _SCRIPT[number - 1] if number <= len(_SCRIPT) else ()
+        made.append(next_quarter(made[-1].world, script, quarter_name(now, count - 1 - number)))
     return tuple(made)
 
 
@@ -162,7 +163,7 @@ def next_quarter(world: World, script: Sequence[Move], name: str) -> Quarter:
     aged = replace(
         world,
         now=world.now + QUARTER,
-        accounts=tuple(_grown_older(one, world.seed, world.now) for one in world.accounts),
+        accounts=tuple(_grown_older(account, world.seed, world.now) for account in world.accounts),
     )
     events: list[Event] = []
     for move in script:
@@ -177,13 +178,13 @@ def next_quarter(world: World, script: Sequence[Move], name: str) -> Quarter:
     )
 
 
-def _grown_older(one: Account, seed: int, then: datetime) -> Account:
-    make = partial(_live_on_all, seed=seed, account_id=one.id, then=then)
-    generate = one.generate
+def _grown_older(account: Account, seed: int, then: datetime) -> Account:
+    make = partial(_live_on_all, seed=seed, account_id=account.id, then=then)
+    generate = account.generate
     return replace(
-        one,
-        root=_root_lives_on(one.root, then),
-        users=make(one.users),
+        account,
+        root=_root_lives_on(account.root, then),
+        users=make(account.users),
         generate=None if generate is None else partial(_generated, generate, make),
     )
 
@@ -209,10 +210,10 @@ def _live_on_all(
 def _lives_on(user: User, seed: int, account_id: str, then: datetime) -> User:
     keys = [
         _key_lives_on(
-            replace(key, id=key.id or "AKIA" + letters(16, seed, account_id, user.name, place)),
+            replace(key, id=key.id or "AKIA" + letters(16, seed, account_id, user.name, number)),
             then,
         )
-        for place, key in enumerate(user.keys)
+        for number, key in enumerate(user.keys)
         if key.view is not View.REPORT_ONLY
     ]
     password = user.password
@@ -243,19 +244,19 @@ def _make(world: World, move: Move) -> tuple[World, Event | None]:
         joined = _newcomer(world, move.account)
         event = Event(deed=move.deed, account_id=joined.id)
         return replace(world, accounts=(*world.accounts, joined)), event
-    found = next((one for one in world.accounts if one.name == move.account), None)
-    if found is None:
+    chosen = next((account for account in world.accounts if account.name == move.account), None)
+    if chosen is None:
         return world, None
-    event = Event(deed=move.deed, account_id=found.id, user=move.user)
+    event = Event(deed=move.deed, account_id=chosen.id, user=move.user)
     if move.deed is Deed.ACCOUNT_LEFT:
-        rest = tuple(one for one in world.accounts if one is not found)
+        rest = tuple(account for account in world.accounts if account is not chosen)
         return replace(world, accounts=rest), event
-    changed = found
+    changed = chosen
     if move.user:
-        changed, event = _personal(found, move, event, Ages(world.now))
+        changed, event = _personal(chosen, move, event, Ages(world.now))
     elif move.deed in _ACCOUNT_DEEDS:
-        changed = replace(found, **_ACCOUNT_DEEDS[move.deed])  # type: ignore[arg-type]
-    accounts = tuple(changed if one is found else one for one in world.accounts)
+        changed = replace(chosen, **_ACCOUNT_DEEDS[move.deed])  # type: ignore[arg-type]
+    accounts = tuple(changed if account is chosen else account for account in world.accounts)
     return replace(world, accounts=accounts), event
 
 
@@ -277,16 +278,16 @@ def _newcomer(world: World, name: str) -> Account:
     return account(world.seed, name, "Root/Acquired", ago(40), users=users)
 
 
-def _personal(one: Account, move: Move, event: Event, ago: Ages) -> tuple[Account, Event]:
-    user = next(user for user in one.users if user.name == move.user)
-    rest = tuple(other for other in one.users if other is not user)
+def _personal(account: Account, move: Move, event: Event, ago: Ages) -> tuple[Account, Event]:
+    user = next(user for user in account.users if user.name == move.user)
+    rest = tuple(other for other in account.users if other is not user)
     if move.deed is Deed.USER_DELETED:
-        return replace(one, users=rest), event
+        return replace(account, users=rest), event
     if move.deed in _USER_DEEDS:
         changed = replace(user, **_USER_DEEDS[move.deed])  # type: ignore[arg-type]
     else:
         changed, event = _with_keys(user, move, event, ago)
-    return replace(one, users=(*rest, changed)), event
+    return replace(account, users=(*rest, changed)), event
 
 
 _USER_DEEDS: dict[Deed, dict[str, object]] = {

@@ -5,13 +5,14 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orgscan.simulator.cloud import ServiceError
+from orgscan.simulator.call import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from orgscan.simulator.cloud import Call, Cloud, Estate
+    from orgscan.simulator.call import Call
+    from orgscan.simulator.cloud import Cloud, Estate
     from orgscan.simulator.world import User
 
 _DEFAULT_PAGE, _LARGEST_PAGE = 100, 1000
@@ -43,8 +44,9 @@ def named_user(estate: Estate, call: Call) -> User:
     """The live user the call names; ValidationError without a name, NoSuchEntity without a user."""
     name = call.parameters.get("UserName")
     if not name:
-        message = "Must specify userName when calling with non-User credentials"
-        raise ServiceError(400, "ValidationError", message)
+        raise ServiceError(
+            400, "ValidationError", "Must specify userName when calling with non-User credentials"
+        )
     return estate.user(name)
 
 
@@ -73,8 +75,8 @@ def read_marker(marker: str) -> tuple[int, int]:
     Raises :class:`~orgscan.simulator.cloud.ServiceError` for a Marker that was never given.
     """
     try:
-        _, place, total = b64decode(marker, validate=True).decode("ascii").split("/")
-        return int(place), int(total)
+        _, position, total = b64decode(marker, validate=True).decode("ascii").split("/")
+        return int(position), int(total)
     except ValueError:
         raise ServiceError(400, "ValidationError", "Invalid Marker.") from None
 
@@ -85,6 +87,7 @@ def _size(text: str | None) -> int:
     except ValueError:
         size = 0
     if not 1 <= size <= _LARGEST_PAGE:
-        message = f"Value '{text}' at 'maxItems' failed to satisfy constraint"
-        raise ServiceError(400, "ValidationError", message)
+        raise ServiceError(
+            400, "ValidationError", f"Value '{text}' at 'maxItems' failed to satisfy constraint"
+        )
     return size

@@ -13,15 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from orgscan.simulator.world import (
-        Account,
-        Certificate,
-        Key,
-        Password,
-        ReportStyle,
-        Root,
-        User,
-    )
+    from orgscan.simulator.world import Account, Certificate, Key, Password, ReportStyle, Root, User
 
 ABSENT = "N/A"
 NEVER = "no_information"

@@ -14,11 +14,12 @@ from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
 from orgscan.simulator import iam, organizations, sts
-from orgscan.simulator.cloud import Call, Cloud, Credentials, ServiceError, Session, denied
+from orgscan.simulator.call import Call, Credentials, ServiceError, denied
+from orgscan.simulator.cloud import Cloud, Session
+from orgscan.simulator.draw import digest
 from orgscan.simulator.faults import Faults
-from orgscan.simulator.limits import Limits
+from orgscan.simulator.rates import Buckets
 from orgscan.simulator.wire import Answer, Connection, Request
-from orgscan.simulator.world import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from orgscan.simulator.faults import Effect, Fault
-    from orgscan.simulator.limits import Limit
+    from orgscan.simulator.rates import Rate
     from orgscan.simulator.world import World
 
 _QUERY = {"iam": iam.ACTIONS, "sts": sts.ACTIONS}
@@ -56,13 +57,13 @@ DECLARED_ACTIONS: frozenset[str] = frozenset(
 class Simulator:
     """Serves a world on a loopback port of the running event loop.
 
-    ``record=False`` keeps only a count per action, for load. ``latency`` is added to every
-    answer; ``limits`` are rates such as :data:`orgscan.simulator.limits.PUBLISHED`. ``skew`` puts
+    ``record=False`` keeps only a count per action, for load. ``latency`` is added to every answer;
+    ``rates`` caps calls a second, as :data:`orgscan.simulator.rates.PUBLISHED` does. ``skew`` puts
     the service's clock ahead of the client's. ``clock`` gives seconds since the epoch and lets a
-    test make hours pass. Sessions end and signatures are checked by it, because the client
-    compares those with its own clock. ``Date`` begins at the world's ``now`` and advances with
-    ``clock``, so that a report generated now is as old as its GeneratedTime says, whatever the
-    calendar of this machine.
+    test make hours pass. Sessions end and signatures are checked by it, because the client compares
+    those with its own clock. ``Date`` begins at the world's ``now`` and advances with ``clock``, so
+    that a report generated now is as old as its GeneratedTime says, whatever the calendar of this
+    machine.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Simulator:
         faults: Iterable[Fault] = (),
         record: bool = True,
         latency: float = 0.0,
-        limits: Mapping[str, Limit] | None = None,
+        rates: Mapping[str, Rate] | None = None,
         skew: timedelta | None = None,
         port: int = 0,
         clock: Callable[[], float] = time.time,
@@ -89,7 +90,7 @@ class Simulator:
         self.latency = latency
         self._record = record
         self._port = port
-        self._limits = Limits(limits, clock) if limits else None
+        self._buckets = Buckets(rates, clock) if rates else None
         self._skew = skew.total_seconds() if skew else 0.0
         self._organizations = organizations.Organizations(self.cloud)
         scripted = (*world.faults, *faults)
@@ -127,8 +128,7 @@ class Simulator:
                 if service in {None, of_service} and action in {None, of_action}
             )
         if not self._record:
-            message = "calls are not recorded: count by service and action only"
-            raise LookupError(message)
+            raise LookupError("calls are not recorded: count by service and action only")
         return sum(
             service in {None, call.service}
             and action in {None, call.action}
@@ -228,15 +228,20 @@ class Simulator:
     def _admitted(self, call: Call, request: Request, session: Session | None) -> Session:
         """The session, if the request may be looked at at all."""
         if not call.access_key_id:
-            message = "Request is missing Authentication Token"
-            raise ServiceError(403, "MissingAuthenticationToken", message)
+            raise ServiceError(
+                403, "MissingAuthenticationToken", "Request is missing Authentication Token"
+            )
         token = request.headers.get("x-amz-security-token")
         if session is None or session.credentials.session_token != token:
-            message = "The security token included in the request is invalid."
-            raise ServiceError(403, "InvalidClientTokenId", message)
+            raise ServiceError(
+                403,
+                "InvalidClientTokenId",
+                "The security token included in the request is invalid.",
+            )
         if session.expires_at is not None and session.expires_at <= self.cloud.clock():
-            message = "The security token included in the request is expired"
-            raise ServiceError(403, "ExpiredToken", message)
+            raise ServiceError(
+                403, "ExpiredToken", "The security token included in the request is expired"
+            )
         if self._skew:
             self._check_clock(request)
         return session
@@ -249,17 +254,17 @@ class Simulator:
         if abs(difference) > _SKEW_ALLOWED:
             moment = datetime.fromtimestamp(here, UTC).strftime("%Y%m%dT%H%M%SZ")
             verdict = "not yet current" if difference > 0 else "expired"
-            message = f"Signature {verdict}: {text} against {moment}"
-            raise ServiceError(403, "SignatureDoesNotMatch", message)
+            raise ServiceError(
+                403, "SignatureDoesNotMatch", f"Signature {verdict}: {text} against {moment}"
+            )
 
     def _dispatch(self, call: Call, session: Session) -> Answer:
         name = call.name
         if name not in DECLARED_ACTIONS:
             call.refused = True
-            message = f"{name} is not among the actions orgscan declares."
-            raise denied(message)
-        if self._limits:
-            self._limits.spend(call)
+            raise denied(f"{name} is not among the actions orgscan declares.")
+        if self._buckets:
+            self._buckets.spend(call)
         if name not in _NEEDS_NO_PERMISSION:
             session.authorize(name)
         if call.service == "organizations":
@@ -286,9 +291,9 @@ def _parse(request: Request) -> Call:
 
 def _scope(authorization: str) -> tuple[str, str]:
     """The access key id and the service of a Signature Version 4 header."""
-    _, found, rest = authorization.partition("Credential=")
+    _, credential, rest = authorization.partition("Credential=")
     parts = rest.partition(",")[0].split("/")
-    return (parts[0], parts[3]) if found and len(parts) > 3 else ("", "unknown")  # noqa: PLR2004
+    return (parts[0], parts[3]) if credential and len(parts) > 3 else ("", "unknown")  # noqa: PLR2004
 
 
 def _json_object(body: bytes) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orgscan.models import AccountState
-from orgscan.simulator.cloud import ServiceError, denied
+from orgscan.simulator.call import ServiceError, denied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from orgscan.simulator.cloud import Call, Cloud, Session
+    from orgscan.simulator.call import Call
+    from orgscan.simulator.cloud import Cloud, Session
     from orgscan.simulator.world import Role
 
 _ROLE_ARN = re.compile(r"arn:([\w-]+):iam::(\d{12}):role(/(?:[!-~]+/)?)([\w+=,.@-]{1,64})")
@@ -56,14 +57,12 @@ def assume_role(cloud: Cloud, session: Session, call: Call) -> str:
     arn = parameters.get("RoleArn", "")
     name = parameters.get("RoleSessionName", "")
     if not _SESSION_NAME.fullmatch(name):
-        message = f"Value '{name}' at 'roleSessionName' failed to satisfy constraint"
-        raise _invalid(message)
+        raise _invalid(f"Value '{name}' at 'roleSessionName' failed to satisfy constraint")
     role = _role(cloud, arn, parameters.get("ExternalId"))
     if role is None or (session.role and "sts:AssumeRole" in session.role.denied_actions):
-        message = (
+        raise denied(
             f"User: {session.arn} is not authorized to perform: sts:AssumeRole on resource: {arn}"
         )
-        raise denied(message)
     duration = _duration(parameters.get("DurationSeconds"), role, chained=_is_chained(session))
     expires_at = cloud.clock() + duration
     allowed = _allowed(parameters)
@@ -84,11 +83,9 @@ def assume_role(cloud: Cloud, session: Session, call: Call) -> str:
 def _role(cloud: Cloud, arn: str, external_id: str | None) -> Role | None:
     parts = parse_role_arn(arn)
     if parts is None:
-        message = f"{arn} is invalid"
-        raise _invalid(message)
+        raise _invalid(f"{arn} is invalid")
     if external_id is not None and len(external_id) not in _EXTERNAL_ID:
-        message = "1 validation error detected: Value at 'externalId' is too short or long"
-        raise _invalid(message)
+        raise _invalid("1 validation error detected: Value at 'externalId' is too short or long")
     account = cloud.accounts.get(parts.account_id)
     if account is None or parts.partition != cloud.world.partition:
         return None
@@ -116,20 +113,18 @@ def _duration(text: str | None, role: Role, *, chained: bool) -> int:
     try:
         seconds = int(text) if text is not None else _DEFAULT
     except ValueError:
-        message = "Value at 'durationSeconds' is no number"
-        raise _invalid(message) from None
+        raise _invalid("Value at 'durationSeconds' is no number") from None
     if not _SHORTEST <= seconds <= _LONGEST:
-        message = f"Value '{seconds}' at 'durationSeconds' failed to satisfy constraint"
-        raise _invalid(message)
+        raise _invalid(f"Value '{seconds}' at 'durationSeconds' failed to satisfy constraint")
     if chained and seconds > _DEFAULT:
-        message = (
+        raise _invalid(
             "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by "
             "role chaining"
         )
-        raise _invalid(message)
     if seconds > role.maximum_session:
-        message = "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
-        raise _invalid(message)
+        raise _invalid(
+            "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
+        )
     return seconds
 
 
@@ -156,8 +151,9 @@ def _actions(text: str) -> Iterator[str]:
             if statement["Effect"] == "Allow":
                 yield from [actions] if isinstance(actions, str) else actions
     except (ValueError, TypeError, KeyError):
-        message = "The policy is not in the valid JSON format."
-        raise ServiceError(400, "MalformedPolicyDocument", message) from None
+        raise ServiceError(
+            400, "MalformedPolicyDocument", "The policy is not in the valid JSON format."
+        ) from None
 
 
 def _invalid(message: str) -> ServiceError:

@@ -170,10 +170,10 @@ class Connection(asyncio.Protocol):
     def _later(self, delay: float, step: Callable[..., None], *arguments: object) -> None:
         self._timer = asyncio.get_running_loop().call_later(delay, step, *arguments)
 
-    def _drip(self, data: bytes, place: int, pause: float) -> None:
-        self._transport.write(data[place : place + 1])
-        if place + 1 < len(data):
-            self._later(pause, self._drip, data, place + 1, pause)
+    def _drip(self, data: bytes, position: int, pause: float) -> None:
+        self._transport.write(data[position : position + 1])
+        if position + 1 < len(data):
+            self._later(pause, self._drip, data, position + 1, pause)
         else:
             self._next()
 

@@ -1,7 +1,7 @@
 """A world is data: everything a simulated AWS organization will ever answer.
 
-Nothing here acts. Times are absolute and timezone-aware; the builders in
-:mod:`orgscan.simulator.worlds` derive them from :attr:`World.now`. A world tells apart what was
+Nothing here acts. Times are absolute and timezone-aware; builders such as
+:func:`orgscan.simulator.demo.demo` derive them from :attr:`World.now`. A world tells apart what was
 true when the stored credential report was generated and what is true now: each user and key
 says in which of the two views it appears.
 """
@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum, StrEnum
-from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from orgscan.models import AccountState
+from orgscan.simulator.draw import letters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,20 +23,6 @@ if TYPE_CHECKING:
 
 AUDIT_ROLE = "OrgScanAudit"
 """The role every account of a world has unless it says otherwise."""
-
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
-
-
-def digest(*parts: object) -> int:
-    """A number of 128 bits drawn from the parts: the same parts, the same number, everywhere."""
-    text = "\x1f".join(map(str, parts)).encode("utf-8", "surrogatepass")
-    return int.from_bytes(blake2b(text, digest_size=16).digest(), "big")
-
-
-def letters(count: int, *parts: object) -> str:
-    """``count`` (at most 25) characters of A-Z2-7 drawn from the parts, as AWS's ids look."""
-    number = digest(*parts)
-    return "".join(_LETTERS[number >> 5 * place & 31] for place in range(count))
 
 
 def real_now() -> datetime:

@@ -14,7 +14,7 @@ import numpy as np
 
 from orgscan import frames
 from orgscan.errors import UsageError
-from orgscan.models import ROOT_USER, Status
+from orgscan.models import ROOT_USER, Status, is_in_unit
 from orgscan.waivers.waiver import EVERY_CONTROL, State, Waiver, moment
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ class _Scopes:
         if waiver.account:
             meant &= np.arange(len(meant)) == self._accounts[waiver.account]
         if waiver.ou:
-            meant &= np.array([waiver.matches_ou(path) for path, _ in places])
+            meant &= np.array([is_in_unit(path, waiver.ou) for path, _ in places])
         if waiver.tag:
             key, _, value = waiver.tag.partition("=")
             meant &= np.array([_tags(text).get(key) == value for _, text in places])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, NoReturn
 
 from orgscan.errors import UsageError
+from orgscan.text import suggestion
 from orgscan.waivers.waiver import EVERY_CONTROL, Waiver
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ class Cell:
 
     def refuse(self, text: str) -> NoReturn:
         """Raise :class:`orgscan.errors.UsageError` with the place in front."""
-        message = f"{self.place}: {text}"
-        raise UsageError(message)
+        raise UsageError(f"{self.place}: {text}")
 
     @property
     def is_blank(self) -> bool:
@@ -94,8 +93,7 @@ class _Gathered:
 def known_field(cell: Cell, name: str, among: Collection[str] = FIELDS) -> str:
     """``name`` where it is a field; refused with a suggestion otherwise."""
     if name not in among:
-        nearest = difflib.get_close_matches(name, among, n=1, cutoff=0.5)
-        hint = f"did you mean {nearest[0]}?" if nearest else f"the fields are {', '.join(FIELDS)}"
+        hint = suggestion(name, among, f"the fields are {', '.join(FIELDS)}")
         cell.refuse(f"unknown field {name!r:.60}; {hint}")
     return name
 
@@ -130,11 +128,11 @@ def assemble(drafts: Iterable[Draft], controls: Sequence[str]) -> list[Waiver]:
 def _require(draft: Draft) -> None:
     missing = [name for name in REQUIRED if draft.get(name).is_blank]
     if missing == ["expires"]:
-        message = f"{draft.place}: has no expires; a waiver must end: {_DATE_LIKE}"
-        raise UsageError(message)
+        raise UsageError(f"{draft.place}: has no expires; a waiver must end: {_DATE_LIKE}")
     if missing:
-        message = f"{draft.place}: has no {' and no '.join(missing)}; give every required field"
-        raise UsageError(message)
+        raise UsageError(
+            f"{draft.place}: has no {' and no '.join(missing)}; give every required field"
+        )
 
 
 def _waiver(known: _Gathered, controls: Sequence[str]) -> Waiver:
@@ -167,8 +165,7 @@ def control_ids(cell: Cell, known: Sequence[str]) -> list[str]:
         cell.refuse("names no control; give one, as in console-mfa")
     for part in parts:
         if part not in known and part != EVERY_CONTROL:
-            nearest = difflib.get_close_matches(part, known, n=1, cutoff=0.4)
-            hint = f"did you mean {nearest[0]}?" if nearest else "see `orgscan controls list`"
+            hint = suggestion(part, known, "see `orgscan controls list`")
             cell.refuse(f"unknown control {part!r:.60}; {hint}")
     if len(set(parts)) < len(parts):
         cell.refuse("names a control twice; name it once")

@@ -1,4 +1,4 @@
-"""Files people hand in, read whole and with suspicion: bytes, TOML and CSV."""
+"""Waiver files, read whole and with suspicion: bytes, TOML and CSV."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orgscan.errors import UsageError
-from orgscan.waivers import sheets
 from orgscan.waivers.fields import Cell, Draft, assemble, known_field
 from orgscan.waivers.guard import WAIVER_LIMITS
+from orgscan.waivers.sheets import headings, waiver_drafts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,8 +36,8 @@ _REMEDIES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Handed:
-    """Waivers as a file held them, and which file that was."""
+class WaiverFile:
+    """The waivers of a file, and which file that was."""
 
     file: str
     """Its name, without the directory."""
@@ -45,7 +45,7 @@ class Handed:
     waivers: tuple[Waiver, ...]
 
 
-def read(path: Path, *, controls: Sequence[str]) -> Handed:
+def read(path: Path, *, controls: Sequence[str]) -> WaiverFile:
     """The waivers of a TOML, CSV or Excel file; ``controls`` are the ids that may be named.
 
     Raises :class:`orgscan.errors.UsageError`: one line with file, place and remedy.
@@ -53,53 +53,51 @@ def read(path: Path, *, controls: Sequence[str]) -> Handed:
     suffix = path.suffix.lower()
     if suffix not in {".toml", ".csv", ".xlsx"}:
         remedy = _REMEDIES.get(suffix, "name a .toml, .csv or .xlsx file")
-        message = f"{path}: waivers are read from .toml, .csv and .xlsx; {remedy}"
-        raise UsageError(message)
+        raise UsageError(f"{path}: waivers are read from .toml, .csv and .xlsx; {remedy}")
     raw = content(path, WAIVER_LIMITS.file)
     if suffix == ".xlsx":
-        drafts = sheets.waiver_drafts(path, raw)
+        drafts = waiver_drafts(path, raw)
     elif suffix == ".csv":
         drafts = list(_csv(path, _decoded(path, raw)))
     else:
         drafts = list(_toml(path, _decoded(path, raw)))
     if not drafts:
-        message = f"{path}: holds no waiver; see config/waivers.example.toml, or leave it out"
-        raise UsageError(message)
+        raise UsageError(
+            f"{path}: holds no waiver; see config/waivers.example.toml, or leave it out"
+        )
     digest = hashlib.sha256(raw).hexdigest()
-    return Handed(path.name, digest, tuple(assemble(drafts, controls)))
+    return WaiverFile(path.name, digest, tuple(assemble(drafts, controls)))
 
 
 def content(path: Path, limit: int) -> bytes:
     """The bytes of a file that is neither empty nor larger than ``limit`` bytes."""
     if path.is_dir():
-        message = f"{path}: is a directory; name a file"
-        raise UsageError(message)
+        raise UsageError(f"{path}: is a directory; name a file")
     try:
         with path.open("rb") as stream:
             raw = stream.read(limit + 1)
     except OSError as error:
-        message = f"{path}: cannot be read ({error.strerror}); check the path and its permissions"
-        raise UsageError(message) from None
+        raise UsageError(
+            f"{path}: cannot be read ({error.strerror}); check the path and its permissions"
+        ) from None
     if not raw:
-        message = f"{path}: is empty; restore it, or leave it out"
-        raise UsageError(message)
+        raise UsageError(f"{path}: is empty; restore it, or leave it out")
     if len(raw) > limit:
-        message = f"{path}: is larger than {limit // 1_000_000} MB; this is not such a file"
-        raise UsageError(message)
+        raise UsageError(f"{path}: is larger than {limit // 1_000_000} MB; this is not such a file")
     return raw
 
 
 def _decoded(path: Path, raw: bytes) -> str:
     if raw.startswith(_UTF_16) or b"\0" in raw[:200]:
-        message = f"{path}: is Unicode text (UTF-16), not UTF-8; save it {_encoding(path)}"
-        raise UsageError(message)
+        raise UsageError(f"{path}: is Unicode text (UTF-16), not UTF-8; save it {_encoding(path)}")
     try:
         # A byte order mark is what Windows editors add; it changes nothing.
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        message = f"{path}: line {line} is not UTF-8; save the file {_encoding(path)}"
-        raise UsageError(message) from None
+        raise UsageError(
+            f"{path}: line {line} is not UTF-8; save the file {_encoding(path)}"
+        ) from None
 
 
 def _encoding(path: Path) -> str:
@@ -111,16 +109,15 @@ def _toml(path: Path, text: str) -> Iterator[Draft]:
     try:
         document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        message = f"{path}: not valid TOML: {error}"
-        raise UsageError(message) from None
+        raise UsageError(f"{path}: not valid TOML: {error}") from None
     for name in document:
         if name != "waiver":
-            message = f"{path}: unknown section {name!r:.60}; write each waiver under [[waiver]]"
-            raise UsageError(message)
+            raise UsageError(
+                f"{path}: unknown section {name!r:.60}; write each waiver under [[waiver]]"
+            )
     tables = document.get("waiver", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        message = f"{path}: write each waiver under a heading of its own, [[waiver]]"
-        raise UsageError(message)
+        raise UsageError(f"{path}: write each waiver under a heading of its own, [[waiver]]")
     lines = text.splitlines()
     heads = [number for number, line in enumerate(lines) if _TABLE.match(line)]
     for number, table in enumerate(tables):
@@ -155,18 +152,20 @@ def _csv(path: Path, text: str) -> Iterator[Draft]:
     text = text[named.end() :] if named else text
     delimiter = named[1] if named else _delimiter(text)
     if delimiter not in _DELIMITERS:
-        message = f"{path}: line 1: {delimiter!r} separates values; use a comma, semicolon or tab"
-        raise UsageError(message)
+        raise UsageError(
+            f"{path}: line 1: {delimiter!r} separates values; use a comma, semicolon or tab"
+        )
     lines = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     try:
         heading = next(lines, [])
-        names = sheets.headings([Cell(name, f"{path}: line {1 + skipped}") for name in heading])
+        names = headings([Cell(name, f"{path}: line {1 + skipped}") for name in heading])
         for row in lines:
             if any(value.strip() for value in row):
                 yield _record(path, lines.line_num + skipped, names, row)
     except csv.Error as error:
-        message = f"{path}: line {lines.line_num + skipped}: not valid CSV: {error}"
-        raise UsageError(message) from None
+        raise UsageError(
+            f"{path}: line {lines.line_num + skipped}: not valid CSV: {error}"
+        ) from None
 
 
 def _delimiter(text: str) -> str:
@@ -177,11 +176,10 @@ def _delimiter(text: str) -> str:
 def _record(path: Path, line: int, names: list[str], row: list[str]) -> Draft:
     place = f"{path}: line {line}"
     if len(row) > len(names):
-        message = (
+        raise UsageError(
             f"{place}: has {len(row)} values but the heading {len(names)}; put values with commas "
             "in quotes"
         )
-        raise UsageError(message)
     cells = {name: Cell(value, f"{place}, {name}") for name, value in zip(names, row, strict=False)}
     for found in cells.values():
         if _FORMULA.match(str(found.value)):

@@ -104,8 +104,7 @@ def merged(page: Any) -> str:
 
 
 def _refuse(path: Path, text: str) -> Any:
-    message = f"{path}: {text}"
-    raise UsageError(message) from None
+    raise UsageError(f"{path}: {text}") from None
 
 
 def _inspect(path: Path, raw: bytes, limits: Limits) -> None:

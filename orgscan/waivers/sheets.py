@@ -12,8 +12,8 @@ from openpyxl.utils import get_column_letter
 
 from orgscan.errors import UsageError
 from orgscan.models import HumanEntry
-from orgscan.waivers import guard
 from orgscan.waivers.fields import FIELDS, Cell, Draft, instant, known_field, text
+from orgscan.waivers.guard import WAIVER_LIMITS, WORKBOOK_LIMITS, merged, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,7 +44,7 @@ _HALF_SECOND = timedelta(microseconds=500_000)
 
 
 @dataclass(frozen=True, slots=True)
-class HandedOut:
+class EditedWorkbook:
     """A workbook orgscan wrote and an officer edited, read back."""
 
     file: str
@@ -56,35 +56,35 @@ class HandedOut:
     """What was typed beside findings, by finding id; each finding once."""
 
 
-def read_back(path: Path, raw: bytes) -> HandedOut:
+def read_back(path: Path, raw: bytes) -> EditedWorkbook:
     """The waivers and human entries of the workbook ``raw``; ``path`` is for messages.
 
     Raises :class:`orgscan.errors.UsageError` naming sheet, row and column.
     """
-    with guard.opened(path, raw, guard.WORKBOOK_LIMITS) as book:
+    with opened(path, raw, WORKBOOK_LIMITS) as book:
         # orgscan writes both: where one is gone, what was typed into it is not to be dropped.
         for name in (FINDINGS_SHEET, WAIVERS_SHEET):
             if name not in book.sheetnames:
-                message = (
+                raise UsageError(
                     f"{path}: has no sheet {name}; restore it, or give a workbook orgscan wrote"
                 )
-                raise UsageError(message)
         drafts = tuple(_drafts(path, book, _pages(book, WAIVERS_SHEET), whole=True))
         found: dict[str, HumanEntry] = {}
         for name in (*_pages(book, FINDINGS_SHEET), *_pages(book, EARLIER_SHEET)):
             for entry in _entries(path, book, name):
                 _keep(found, entry)
     entries = tuple(entry for _id, entry in sorted(found.items()))
-    return HandedOut(path.name, hashlib.sha256(raw).hexdigest(), drafts, entries)
+    return EditedWorkbook(path.name, hashlib.sha256(raw).hexdigest(), drafts, entries)
 
 
 def waiver_drafts(path: Path, raw: bytes) -> list[Draft]:
     """The rows of the Waivers sheet, or of the only sheet there is."""
-    with guard.opened(path, raw, guard.WAIVER_LIMITS) as book:
+    with opened(path, raw, WAIVER_LIMITS) as book:
         pages = _pages(book, WAIVERS_SHEET)
         if not pages and len(book.sheetnames) > 1:
-            message = f"{path}: has several sheets, none called {WAIVERS_SHEET}; name one so"
-            raise UsageError(message)
+            raise UsageError(
+                f"{path}: has several sheets, none called {WAIVERS_SHEET}; name one so"
+            )
         ours = FINDINGS_SHEET in book.sheetnames
         return list(_drafts(path, book, pages or book.sheetnames, whole=ours))
 
@@ -116,15 +116,12 @@ def _pages(book: Workbook, name: str) -> list[str]:
 def _rows(path: Path, book: Workbook, name: str) -> Iterator[tuple[int, Sequence[Any]]]:
     page: Any = book[name]
     if not hasattr(page, "reset_dimensions"):
-        message = f"{path}: {name} is a chart, not a sheet of rows; restore the sheet"
-        raise UsageError(message)
-    merged = guard.merged(page)
-    if merged:
-        message = (
-            f"{path}: sheet {name}, cells {merged}: are merged, and only the first of them keeps "
+        raise UsageError(f"{path}: {name} is a chart, not a sheet of rows; restore the sheet")
+    if cells := merged(page):
+        raise UsageError(
+            f"{path}: sheet {name}, cells {cells}: are merged, and only the first of them keeps "
             "its value; unmerge them, and type the value into each row"
         )
-        raise UsageError(message)
     # What a file says of its own extent may be anything.
     page.reset_dimensions()
     yield from enumerate(page.iter_rows(max_col=_COLUMNS), 1)
@@ -156,8 +153,7 @@ def _refuse_missing(columns: Sequence[str], place: str) -> None:
     for name in FIELDS:
         if name not in columns:
             heading = "OU" if name == "ou" else name.replace("_", " ").capitalize()
-            message = f"{place}: the column {heading} is missing; restore the heading row"
-            raise UsageError(message)
+            raise UsageError(f"{place}: the column {heading} is missing; restore the heading row")
 
 
 def _refuse_stray(row: Sequence[Any], columns: Sequence[str], place: str) -> None:
@@ -229,8 +225,7 @@ def _columns(row: Sequence[Any], place: str) -> dict[str, int]:
     for heading in wanted:
         if written.count(heading) != 1:
             what = "is missing" if heading not in written else "is there twice"
-            message = f"{place}: the column {heading} {what}; restore the heading row"
-            raise UsageError(message)
+            raise UsageError(f"{place}: the column {heading} {what}; restore the heading row")
     return {heading: written.index(heading) for heading in wanted}
 
 
@@ -267,8 +262,9 @@ def _keep(found: dict[str, HumanEntry], entry: HumanEntry) -> None:
     what, remedy = "another owner, due date or comment", "keep one of them"
     if _typed(known) == _typed(entry):
         what, remedy = "another control, account, user or key", "copy both rows again"
-    message = f"{entry.place}: finding {entry.finding_id} has {what} at {known.place}; {remedy}"
-    raise UsageError(message)
+    raise UsageError(
+        f"{entry.place}: finding {entry.finding_id} has {what} at {known.place}; {remedy}"
+    )
 
 
 def _typed(entry: HumanEntry) -> tuple[str, date | None, str]:

@@ -104,10 +104,6 @@ class Waiver:
         """Whether the owner approved it, whatever the case and spacing of the two names."""
         return _person(self.owner) == _person(self.approved_by)
 
-    def matches_ou(self, ou_path: str) -> bool:
-        """Whether ``ou_path`` is the unit or lies below it."""
-        return ou_path == self.ou or ou_path.startswith(f"{self.ou}/")
-
     def user_pattern(self) -> Callable[[str], object]:
         """The test of whether a user name matches; truthy where it does."""
         if not self.has_user_pattern:

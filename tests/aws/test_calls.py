@@ -25,7 +25,7 @@ from orgscan.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.conftest import FakeClock
+    from tests.kit.clocks import FakeClock
 
 Door = Any
 

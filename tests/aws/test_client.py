@@ -17,7 +17,9 @@ from orgscan.aws import Aws
 from orgscan.aws.client import _parse_time, _signer
 from orgscan.errors import CallerBroken, CredentialsExpired, Denied, Malformed, UsageError
 from orgscan.models import Clock, Credentials
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator, World, faults
+from orgscan.simulator import AUDIT_ROLE, Fault, Simulator, World
+from tests.kit import faults
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

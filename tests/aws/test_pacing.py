@@ -12,7 +12,7 @@ from orgscan.aws.pacing import BucketPace, Pace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.conftest import FakeClock
+    from tests.kit.clocks import FakeClock
 
 GAPS = st.lists(st.sampled_from([0.0, 0.0, 0.0, 0.05, 0.3, 1.0, 2.5]), min_size=1, max_size=60)
 

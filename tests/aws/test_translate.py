@@ -30,14 +30,16 @@ from orgscan.errors import (
 )
 from orgscan.models import Credentials
 from orgscan.settings import load
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator, faults
+from orgscan.simulator import AUDIT_ROLE, Fault, Simulator
 from orgscan.simulator.wire import Answer
+from tests.kit import faults
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from orgscan.aws.calls import ServiceCalls
-    from tests.conftest import FakeClock
+    from tests.kit.clocks import FakeClock
 
 
 def answered(

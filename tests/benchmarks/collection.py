@@ -16,9 +16,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orgscan.simulator import AUDIT_ROLE, WORLDS, SimulatorProcess
+from orgscan.simulator import AUDIT_ROLE
 from tests.benchmarks.measure import Figure, Stopwatch, alone, medians
 from tests.benchmarks.signing import form, signed
+from tests.kit.serving import SimulatorProcess
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -149,9 +151,11 @@ async def _floor(
 
 
 def ours(endpoint: str, keys: list[str], accounts: list[str]) -> dict[str, float]:
-    """``pipeline.collect``: enumeration at AWS's pace, checks and the evidence store included."""
-    from orgscan import pipeline, settings  # noqa: PLC0415
+    """``collect``: enumeration at AWS's pace, checks and the evidence store included."""
+    from orgscan import settings  # noqa: PLC0415
+    from orgscan.collect.engines import new_event_loop  # noqa: PLC0415
     from orgscan.models import Clock, Credentials, Kind, Observer  # noqa: PLC0415
+    from orgscan.pipeline.scan import collect  # noqa: PLC0415
     from orgscan.runs.evidence import EvidenceStore  # noqa: PLC0415
 
     class Begin(Observer):
@@ -165,10 +169,8 @@ def ours(endpoint: str, keys: list[str], accounts: list[str]) -> dict[str, float
     begin = Begin()
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "run"
-        work = pipeline.collect(
-            chosen, path, clock=Clock(), observer=begin, credentials=Credentials(*keys)
-        )
-        with asyncio.Runner(loop_factory=pipeline.new_event_loop) as runner:
+        work = collect(chosen, path, clock=Clock(), observer=begin, credentials=Credentials(*keys))
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(work)
         read = begin.watch.read()
         users = 0

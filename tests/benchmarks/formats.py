@@ -31,13 +31,15 @@ def run(*, quick: bool) -> list[Figure]:
 
 
 def write(path: str, name: str) -> dict[str, Any]:
-    from orgscan import controls, reports, tables  # noqa: PLC0415 - imports are not counted
+    from orgscan import reports, tables  # noqa: PLC0415 - imports are not counted
+    from orgscan.controls.catalogue import CATALOGUE  # noqa: PLC0415
+    from orgscan.controls.evaluate import evaluate  # noqa: PLC0415
     from orgscan.runs.evidence import EvidenceStore  # noqa: PLC0415
     from orgscan.settings import Thresholds  # noqa: PLC0415
 
     with EvidenceStore.read(Path(path)) as store:
         info, built = store.info, tables.build(store, as_of=synthetic.NOW)
-    findings = controls.evaluate(
+    findings = evaluate(
         built.accounts,
         built.credentials,
         built.access_keys,
@@ -47,13 +49,6 @@ def write(path: str, name: str) -> dict[str, Any]:
         as_of=synthetic.NOW,
         thresholds=Thresholds(),
     )
-    entries = [
-        reports.ControlEntry(
-            id=one.id, title=one.title, severity=one.severity, unit=one.unit,
-            description=one.description, remediation=one.remediation,
-        )
-        for one in controls.CATALOGUE
-    ]  # fmt: skip
     told = findings["status"] != "NOT_APPLICABLE"
     target = Path(path).with_name(name)
     before, watch = now_mb(), Stopwatch()
@@ -61,7 +56,7 @@ def write(path: str, name: str) -> dict[str, Any]:
         reports.write_csv(target, findings)
     else:
         reports.write_ocsf(
-            target, findings, built.accounts, run=info, controls=entries, obligations={}
+            target, findings, built.accounts, run=info, controls=CATALOGUE, obligations={}
         )
     return watch.read() | {
         "mb": max(peak_mb() - before, 0.0),

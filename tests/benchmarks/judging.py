@@ -92,7 +92,8 @@ def judge(path: str) -> dict[str, Any]:
     """Partition after partition: tables, controls, Parquet."""
     from contextlib import ExitStack  # noqa: PLC0415 - imports are not counted
 
-    from orgscan import controls, schema, tables  # noqa: PLC0415
+    from orgscan import schema, tables  # noqa: PLC0415
+    from orgscan.controls.evaluate import evaluate  # noqa: PLC0415
     from orgscan.runs import parquet  # noqa: PLC0415
     from orgscan.runs.evidence import EvidenceStore  # noqa: PLC0415
     from orgscan.settings import Thresholds  # noqa: PLC0415
@@ -108,7 +109,7 @@ def judge(path: str) -> dict[str, Any]:
         }
         for part in tables.partitions(store, as_of=synthetic.NOW):
             lap = Stopwatch()
-            findings = controls.evaluate(
+            findings = evaluate(
                 part.accounts,
                 part.credentials,
                 part.access_keys,

@@ -14,9 +14,11 @@ from math import ceil
 from pathlib import Path
 from statistics import median
 
-from orgscan.simulator import AUDIT_ROLE, WORLDS, SimulatorProcess
-from orgscan.simulator.limits import PUBLISHED
+from orgscan.simulator import AUDIT_ROLE
+from orgscan.simulator.rates import PUBLISHED
 from tests.benchmarks.measure import Figure, alone
+from tests.kit.serving import SimulatorProcess
+from tests.kit.worlds import WORLDS
 
 _USERS = 10
 _PAGE = 20
@@ -65,8 +67,10 @@ def _bound(accounts: int, latency: float) -> float:
 
 
 def collect(endpoint: str, keys: list[str]) -> dict[str, float]:
-    from orgscan import pipeline, settings  # noqa: PLC0415 - imports are not counted
+    from orgscan import settings  # noqa: PLC0415
+    from orgscan.collect.engines import new_event_loop  # noqa: PLC0415
     from orgscan.models import Clock, Credentials, Observer  # noqa: PLC0415
+    from orgscan.pipeline.scan import collect as collect_run  # noqa: PLC0415
 
     class Begin(Observer):
         wall = cpu = 0.0
@@ -78,13 +82,13 @@ def collect(endpoint: str, keys: list[str]) -> dict[str, float]:
     begin = Begin()
     chosen = settings.load(environment={}, role_name=AUDIT_ROLE, endpoint_url=endpoint)
     with tempfile.TemporaryDirectory() as directory:
-        work = pipeline.collect(
+        work = collect_run(
             chosen,
             Path(directory) / "run",
             clock=Clock(),
             observer=begin,
             credentials=Credentials(*keys),
         )
-        with asyncio.Runner(loop_factory=pipeline.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(work)
     return {"wall": time.perf_counter() - begin.wall, "cpu": time.process_time() - begin.cpu}

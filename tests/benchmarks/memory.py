@@ -7,8 +7,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from orgscan.simulator import AUDIT_ROLE, WORLDS, SimulatorProcess
+from orgscan.simulator import AUDIT_ROLE
 from tests.benchmarks.measure import NONE_LOST, Figure, Stopwatch, alone, now_mb, peak_mb
+from tests.kit.serving import SimulatorProcess
+from tests.kit.worlds import WORLDS
 
 _USERS = 10
 _CEILING_MB = 350
@@ -75,8 +77,12 @@ def _figures(
 
 
 def scan(endpoint: str, keys: list[str], accounts: int) -> dict[str, Any]:
-    from orgscan import pipeline, settings  # noqa: PLC0415
+    from orgscan import settings  # noqa: PLC0415
+    from orgscan.collect.engines import new_event_loop  # noqa: PLC0415
     from orgscan.models import Clock, Credentials, Observer, Outcome  # noqa: PLC0415
+    from orgscan.pipeline.render import render  # noqa: PLC0415
+    from orgscan.pipeline.scan import collect  # noqa: PLC0415
+    from orgscan.runs.run import Run  # noqa: PLC0415
 
     class Watcher(Observer):
         settled_count = 0
@@ -92,16 +98,16 @@ def scan(endpoint: str, keys: list[str], accounts: int) -> dict[str, Any]:
     chosen = settings.load(environment={}, role_name=AUDIT_ROLE, endpoint_url=endpoint)
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "run"
-        work = pipeline.collect(
+        work = collect(
             chosen, path, clock=Clock(), observer=watcher, credentials=Credentials(*keys)
         )
-        with asyncio.Runner(loop_factory=pipeline.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(work)
         collected = peak_mb()
-        pipeline.render(path, clock=Clock(), observer=watcher)
+        render(path, clock=Clock(), observer=watcher)
         told = watch.read() | {"collected": collected, "peak": peak_mb()}
         told |= {"warm": watcher.warm, "last": watcher.last}
-        run = pipeline.Run(path)
+        run = Run(path)
         return told | {
             "complete": int((run.accounts["coverage"] == "COMPLETE").sum()),
             "rows": {

@@ -13,8 +13,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from orgscan.simulator import AUDIT_ROLE, SimulatorProcess
+from orgscan.simulator import AUDIT_ROLE
 from tests.benchmarks.measure import Figure, Stopwatch, alone
+from tests.kit.serving import SimulatorProcess
 
 _USERS = 10
 
@@ -43,8 +44,13 @@ def run(*, quick: bool) -> list[Figure]:
 
 
 def collect(endpoint: str, keys: list[str], workers: int) -> dict[str, float]:
-    from orgscan import pipeline, settings  # noqa: PLC0415 - imports are not counted
+    from orgscan import settings  # noqa: PLC0415
+    from orgscan.collect.engines import (  # noqa: PLC0415
+        Cluster,
+        new_event_loop,
+    )
     from orgscan.models import Clock, Credentials, Observer  # noqa: PLC0415
+    from orgscan.pipeline.scan import collect as collect_run  # noqa: PLC0415
 
     class Begin(Observer):
         watch: Stopwatch
@@ -56,14 +62,14 @@ def collect(endpoint: str, keys: list[str], workers: int) -> dict[str, float]:
     begin = Begin()
     chosen = settings.load(environment={}, role_name=AUDIT_ROLE, endpoint_url=endpoint)
     with tempfile.TemporaryDirectory() as directory:
-        work = pipeline.collect(
+        work = collect_run(
             chosen,
             Path(directory) / "run",
             clock=Clock(),
             observer=begin,
             credentials=Credentials(*keys),
-            cluster=pipeline.Cluster(workers) if workers else None,
+            cluster=Cluster(workers) if workers else None,
         )
-        with asyncio.Runner(loop_factory=pipeline.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(work)
         return begin.watch.read()

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from orgscan.models import Clock, Observer
+from tests.kit.clocks import HurriedClock
+from tests.kit.commands import Orgscan
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from commands import Finished
-
     from orgscan.simulator import Simulator
+    from tests.kit.commands import Finished
 
 
 @pytest.fixture
@@ -33,8 +36,6 @@ def environment(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def orgscan(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Run ``orgscan ARGUMENTS`` in an empty directory."""
-    from commands import Orgscan  # noqa: PLC0415 - beside the tests' own conftest
-
     work = tmp_path / "work"
     with Orgscan(work) as program:
 
@@ -62,11 +63,9 @@ def credentials() -> Callable[[Simulator], dict[str, str]]:
 @pytest.fixture(scope="session")
 def demo_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the demo, to copy."""
-    from clocks import HurriedClock  # noqa: PLC0415 - most tests need none
-
-    from orgscan import pipeline  # noqa: PLC0415
-    from orgscan.models import Clock, Observer  # noqa: PLC0415
+    from orgscan.pipeline.demo import collect_demo  # noqa: PLC0415
+    from orgscan.pipeline.render import render  # noqa: PLC0415
 
     run = tmp_path_factory.mktemp("demo") / "run"
-    asyncio.run(pipeline.collect_demo(run, clock=HurriedClock(), observer=Observer()))
-    return pipeline.render(run, clock=Clock(), observer=Observer())
+    asyncio.run(collect_demo(run, clock=HurriedClock(), observer=Observer()))
+    return render(run, clock=Clock(), observer=Observer())

@@ -8,7 +8,10 @@ import pytest
 
 from orgscan.errors import ExitCode
 from orgscan.pipeline.check import STEPS
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, faults, serve_in_thread
+from orgscan.simulator import AUDIT_ROLE, Fault
+from tests.kit import faults
+from tests.kit.serving import serve_in_thread
+from tests.kit.worlds import WORLDS
 
 Command = Any
 
@@ -81,7 +84,7 @@ def test_without_credentials_every_step_has_its_line(orgscan: Command) -> None:
         (("--role-name", "x", "--account", "12"), "--account: '12' is not an account id"),
         (("--role-name", "x", "--exclude-account", "12"), "'12' is not an account id"),
         (("--role-name", "x", "--config", "nowhere.toml"), "nowhere.toml"),
-        (("--role-name", "x", "--log-format", "xml"), "--log-format is text or json"),
+        (("--role-name", "x", "--log-format", "xml"), "--log-format: must be 'text' or 'json'"),
         (("--role-name", "x", "--endpoint-url", "http://example.com"), "unencrypted"),
     ],
 )

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orgscan import pipeline
 from orgscan.errors import ExitCode
-from orgscan.simulator import AUDIT_ROLE, WORLDS, serve_in_thread
+from orgscan.runs.run import Run
+from orgscan.simulator import AUDIT_ROLE
+from tests.kit.serving import serve_in_thread
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +64,7 @@ def test_an_interrupted_scan_on_workers_is_drained_and_goes_on(
         # No account was begun twice: the workers went on when the signal came.
         assert simulator.count(action="AssumeRole") == len(world.accounts) - 1
     assert 0 < drained < len(world.accounts)
-    run = pipeline.Run(orgscan.work / "run")
+    run = Run(orgscan.work / "run")
     assert set(run.accounts["coverage"]) == {"COMPLETE"}
 
 
@@ -71,7 +73,7 @@ def test_an_interrupted_scan_on_workers_is_drained_and_goes_on(
     [
         (["--workers", "2", "--scheduler", "tcp://there:8786"], "exclude each other"),
         (["--workers", "0"], "--workers"),
-        (["--scheduler", ""], "--scheduler is empty; give an address"),
+        (["--scheduler", ""], "--scheduler: is empty; give an address"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(orgscan: Command, options: list[str], says: str) -> None:

@@ -17,16 +17,20 @@ import pytest
 from orgscan.cli import main
 from orgscan.cli.progress import Bar, Lines
 from orgscan.cli.summary import lines
+from orgscan.controls.catalogue import CATALOGUE
 from orgscan.errors import ExitCode
 from orgscan.models import Coverage, Outcome, Severity
-from orgscan.pipeline import Run
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, faults, serve_in_thread
+from orgscan.runs.run import Run
+from orgscan.simulator import AUDIT_ROLE, Fault
+from tests.kit import faults
+from tests.kit.serving import serve_in_thread
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.conftest import FakeClock
+    from tests.kit.clocks import FakeClock
 
 Command = Any
 
@@ -341,7 +345,7 @@ def test_controls_are_listed_with_the_ids_of_a_framework(orgscan: Command) -> No
     everything = orgscan("controls", "list").stdout.splitlines()
     newest = orgscan("controls", "list", "--framework", "cis-7.0").stdout
 
-    assert len(everything) == 19
+    assert [line.split()[0] for line in everything] == [control.id for control in CATALOGUE]
     assert "2.12" in newest
     assert "setup-access-key" not in newest
     assert "single-active-access-key" not in newest
@@ -461,8 +465,8 @@ def test_the_demo_in_quarters_tells_what_changed(orgscan: Command) -> None:
 
     assert finished.returncode == 0, finished.stderr
     assert "Since the run as of " in finished.stdout
-    for change in ("new", "still_open", "reopened", "rotated", "user_deleted"):
-        assert f"\n  {change:<19} " in finished.stdout
+    for change in ("New", "Still open", "Reopened", "Key rotated", "User deleted"):
+        assert f"\n  {change:<27} " in finished.stdout
     first, second = sorted((orgscan.work / "quarters").glob("20*"))
     assert not (first / "changes.parquet").exists()
     assert (second / "changes.parquet").is_file()
@@ -479,7 +483,7 @@ def test_too_few_file_descriptors_are_one_line(
     def struck(*_arguments: object, **_options: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    monkeypatch.setattr("orgscan.pipeline.verify", struck)
+    monkeypatch.setattr("orgscan.pipeline.verify.verify", struck)
     with pytest.raises(SystemExit) as left:
         main(["verify", "run"])
     assert left.value.code == ExitCode.RUN_FAILED
@@ -490,7 +494,7 @@ def test_too_few_file_descriptors_are_one_line(
 def test_an_empty_scheduler_or_one_with_credentials_is_one_line(orgscan: Command) -> None:
     empty = orgscan("scan", "--role-name", "R", "--scheduler", "")
     assert empty.returncode == ExitCode.USAGE
-    assert "--scheduler is empty; give an address" in one_line(empty)
+    assert "--scheduler: is empty; give an address" in one_line(empty)
     secret = orgscan("scan", "--role-name", "R", "--scheduler", "tcp://user:s3cr3t@host:99")
     assert secret.returncode == ExitCode.USAGE
     assert "must not hold credentials" in one_line(secret)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from orgscan import pipeline
 from orgscan.errors import ExitCode
+from orgscan.role.policy import caller_policy
 
 Command = Any
 CONFIG = Path(__file__).parents[2] / "config"
@@ -40,7 +40,7 @@ def test_the_caller_s_policy_names_the_role_that_is_chosen(orgscan: Command) -> 
         "--partition", "aws-cn",
     )  # fmt: skip
 
-    assert json.loads(finished.stdout) == pipeline.caller_policy(
+    assert json.loads(finished.stdout) == caller_policy(
         "Auditee", role_path="/audit/", partition="aws-cn"
     )
     assert "arn:aws-cn:iam::*:role/audit/Auditee" in finished.stdout

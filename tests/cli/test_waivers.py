@@ -11,7 +11,9 @@ import pytest
 from openpyxl import load_workbook
 
 from orgscan.errors import ExitCode
-from orgscan.simulator import AUDIT_ROLE, WORLDS, serve_in_thread
+from orgscan.simulator import AUDIT_ROLE
+from tests.kit.serving import serve_in_thread
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from small_runs import (
+
+from orgscan.compare import compare
+from orgscan.models import Change, CoverageChange
+from orgscan.runs.parquet import write as write_parquet
+from orgscan.schema import CHANGES, FINDINGS
+from tests.kit.runs import (
     OLD,
     Q1,
     Q2,
@@ -22,11 +28,6 @@ from small_runs import (
     single,
     user,
 )
-
-from orgscan.compare import compare
-from orgscan.models import Change
-from orgscan.runs.parquet import write as write_parquet
-from orgscan.schema import CHANGES, FINDINGS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -332,9 +333,19 @@ def test_coverage(before: str | None, now: str | None, change: str) -> None:
         for as_of, word in ((Q1, before), (Q2, now))
     ]
     rows = compare(*runs).coverage.set_index("account_id")
-    assert rows.loc["1", "change"] == change
+    assert rows.loc["1", "change"] == CoverageChange(change)
     assert rows.loc["1", "account_name"] == "account 1"
     assert rows.loc["0", "change"] == "same"
+
+
+def test_every_change_has_a_label_and_a_meaning_for_people() -> None:
+    for words in (Change, CoverageChange):
+        assert len({word.label for word in words}) == len({*words}) == len([*words])
+        for word in words:
+            assert re.fullmatch(r"[A-Z][a-z ]+", word.label), word
+            assert re.fullmatch(r"[A-Z].+\.", word.meaning), word
+    description = next(column.description for column in CHANGES if column.name == "change")
+    assert all(re.search(rf"\b{change.value}\b", description) for change in Change)
 
 
 @pytest.mark.parametrize("sign", [-1, 1])

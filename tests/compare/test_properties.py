@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_runs import Q1, Q2, Q3, account, after, finding, key, run, user
 
 from orgscan.compare import Snapshot, compare
 from orgscan.models import Change, Coverage
+from tests.kit.runs import Q1, Q2, Q3, account, after, finding, key, run, user
 
 if TYPE_CHECKING:
     from datetime import datetime

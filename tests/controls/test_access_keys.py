@@ -4,8 +4,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from small_findings import finding, findings, verdict
-from small_readings import AS_OF, GENERATED, ago, key, reading, root, row, slot, user
+
+from tests.kit.findings import finding, findings, verdict
+from tests.kit.readings import AS_OF, GENERATED, ago, key, reading, root, row, slot, user
 
 OLD = ago(days=200)
 MICRO = timedelta(microseconds=1)

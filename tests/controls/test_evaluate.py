@@ -11,16 +11,19 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_findings import ORGANIZATION, findings
-from small_readings import AS_OF, GENERATED, ago, key, reading, root, row, slot, unread, user
 
 from orgscan import schema
-from orgscan.controls import CATALOGUE, Control, Limits, Unit, evaluate, is_id_of
-from orgscan.controls.control import Case
+from orgscan.controls.catalogue import CATALOGUE
+from orgscan.controls.control import Case, Control, Unit
+from orgscan.controls.evaluate import evaluate
+from orgscan.controls.identity import is_id_of
 from orgscan.controls.judging import Texts, decide
+from orgscan.controls.limits import Limits
 from orgscan.models import Coverage, Kind, Reading, Severity, Status
 from orgscan.settings import Thresholds
 from orgscan.tables import build
+from tests.kit.findings import ORGANIZATION, findings
+from tests.kit.readings import AS_OF, GENERATED, ago, key, reading, root, row, slot, unread, user
 
 OLD = ago(days=200)
 
@@ -187,8 +190,8 @@ def test_predicates_take_thresholds_per_row(control: Control) -> None:
     for limits in (Limits(Thresholds()), RowLimits(Thresholds())):
         texts = Texts()
         status, reason = decide(control.judge(frame, limits, moment), len(frame), texts)
-        threshold = control.threshold and texts.number(
-            control.threshold(frame, limits), np.arange(len(frame))
+        threshold = control.threshold_text and texts.number(
+            control.threshold_text(frame, limits), np.arange(len(frame))
         )
         sentences = list(texts.codes)
         shown = None if threshold is None else [sentences[code] for code in np.ravel(threshold)]
@@ -205,8 +208,11 @@ def test_cases_that_leave_a_resource_without_a_verdict_are_a_defect() -> None:
 # The catalogue
 
 
-def test_the_catalogue_lists_nineteen_controls_once_each() -> None:
-    assert [control.id for control in CATALOGUE] == [
+def test_no_id_of_a_control_is_taken_away_or_given_twice() -> None:
+    """Ids are in waivers, findings and workbooks of years ago; new ones may be added anywhere."""
+    ids = [control.id for control in CATALOGUE]
+    assert len(ids) == len(set(ids))
+    known = [
         "root-access-key",
         "root-mfa",
         "root-hardware-mfa",
@@ -216,17 +222,18 @@ def test_the_catalogue_lists_nineteen_controls_once_each() -> None:
         "password-reuse",
         "console-mfa",
         "unused-password",
+        "console-user",
         "unused-access-key",
         "access-key-rotation",
-        "single-active-access-key",
         "setup-access-key",
         "never-used-access-key",
         "inactive-access-key",
+        "single-active-access-key",
         "user-without-credentials",
-        "console-user",
         "signing-certificate",
         "service-specific-credential",
     ]
+    assert [name for name in ids if name in known] == known
     halves = {hashlib.sha256(control.id.encode()).hexdigest()[:8] for control in CATALOGUE}
     assert len(halves) == len(CATALOGUE)
     for control in CATALOGUE:

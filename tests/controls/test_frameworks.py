@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orgscan.controls import CATALOGUE, from_definition, read_files, shipped
+from orgscan.controls.catalogue import CATALOGUE
+from orgscan.controls.frameworks.reading import from_definition, read_files, shipped
 from orgscan.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -134,8 +135,8 @@ def test_labels_are_unique_and_keys_speak() -> None:
 
 
 def test_controls_name_the_limits_they_read() -> None:
-    named = {control.id: control.limits for control in CATALOGUE if control.limits}
-    assert named == {
+    named = {control.id: control.thresholds for control in CATALOGUE}
+    expected = {
         "root-usage": ("root_usage_days",),
         "password-length": ("password_minimum_length",),
         "password-reuse": ("password_reuse_prevention",),
@@ -146,6 +147,7 @@ def test_controls_name_the_limits_they_read() -> None:
         "never-used-access-key": ("new_key_grace_days",),
         "service-specific-credential": ("access_key_max_age_days",),
     }
+    assert {name: named[name] for name in expected} == expected
 
 
 def test_a_definition_makes_the_framework_again() -> None:

@@ -11,12 +11,16 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_findings import findings
-from small_readings import AS_OF, ago, key, reading, root, row, slot, user
 
-from orgscan.controls import CATALOGUE, Limits, Unit, affected, general, override_notes, shipped
+from orgscan.controls.catalogue import CATALOGUE
+from orgscan.controls.control import Unit
+from orgscan.controls.frameworks.reading import shipped
+from orgscan.controls.limits import Limits, general, override_notes
+from orgscan.controls.requirements import affected
 from orgscan.settings import ThresholdOverride, Thresholds
 from orgscan.tables import build
+from tests.kit.findings import findings
+from tests.kit.readings import AS_OF, ago, key, reading, root, row, slot, user
 
 if TYPE_CHECKING:
     from orgscan.models import Reading
@@ -276,7 +280,7 @@ def test_every_control_with_a_limit_says_where_it_comes_from() -> None:
     }
     own = override("account", OTHER, 5, **limits)
     rows = findings([world(), world(OTHER)], overrides=[own])
-    with_limit = {control.id for control in CATALOGUE if control.limits}
+    with_limit = {control.id for control in CATALOGUE if control.thresholds}
     texts = rows.groupby("control_id", observed=True)["threshold"].agg(list).to_dict()
     source = f"(account {OTHER})"
     for control, shown in texts.items():
@@ -335,7 +339,7 @@ def test_controls_read_the_limits_they_name(control: Any) -> None:
     )
     limits = Recording()
     control.judge(units.of(control.unit), limits, np.int64(AS_OF.timestamp() * 1_000_000))
-    assert limits.asked == set(control.limits)
+    assert limits.asked == set(control.thresholds)
 
 
 def test_only_controls_with_another_limit_are_judged_again() -> None:

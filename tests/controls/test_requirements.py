@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from orgscan.controls import Tally, assess, shipped
+from orgscan.controls.frameworks.reading import shipped
+from orgscan.controls.requirements import Tally, assess
 from orgscan.models import RequirementStatus, Status
 
 CIS = shipped()["cis-7.0"]

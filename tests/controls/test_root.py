@@ -4,10 +4,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from small_findings import finding, findings, verdict
-from small_readings import ACCOUNT, AS_OF, ago, reading, root, row, slot, unread, user
 
 from orgscan.models import Coverage
+from tests.kit.findings import finding, findings, verdict
+from tests.kit.readings import ACCOUNT, AS_OF, ago, reading, root, row, slot, unread, user
 
 OLD = ago(days=200)
 NO_ROOT_CREDENTIALS = {"password_enabled": False, "password_last_used": "N/A", "mfa_active": False}

@@ -4,8 +4,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from small_findings import finding, findings, verdict
-from small_readings import AS_OF, ago, reading, root, row, service_credential, user
+
+from tests.kit.findings import finding, findings, verdict
+from tests.kit.readings import AS_OF, ago, reading, root, row, service_credential, user
 
 CONTROL = "service-specific-credential"
 BEDROCK, CODECOMMIT = "bedrock.amazonaws.com", "codecommit.amazonaws.com"

@@ -1,20 +1,20 @@
-"""Makes ``scanning`` and ``commands`` importable; the folders of tests are no packages."""
+"""Organizations that several tests scan, and the program as a user starts it."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+from orgscan.simulator import Simulator
+from tests.kit.commands import Orgscan
+from tests.kit.scans import NOW, collect
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from commands import Orgscan
+    from pathlib import Path
 
     from orgscan.simulator import World
 
@@ -22,19 +22,12 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def fleet() -> World:
     """Forty accounts of three users."""
-    from scanning import NOW  # noqa: PLC0415 - the path is set above
-
-    from orgscan.simulator import WORLDS  # noqa: PLC0415 - most tests need none
-
     return WORLDS["uniform"](accounts=40, users=3, now=NOW)
 
 
 @pytest.fixture(scope="session")
 def undisturbed(fleet: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the fleet in which nothing went wrong."""
-    from scanning import collect  # noqa: PLC0415 - the path is set above
-
-    from orgscan.simulator import Simulator  # noqa: PLC0415 - most tests need none
 
     async def run() -> None:
         async with Simulator(fleet) as simulator:
@@ -48,8 +41,6 @@ def undisturbed(fleet: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def orgscan(tmp_path: Path) -> Iterator[Orgscan]:
     """The program, in an empty directory."""
-    from commands import Orgscan  # noqa: PLC0415 - the path is set above
-
     with Orgscan(tmp_path / "work") as program:
         yield program
 
@@ -57,8 +48,4 @@ def orgscan(tmp_path: Path) -> Iterator[Orgscan]:
 @pytest.fixture
 def small() -> World:
     """Four tidy accounts, the same in every test."""
-    from scanning import NOW  # noqa: PLC0415 - the path is set above
-
-    from orgscan.simulator import WORLDS  # noqa: PLC0415 - most tests need none
-
     return WORLDS["small"](now=NOW)

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import openpyxl
 import pytest
-from clocks import HurriedClock
-from scanning import (
+
+from orgscan.errors import ExitCode, RunError
+from orgscan.models import INTEGRITY_FAILURE, Kind
+from orgscan.runs.evidence import EvidenceStore
+from orgscan.runs.rundir import EVIDENCE
+from orgscan.simulator import Fault, Simulator, iam
+from orgscan.simulator.faults import Error
+from tests.kit import faults
+from tests.kit.clocks import HurriedClock
+from tests.kit.scans import (
     NOW,
     Judged,
     Scanned,
@@ -21,13 +29,7 @@ from scanning import (
     resume,
     scan,
 )
-
-from orgscan.errors import ExitCode, RunError
-from orgscan.models import INTEGRITY_FAILURE, Kind
-from orgscan.runs.evidence import EvidenceStore
-from orgscan.runs.rundir import EVIDENCE
-from orgscan.simulator import WORLDS, Fault, Simulator, faults, iam
-from orgscan.simulator.faults import Error
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from pathlib import Path

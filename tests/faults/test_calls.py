@@ -11,12 +11,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scanning import assert_alone, assert_sound, collect, scan
 
 from orgscan.errors import ExitCode, UsageError
 from orgscan.models import Kind
-from orgscan.simulator import WORLDS, Fault, Simulator, faults
+from orgscan.simulator import Fault, Simulator
 from orgscan.simulator.faults import Error, Per
+from tests.kit import faults
+from tests.kit.scans import assert_alone, assert_sound, collect, scan
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

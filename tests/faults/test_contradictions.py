@@ -15,8 +15,22 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from clocks import HurriedClock
-from scanning import (
+
+from orgscan.collect import collectors
+from orgscan.errors import ExitCode
+from orgscan.models import FIRST_KINDS, ROOT_USER, Coverage, Kind
+from orgscan.pipeline.verify import verify
+from orgscan.runs.evidence import EvidenceStore
+from orgscan.runs.rundir import EVIDENCE
+from orgscan.simulator import Fault, Simulator
+from orgscan.simulator.faults import Error
+from orgscan.simulator.people import Ages, account, guarded_root
+from orgscan.simulator.world import CENTRAL_ROOT, Mfa
+from tests.kit import faults
+from tests.kit.clocks import HurriedClock
+from tests.kit.elements import Mutation
+from tests.kit.faults import MutateElement
+from tests.kit.scans import (
     NOW,
     Scanned,
     assert_alone,
@@ -26,18 +40,7 @@ from scanning import (
     resume,
     scan,
 )
-
-from orgscan import pipeline
-from orgscan.collect import collectors
-from orgscan.errors import ExitCode
-from orgscan.models import FIRST_KINDS, ROOT_USER, Coverage, Kind
-from orgscan.runs.evidence import EvidenceStore
-from orgscan.runs.rundir import EVIDENCE
-from orgscan.simulator import WORLDS, Fault, Simulator, faults
-from orgscan.simulator.elements import Mutation
-from orgscan.simulator.faults import Error, MutateElement
-from orgscan.simulator.people import Ages, account, guarded_root
-from orgscan.simulator.world import CENTRAL_ROOT, Mfa
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -1028,7 +1031,7 @@ async def test_older_evidence_is_rendered_with_the_controls_it_was_collected_for
     # The former rule: without the new kinds a user without password and keys has nothing.
     ssh = run.findings.query("control_id == 'user-without-credentials' and user == 'git-mirror'")
     assert set(ssh["status"]) == {"FAIL"}
-    assert not pipeline.verify(tmp_path / "older").problems
+    assert not verify(tmp_path / "older").problems
 
 
 async def test_older_runs_are_resumed_without_asking_for_more(tmp_path: Path) -> None:

@@ -14,12 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import Kill, Orgscan, resume_of, scan_of
-from scanning import assert_same_evidence
 
 from orgscan.errors import ExitCode
-from orgscan.pipeline import Run
-from orgscan.simulator import Fault, serve_in_thread
+from orgscan.runs.run import Run
+from orgscan.simulator import Fault
+from tests.kit.commands import Kill, Orgscan, resume_of, scan_of
+from tests.kit.scans import assert_same_evidence
+from tests.kit.serving import serve_in_thread
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
-from commands import Finished, Orgscan, resume_of, scan_of
 
-from orgscan.simulator import AUDIT_ROLE, serve_in_thread
+from orgscan.simulator import AUDIT_ROLE
+from tests.kit.commands import Finished, Orgscan, resume_of, scan_of
+from tests.kit.serving import serve_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -434,7 +435,8 @@ def _short_lived(simulator: Any, work: Path, *, lives: int) -> str:
 def test_keys_that_expire_and_cannot_be_renewed_end_the_run_which_can_be_resumed(
     machine: Machine, fleet: World
 ) -> None:
-    from orgscan.simulator import Fault, faults  # noqa: PLC0415 - beside what is slow about it
+    from orgscan.simulator import Fault  # noqa: PLC0415 - beside what is slow about it
+    from tests.kit import faults  # noqa: PLC0415 - beside what is slow about it
 
     slow = Fault(effect=faults.Delivery(delay=1.0), action="AssumeRole")
     with serve_in_thread(fleet, faults=[slow]) as simulator:

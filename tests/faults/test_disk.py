@@ -10,12 +10,13 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import Kill, Orgscan, resume_of, scan_of
-from scanning import Judged, assert_same_evidence, assert_same_tables
 
 from orgscan.errors import ExitCode, IntegrityError
-from orgscan.pipeline import Run
-from orgscan.simulator import Fault, serve_in_thread
+from orgscan.runs.run import Run
+from orgscan.simulator import Fault
+from tests.kit.commands import Kill, Orgscan, resume_of, scan_of
+from tests.kit.scans import Judged, assert_same_evidence, assert_same_tables
+from tests.kit.serving import serve_in_thread
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,10 +8,18 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scanning import (
+
+from orgscan.errors import RunError, RunInterrupted
+from orgscan.models import AccountState, Coverage
+from orgscan.runs.evidence import EvidenceStore
+from orgscan.runs.rundir import EVIDENCE
+from orgscan.simulator import Fault, Simulator
+from orgscan.simulator.faults import Error, Per
+from tests.kit import faults
+from tests.kit.observers import StopAfter
+from tests.kit.scans import (
     NOW,
     Judged,
-    StopAfter,
     assert_alone,
     assert_same_tables,
     assert_sound,
@@ -19,13 +27,7 @@ from scanning import (
     resume,
     scan,
 )
-
-from orgscan.errors import RunError, RunInterrupted
-from orgscan.models import AccountState, Coverage
-from orgscan.runs.evidence import EvidenceStore
-from orgscan.runs.rundir import EVIDENCE
-from orgscan.simulator import WORLDS, Fault, Simulator, faults
-from orgscan.simulator.faults import Error, Per
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

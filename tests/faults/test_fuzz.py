@@ -8,14 +8,11 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import pytest
-from fuzzing import Case, Element, Judgement, cases, identified, tried
-from scanning import NOW, Judged, collect
 
 from orgscan.collect import collectors
-from orgscan.controls import CATALOGUE
+from orgscan.controls.catalogue import CATALOGUE
 from orgscan.errors import ExitCode
-from orgscan.simulator import WORLDS, Simulator, World
-from orgscan.simulator.elements import Mutation
+from orgscan.simulator import Simulator, World
 from orgscan.simulator.people import Ages, account
 from orgscan.simulator.world import (
     BEDROCK,
@@ -30,6 +27,10 @@ from orgscan.simulator.world import (
     User,
     View,
 )
+from tests.kit.elements import Mutation
+from tests.kit.fuzzing import Case, Element, Judgement, cases, identified, tried
+from tests.kit.scans import NOW, Judged, collect
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from commands import Orgscan, resume_of, scan_of
-from scanning import assert_same_evidence
 
-from orgscan.simulator import Fault, faults, serve_in_thread
+from orgscan.simulator import Fault
 from orgscan.simulator.faults import Effect
+from tests.kit import faults
+from tests.kit.commands import Orgscan, resume_of, scan_of
+from tests.kit.scans import assert_same_evidence
+from tests.kit.serving import serve_in_thread
 
 if TYPE_CHECKING:
     from orgscan.simulator import World
-    from orgscan.simulator.cloud import Call, Cloud
+    from orgscan.simulator.call import Call
+    from orgscan.simulator.cloud import Cloud
     from orgscan.simulator.wire import Answer
 
 PATIENCE = 60.0

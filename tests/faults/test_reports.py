@@ -8,11 +8,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from clocks import HurriedClock
-from scanning import NOW, assert_alone, assert_same_tables, assert_sound, scan
 
-from orgscan.simulator import WORLDS, Fault, faults
-from orgscan.simulator.faults import Edit, EditReport
+from orgscan.simulator import Fault
+from tests.kit import faults
+from tests.kit.clocks import HurriedClock
+from tests.kit.faults import Edit, EditReport
+from tests.kit.scans import NOW, assert_alone, assert_same_tables, assert_sound, scan
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

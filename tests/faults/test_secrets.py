@@ -11,12 +11,15 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from commands import ROOT
-from scanning import NOW, collect, finish, scan
 
-from orgscan import pipeline
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator, faults, serve_in_thread
+from orgscan.role.policy import declared_actions
+from orgscan.simulator import AUDIT_ROLE, Fault, Simulator
 from orgscan.simulator.cloud import CANARY
+from tests.kit import faults
+from tests.kit.commands import ROOT
+from tests.kit.scans import NOW, collect, finish, scan
+from tests.kit.serving import serve_in_thread
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,4 +130,4 @@ async def test_only_declared_actions_are_called_whatever_goes_wrong(
     chance = Fault(effect=faults.SERVICE_FAILURE, probability=0.05, seed=4)
     scanned = await scan(WORLDS[name](now=NOW), tmp_path / "run", chance, account_tags=True)
     assert scanned.simulator.undeclared == []
-    assert {call.name for call in scanned.simulator.calls} <= pipeline.declared_actions()
+    assert {call.name for call in scanned.simulator.calls} <= declared_actions()

@@ -1,6 +1,6 @@
 """1,000 accounts with 2 % transient faults on all calls give the tables of a calm run.
 
-``python tests/faults/thousand.py [ACCOUNTS]``; takes some minutes. Leaves with 1 where a single
+``python -m tests.faults.thousand [ACCOUNTS]``; takes some minutes. Leaves with 1 where a single
 cell differs. Not collected by pytest.
 """
 
@@ -12,17 +12,16 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[up]) for up in range(3)]
-
-from clocks import HurriedClock  # noqa: E402 - found by the path above
-from scanning import (  # noqa: E402
+from orgscan.simulator import Fault, Simulator
+from tests.kit import faults
+from tests.kit.clocks import HurriedClock
+from tests.kit.scans import (
     NOW,
     Judged,
     assert_same_tables,
     collect,
 )
-
-from orgscan.simulator import WORLDS, Fault, Simulator, faults  # noqa: E402
+from tests.kit.worlds import WORLDS
 
 SHARE = 0.02
 

@@ -8,16 +8,24 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from clocks import HurriedClock
 
-from orgscan import pipeline, settings
+from orgscan import settings
+from orgscan.collect.collection import resume as resume_run
 from orgscan.models import Clock, Credentials, Observer
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Simulator
+from orgscan.pipeline.demo import collect_demo, demo_quarters
+from orgscan.pipeline.render import render
+from orgscan.pipeline.run_plan import stored_settings
+from orgscan.pipeline.scan import collect as collect_run
+from orgscan.runs.run import Run
+from orgscan.simulator import AUDIT_ROLE, Simulator
+from tests.kit.clocks import HurriedClock
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
+    from orgscan.collect.engines import Cluster
     from orgscan.simulator import World
 
 
@@ -39,13 +47,13 @@ def collect() -> Callable[..., Any]:
         clock: Clock | None = None,
         stop: asyncio.Event | None = None,
         observer: Observer | None = None,
-        cluster: pipeline.Cluster | None = None,
+        cluster: Cluster | None = None,
         **options: Any,
     ) -> AsyncIterator[Simulator]:
         made = WORLDS[world]() if isinstance(world, str) else world
         async with Simulator(made, faults=faults) as simulator:
             keys = simulator.credentials
-            await pipeline.collect(
+            await collect_run(
                 settings.load(
                     environment={},
                     **{
@@ -69,15 +77,15 @@ def collect() -> Callable[..., Any]:
 
 
 @pytest.fixture
-def scan(collect: Callable[..., Any], tmp_path: Path) -> Callable[..., Awaitable[pipeline.Run]]:
+def scan(collect: Callable[..., Any], tmp_path: Path) -> Callable[..., Awaitable[Run]]:
     """Scan a world: collect, judge, write; returns the finished run."""
 
-    async def run(world: str | World, name: str = "run", **options: Any) -> pipeline.Run:
+    async def run(world: str | World, name: str = "run", **options: Any) -> Run:
         output = tmp_path / name
         async with collect(world, output, **options):
             pass
-        pipeline.render(output, clock=Clock(), observer=Observer())
-        return pipeline.Run(output)
+        render(output, clock=Clock(), observer=Observer())
+        return Run(output)
 
     return run
 
@@ -89,10 +97,10 @@ def resume() -> Callable[..., Awaitable[None]]:
     async def run(simulator: Simulator, directory: Path, **options: Any) -> None:
         keys = simulator.credentials
         retry_gaps = options.pop("retry_gaps", False)
-        await pipeline.resume(
+        await resume_run(
             settings.load(
                 environment={},
-                stored=pipeline.stored_settings(directory),
+                stored=stored_settings(directory),
                 endpoint_url=simulator.endpoint_url,
                 **options,
             ),
@@ -114,11 +122,9 @@ def two_quarters(tmp_path_factory: pytest.TempPathFactory) -> Path:
     parent = tmp_path_factory.mktemp("quarters")
     now = HurriedClock(datetime(2026, 11, 20, 9, 30, tzinfo=UTC))
     previous = None
-    for quarter, clock in pipeline.demo_quarters(2, clock=now, accounts=6):
+    for quarter, clock in demo_quarters(2, clock=now, accounts=6):
         run = parent / quarter.name
-        asyncio.run(pipeline.collect_demo(run, quarter=quarter, clock=clock, observer=Observer()))
-        pipeline.render(
-            run, clock=clock, observer=Observer(), previous=previous, formats=["ocsf", "csv"]
-        )
+        asyncio.run(collect_demo(run, quarter=quarter, clock=clock, observer=Observer()))
+        render(run, clock=clock, observer=Observer(), previous=previous, formats=["ocsf", "csv"])
         previous = run
     return parent

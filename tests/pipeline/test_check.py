@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orgscan import pipeline, settings
+from orgscan import settings
 from orgscan.collect import collectors
 from orgscan.errors import ExitCode, UsageError
 from orgscan.models import AccountState, Credentials, Observer
 from orgscan.pipeline.check import STEPS
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator, faults
+from orgscan.pipeline.check import check as check_organization
+from orgscan.role.policy import declared_actions
+from orgscan.simulator import AUDIT_ROLE, Fault, Simulator
 from orgscan.simulator.world import CallerKey, Role
+from tests.kit import faults
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from orgscan.pipeline import Readiness
+    from orgscan.pipeline.check import Readiness
     from orgscan.simulator import World
 
     Check = Callable[..., Awaitable[tuple[Readiness, Simulator]]]
@@ -39,7 +43,7 @@ def check(hurried: Any) -> Check:
         async with Simulator(world, faults=strike, skew=skew) as simulator:
             key, secret, token = simulator.credentials
             chosen = {"role_name": AUDIT_ROLE, "endpoint_url": simulator.endpoint_url, **options}
-            found = await pipeline.check(
+            found = await check_organization(
                 settings.load(environment={}, **chosen),
                 clock=hurried(),
                 observer=Observer(),
@@ -79,7 +83,7 @@ async def test_all_is_ready_and_each_declared_action_was_called(check: Check) ->
 
     assert found.exit_code == ExitCode.OK
     assert states(found) == dict.fromkeys(STEPS, "OK") | {"management account": "NOT CHECKED"}
-    assert {call.name for call in simulator.calls} == pipeline.declared_actions()
+    assert {call.name for call in simulator.calls} == declared_actions()
     assert simulator.undeclared == []
     assert detail(found, "account list") == "at least 4 accounts"
     own = simulator.world.management_account_id
@@ -95,13 +99,13 @@ async def test_a_large_organization_costs_no_more_than_a_small_one(check: Check)
 
     assert found.exit_code == ExitCode.OK
     assert detail(found, "account list") == "at least 20 accounts"
-    assert len(large.calls) == len(small.calls) < 2 * len(pipeline.declared_actions())
+    assert len(large.calls) == len(small.calls) < 2 * len(declared_actions())
 
 
 async def test_what_a_scan_calls_is_told_by_service(check: Check) -> None:
     found, _ = await check(WORLDS["small"]())
     told = {f"{service}:{name}" for service, names in found.actions.items() for name in names}
-    assert told == pipeline.declared_actions()
+    assert told == declared_actions()
 
 
 async def test_a_denied_role_is_a_gap_and_hides_nothing_else(check: Check) -> None:
@@ -244,14 +248,19 @@ async def test_an_organization_that_cannot_be_described_hides_not_its_lists(chec
     assert states(found)["member account"] == "OK"
 
 
-async def test_an_unreadable_tree_is_a_gap_unless_the_scope_needs_it(check: Check) -> None:
-    strike = (Fault(effect=_NO_PERMISSION, action="ListOrganizationalUnitsForParent"),)
+@pytest.mark.parametrize(
+    "action", ["ListRoots", "ListOrganizationalUnitsForParent", "ListAccountsForParent"]
+)
+async def test_an_unreadable_tree_is_a_gap_unless_the_scope_needs_it(
+    check: Check, action: str
+) -> None:
+    strike = (Fault(effect=_NO_PERMISSION, action=action),)
     found, _ = await check(WORLDS["small"](), strike=strike)
     scoped, _ = await check(WORLDS["small"](), strike=strike, include_ous=("Root/Workloads",))
 
     assert found.exit_code == ExitCode.COVERAGE_GAPS
     assert set(failing(found)) == {"OU tree"}
-    assert "organizations:ListOrganizationalUnitsForParent is for" in failing(found)["OU tree"]
+    assert f"organizations:{action} is for" in failing(found)["OU tree"]
     assert scoped.exit_code == ExitCode.USAGE
     assert "--include-ou needs it" in failing(scoped)["OU tree"]
 
@@ -582,7 +591,7 @@ async def test_nothing_undeclared_is_called_and_no_secret_told_whatever_the_worl
 
     assert found.exit_code in {ExitCode.OK, ExitCode.COVERAGE_GAPS}
     assert simulator.undeclared == []
-    assert {call.name for call in simulator.calls} <= pipeline.declared_actions()
+    assert {call.name for call in simulator.calls} <= declared_actions()
     told = "".join(step.detail for step in found.steps)
     for secret in (*simulator.secrets, "kept-to-ourselves"):
         assert secret not in told

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from orgscan import pipeline, settings
+from orgscan import settings
+from orgscan.collect.collection import resume as resume_run
+from orgscan.collect.engines import Cluster
 from orgscan.collect.worker import ReadingJob
 from orgscan.errors import RunInterrupted, UsageError
 from orgscan.models import (
@@ -27,7 +29,12 @@ from orgscan.models import (
     Observer,
     Outcome,
 )
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator, faults
+from orgscan.pipeline.render import render
+from orgscan.pipeline.scan import collect as collect_run
+from orgscan.runs.run import Run
+from orgscan.simulator import AUDIT_ROLE, Fault, Simulator
+from tests.kit import faults
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -58,12 +65,12 @@ class Seen(Observer):
             self._then()
 
 
-def finish(run: Path) -> pipeline.Run:
-    pipeline.render(run, clock=Clock(), observer=Observer())
-    return pipeline.Run(run)
+def finish(run: Path) -> Run:
+    render(run, clock=Clock(), observer=Observer())
+    return Run(run)
 
 
-def assert_same_tables(one: pipeline.Run, other: pipeline.Run) -> None:
+def assert_same_tables(one: Run, other: Run) -> None:
     for name in ("accounts", "credentials", "access_keys", "findings"):
         left, right = getattr(one, name), getattr(other, name)
         kept = [column for column in left.columns if column not in OWN]
@@ -93,7 +100,7 @@ def on(foreign: Callable[[], Awaitable[LocalCluster]], tmp_path: Path) -> Callab
     ) -> Path:  # fmt: skip
         cluster = cluster or await foreign()
         keys = simulator.credentials
-        work = pipeline.resume if resume else pipeline.collect
+        work = resume_run if resume else collect_run
         await work(
             settings.load(
                 environment={},
@@ -106,7 +113,7 @@ def on(foreign: Callable[[], Awaitable[LocalCluster]], tmp_path: Path) -> Callab
             observer=observer or Observer(),
             stop=stop,
             credentials=Credentials(keys.access_key_id, keys.secret_access_key, ""),
-            cluster=pipeline.Cluster(scheduler=cluster.scheduler_address),
+            cluster=Cluster(scheduler=cluster.scheduler_address),
         )
         return tmp_path / "run"
 
@@ -136,7 +143,7 @@ async def test_the_same_tables_one_by_one_many_at_once_and_on_workers_and_no_sec
     async with collect(
         world,
         tmp_path / "workers",
-        cluster=pipeline.Cluster(workers=2),
+        cluster=Cluster(workers=2),
         external_id=EXTERNAL_ID,
         observer=Seen(1, look),
     ) as simulator:
@@ -168,7 +175,7 @@ async def test_a_worker_killed_in_the_middle_costs_nothing(
     async with collect(
         world,
         tmp_path / "run",
-        cluster=pipeline.Cluster(workers=2),
+        cluster=Cluster(workers=2),
         concurrency=16,
         observer=observer,
     ) as simulator:

@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from orgscan import pipeline, settings
+from orgscan import settings
 from orgscan.cli import summary
 from orgscan.errors import UsageError
 from orgscan.models import Clock, Observer
-from orgscan.simulator import WORLDS
+from orgscan.pipeline.render import render
+from orgscan.pipeline.verify import verify
+from orgscan.runs.run import Run
+from orgscan.waivers.entries import read_decisions
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -33,9 +37,9 @@ thresholds = {access_key_max_age_days = 1}
 """
 
 
-def report(run: Path, output: Path, **given: Any) -> pipeline.Run:
-    pipeline.render(run, clock=Clock(), observer=Observer(), output=output, **given)
-    return pipeline.Run(output)
+def report(run: Path, output: Path, **given: Any) -> Run:
+    render(run, clock=Clock(), observer=Observer(), output=output, **given)
+    return Run(output)
 
 
 def loaded(directory: Path, text: str) -> settings.Settings:
@@ -44,12 +48,12 @@ def loaded(directory: Path, text: str) -> settings.Settings:
     return settings.load(file, environment={})
 
 
-def limits(run: pipeline.Run, control: str) -> set[str]:
+def limits(run: Run, control: str) -> set[str]:
     found = run.findings
     return set(found.loc[found["control_id"] == control, "threshold"].astype(str))
 
 
-def requirements(run: pipeline.Run, key: str) -> dict[str, Any]:
+def requirements(run: Run, key: str) -> dict[str, Any]:
     return next(one for one in run.manifest["frameworks"] if one["key"] == key)["requirements"]
 
 
@@ -183,7 +187,7 @@ async def test_a_waiver_holds_for_a_requirement_judged_at_its_own_threshold(
         "id,control,owner,reason,approved_by,expires\n"
         f"W-1,access-key-rotation,Platform,until the migration,CISO,{expires}\n"
     )
-    waived = report(run.path, tmp_path / "waived", decisions=pipeline.read_decisions(waivers, None))
+    waived = report(run.path, tmp_path / "waived", decisions=read_decisions(waivers, None))
     assert requirements(run, "cis-7.0")["2.12"]["status"] == "NOT MET"
     assert requirements(waived, "cis-7.0")["2.12"]["status"] == "MET BUT WAIVED"
 
@@ -327,15 +331,15 @@ async def test_a_resumed_run_keeps_its_limits(
             )
         shutil.copytree(run, tmp_path / "copy")
         await resume(simulator, tmp_path / "copy", retry_gaps=True)
-    pipeline.render(tmp_path / "copy", clock=Clock(), observer=Observer())
-    finished = pipeline.Run(tmp_path / "copy")
+    render(tmp_path / "copy", clock=Clock(), observer=Observer())
+    finished = Run(tmp_path / "copy")
     assert limits(finished, "access-key-rotation") == {"7 days (OU Root)"}
     assert limits(finished, "unused-access-key") == {"45 days (settings)"}
 
 
 async def test_what_is_rendered_verifies(scan: Scan, tmp_path: Path) -> None:
     run = await scan("small", frameworks=("fsbp", "nist-800-53-r5"))
-    assert not pipeline.verify(run.path).problems
+    assert not verify(run.path).problems
     given = loaded(tmp_path, "[[threshold_overrides]]\nou = 'Root'\nroot_usage_days = 1\n")
-    pipeline.render(run.path, clock=Clock(), observer=Observer(), settings=given)
-    assert not pipeline.verify(run.path).problems
+    render(run.path, clock=Clock(), observer=Observer(), settings=given)
+    assert not verify(run.path).problems

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import os
 import shutil
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from orgscan import pipeline
 from orgscan.cli import main
 from orgscan.errors import ExitCode
 from orgscan.models import Clock, Observer
-from orgscan.runs import rundir
+from orgscan.pipeline.render import render
+from orgscan.pipeline.verify import verify
+from orgscan.reports.formats import FORMATS
+from orgscan.runs.run import Run
 from orgscan.schema import CHANGES, TABLES, Type
-from orgscan.simulator import WORLDS
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,15 +82,15 @@ def told(value: Any, kind: Type) -> str:
 
 def test_every_file_is_in_the_manifest_and_verified(later: Path) -> None:
     assert made(later) == CSV | OCSF | {"changes.csv"}
-    assert made(later) <= set(pipeline.Run(later).manifest["files"])
-    assert not pipeline.verify(later).problems
+    assert made(later) <= set(Run(later).manifest["files"])
+    assert not verify(later).problems
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in later.iterdir())
 
 
 def test_a_changed_byte_is_found(mine: Path) -> None:
     for name in ("findings.csv", "findings.ocsf.jsonl"):
         (mine / name).write_bytes((mine / name).read_bytes().replace(b"FAIL", b"PASS", 1))
-    problems = pipeline.verify(mine).problems
+    problems = verify(mine).problems
     assert [problem.split(":")[0] for problem in problems] == [
         "findings.csv",
         "findings.ocsf.jsonl",
@@ -95,7 +98,7 @@ def test_a_changed_byte_is_found(mine: Path) -> None:
 
 
 def test_the_tables_as_csv_are_the_tables(later: Path) -> None:
-    run = pipeline.Run(later)
+    run = Run(later)
     assert run.changes is not None
     frames = {
         "accounts": run.accounts, "credentials": run.credentials, "access_keys": run.access_keys,
@@ -122,7 +125,7 @@ def test_the_tables_as_csv_are_the_tables(later: Path) -> None:
 
 
 def test_there_is_an_event_for_each_finding_that_applies(later: Path) -> None:
-    run = pipeline.Run(later)
+    run = Run(later)
     findings = run.findings[run.findings["status"] != "NOT_APPLICABLE"]
     found = events(later)
     assert [event["finding_info"]["uid"] for event in found] == findings["finding_id"].tolist()
@@ -143,7 +146,7 @@ def test_there_is_an_event_for_each_finding_that_applies(later: Path) -> None:
 def test_the_same_evidence_gives_the_same_bytes(mine: Path, later: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     earlier = later.parent / "2026-Q3"
-    pipeline.render(
+    render(
         mine, clock=Clock(), observer=Observer(), output=other, previous=earlier,
         formats=["csv", "ocsf", "csv"],
     )  # fmt: skip
@@ -153,15 +156,15 @@ def test_the_same_evidence_gives_the_same_bytes(mine: Path, later: Path, tmp_pat
 
 
 def test_files_go_that_are_not_asked_for_again(mine: Path) -> None:
-    pipeline.render(mine, clock=Clock(), observer=Observer(), formats=["csv"])
+    render(mine, clock=Clock(), observer=Observer(), formats=["csv"])
     assert made(mine) == CSV
-    pipeline.render(mine, clock=Clock(), observer=Observer())
+    render(mine, clock=Clock(), observer=Observer())
     assert made(mine) == set()
-    assert not pipeline.verify(mine).problems
+    assert not verify(mine).problems
 
 
 def test_requirements_are_those_of_the_frameworks_and_related_ones_are_apart(mine: Path) -> None:
-    pipeline.render(
+    render(
         mine, clock=Clock(), observer=Observer(), formats=["ocsf"],
         frameworks=["cis-7.0", "fsbp", "pci-dss-4.0.1"],
     )  # fmt: skip
@@ -185,10 +188,8 @@ def test_hostile_names_are_exact_in_both(collect: Callable[..., Any], tmp_path: 
             pass
 
     asyncio.run(scan())
-    run = pipeline.render(
-        tmp_path / "run", clock=Clock(), observer=Observer(), formats=["csv", "ocsf"]
-    )
-    accounts = pipeline.Run(run).accounts.set_index("account_id")["account_name"]
+    run = render(tmp_path / "run", clock=Clock(), observer=Observer(), formats=["csv", "ocsf"])
+    accounts = Run(run).accounts.set_index("account_id")["account_name"]
     assert any(name.startswith("=") for name in accounts)
     for event in events(run):
         account = event["cloud"]["account"]
@@ -228,7 +229,7 @@ def test_help_names_the_formats(cli: Callable[..., tuple[int, str, str]]) -> Non
     for command in ("scan", "report"):
         _code, out, _err = cli(command, "--help")
         assert "--format" in out
-    assert list(pipeline.FORMATS) == ["csv", "ocsf"]
+    assert list(FORMATS) == ["csv", "ocsf"]
 
 
 def test_a_full_disk_leaves_the_run_as_it_was(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +238,7 @@ def test_a_full_disk_leaves_the_run_as_it_was(mine: Path, monkeypatch: pytest.Mo
     def full(*_arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(rundir, "_sync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(Exception, match=r"cannot be written \(No space left"):
-        pipeline.render(mine, clock=Clock(), observer=Observer(), formats=["csv"])
+        render(mine, clock=Clock(), observer=Observer(), formats=["csv"])
     assert {path.name: path.read_bytes() for path in mine.iterdir()} == before

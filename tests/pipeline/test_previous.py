@@ -12,14 +12,18 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from clocks import HurriedClock
 
-from orgscan import pipeline, settings
+from orgscan import files, settings
 from orgscan.cli import main
 from orgscan.errors import ExitCode
 from orgscan.models import Change, Observer
-from orgscan.runs import rundir
+from orgscan.pipeline.publish import open_history, publish
+from orgscan.pipeline.render import render
+from orgscan.pipeline.verify import verify
+from orgscan.runs.run import Run
+from orgscan.runs.seal import write_sealed
 from orgscan.schema import CHANGES
+from tests.kit.clocks import HurriedClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,13 +53,13 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
 def reseal(run: Path, **changes: Any) -> None:
     """Somebody edits a manifest and knows how to seal it again."""
     content = json.loads((run / "manifest.json").read_text())
-    rundir.write_sealed(run / "manifest.json", {**content, **changes})
+    write_sealed(run / "manifest.json", {**content, **changes})
 
 
 def reseal_table(run: Path, name: str) -> None:
-    files = json.loads((run / "manifest.json").read_text())["files"]
-    found = rundir.record(run / name)
-    reseal(run, files={**files, name: {"sha256": found.sha256, "size": found.size}})
+    manifested = json.loads((run / "manifest.json").read_text())["files"]
+    found = files.record(run / name)
+    reseal(run, files={**manifested, name: {"sha256": found.sha256, "size": found.size}})
 
 
 def retype(run: Path) -> None:
@@ -129,7 +133,7 @@ def test_a_changed_memory_is_refused_too(
     code, _out, err = cli("compare", first, second)
     assert code == ExitCode.USAGE
     assert "changes.parquet: was changed" in err
-    assert any("changes.parquet" in problem for problem in pipeline.verify(second).problems)
+    assert any("changes.parquet" in problem for problem in verify(second).problems)
 
 
 def test_a_report_without_the_earlier_run_compares_nothing_and_says_so(
@@ -137,21 +141,21 @@ def test_a_report_without_the_earlier_run_compares_nothing_and_says_so(
 ) -> None:
     first, second = runs
     memory = (second / "changes.parquet").read_bytes()
-    pipeline.render(second, clock=HurriedClock(NOW), observer=Observer())
-    run = pipeline.Run(second)
+    render(second, clock=HurriedClock(NOW), observer=Observer())
+    run = Run(second)
     assert run.changes is None
     assert not (second / "changes.parquet").exists()
     assert any("nothing is compared" in note for note in run.manifest["notes"])
-    assert run.manifest["previous"]["run_id"] == pipeline.Run(first).manifest["run_id"]
-    assert pipeline.verify(second, previous=first).problems == ()
-    pipeline.render(second, clock=HurriedClock(NOW), observer=Observer(), previous=first)
+    assert run.manifest["previous"]["run_id"] == Run(first).manifest["run_id"]
+    assert verify(second, previous=first).problems == ()
+    render(second, clock=HurriedClock(NOW), observer=Observer(), previous=first)
     assert (second / "changes.parquet").read_bytes() == memory, "the same runs, the same bytes"
-    assert not any("compared" in note for note in pipeline.Run(second).manifest["notes"])
+    assert not any("compared" in note for note in Run(second).manifest["notes"])
 
 
 def test_other_limits_are_told(runs: tuple[Path, Path], tmp_path: Path) -> None:
     first, second = runs
-    out = pipeline.render(
+    out = render(
         second,
         clock=HurriedClock(NOW),
         observer=Observer(),
@@ -159,7 +163,7 @@ def test_other_limits_are_told(runs: tuple[Path, Path], tmp_path: Path) -> None:
         settings=settings.load(environment={}, thresholds={"access_key_max_age_days": 36_500}),
         previous=first,
     )
-    run = pipeline.Run(out)
+    run = Run(out)
     (note,) = [note for note in run.manifest["notes"] if "other limits" in note]
     assert "access key max age days 90.0 then, 36500.0 now" in note or "90 then" in note
     assert run.changes is not None
@@ -171,17 +175,17 @@ def test_compare_tells_what_the_report_told(
     runs: tuple[Path, Path], cli: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:
     first, second = runs
-    changes = pipeline.Run(second).changes
+    changes = Run(second).changes
     assert changes is not None
     code, out, err = cli("compare", first, second, "--output", tmp_path / "changes.json")
     assert (code, err) == (ExitCode.OK, "")
     for change, count in changes["change"].value_counts().items():
-        assert f"  {change:<19} {count:>6}" in out
+        assert f"  {Change(change).label:<27} {count:>6}" in out
     assert "worse" in out or "better" in out
     told = json.loads((tmp_path / "changes.json").read_text())
     assert [row["finding_id"] for row in told["changes"]] == changes["finding_id"].tolist()
     assert [row["change"] for row in told["changes"]] == changes["change"].tolist()
-    assert told["previous"]["run_id"] == pipeline.Run(first).manifest["run_id"]
+    assert told["previous"]["run_id"] == Run(first).manifest["run_id"]
 
     assert cli("compare", first, second, "--output", tmp_path / "changes.csv")[0] == ExitCode.OK
     raw = (tmp_path / "changes.csv").read_bytes()
@@ -232,11 +236,11 @@ def test_the_trend_of_published_runs(
 ) -> None:
     history = str(tmp_path / "history")
     for name in ("2026-Q3", "2026-Q4"):
-        pipeline.publish(two_quarters / name, history, observer=Observer())
-    opened = pipeline.open_history(history)
+        publish(two_quarters / name, history, observer=Observer())
+    opened = open_history(history)
     trend = opened.trend()
     for name in ("2026-Q3", "2026-Q4"):
-        run = pipeline.Run(two_quarters / name)
+        run = Run(two_quarters / name)
         mine = trend[trend["run_id"] == run.manifest["run_id"]].set_index("control_id")
         for control, counts in run.manifest["findings"].items():
             if any(counts.values()):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections import Counter
 from contextlib import closing, suppress
@@ -12,11 +11,19 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from orgscan import pipeline, settings
+from orgscan import settings
+from orgscan.collect.collection import resume as resume_run
 from orgscan.errors import ExitCode, IntegrityError, RunInterrupted, UsageError
 from orgscan.models import Clock, Observer, Outcome
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator, faults
+from orgscan.pipeline.render import render
+from orgscan.pipeline.run_plan import stored_settings
+from orgscan.pipeline.verify import verify
+from orgscan.runs.run import Run
+from orgscan.simulator import AUDIT_ROLE, Fault, Simulator
 from orgscan.simulator.faults import Error
+from tests.kit import faults
+from tests.kit.observers import StopAfter
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,25 +39,12 @@ OWN_TIMES = {
 }  # fmt: skip
 
 
-class StopAfter(Observer):
-    """Asks for a stop once so many accounts are settled."""
-
-    def __init__(self, accounts: int) -> None:
-        self.stop = asyncio.Event()
-        self._left = accounts
-
-    def settled(self, outcome: Outcome) -> None:  # noqa: ARG002 - the count is enough
-        self._left -= 1
-        if self._left == 0:
-            self.stop.set()
+def finish(run: Path) -> Run:
+    render(run, clock=Clock(), observer=Observer())
+    return Run(run)
 
 
-def finish(run: Path) -> pipeline.Run:
-    pipeline.render(run, clock=Clock(), observer=Observer())
-    return pipeline.Run(run)
-
-
-def assert_same_tables(one: pipeline.Run, other: pipeline.Run) -> None:
+def assert_same_tables(one: Run, other: Run) -> None:
     for name in ("accounts", "credentials", "access_keys", "findings"):
         left, right = getattr(one, name), getattr(other, name)
         kept = [column for column in left.columns if column not in OWN_TIMES]
@@ -198,7 +192,7 @@ async def test_another_organization_is_refused_and_the_run_left_whole(
     async with Simulator(WORLDS["small"](seed=7)) as simulator:
         with pytest.raises(UsageError, match="is a run of organization"):
             await resume(simulator, tmp_path / "run", retry_gaps=True)
-    assert pipeline.Run(tmp_path / "run").manifest == before
+    assert Run(tmp_path / "run").manifest == before
 
 
 async def test_an_external_id_is_asked_for_again(
@@ -232,7 +226,7 @@ async def test_a_run_in_use_is_refused(collect: Callable[..., Any], tmp_path: Pa
     class Intruder(Observer):
         def settled(self, outcome: Outcome) -> None:  # noqa: ARG002 - any account will do
             try:
-                pipeline.stored_settings(tmp_path / "run")
+                stored_settings(tmp_path / "run")
             except UsageError as error:
                 refused.append(str(error))
 
@@ -240,7 +234,7 @@ async def test_a_run_in_use_is_refused(collect: Callable[..., Any], tmp_path: Pa
         pass
     assert len(refused) == 4
     assert all("in use" in text for text in refused)
-    assert pipeline.stored_settings(tmp_path / "run")["role_name"] == AUDIT_ROLE
+    assert stored_settings(tmp_path / "run")["role_name"] == AUDIT_ROLE
 
 
 @pytest.mark.parametrize(
@@ -293,8 +287,8 @@ async def test_reports_are_not_written_into_the_run_they_report_on(
         finish(tmp_path / "run")
     inside = tmp_path / "run" / "again"
     with pytest.raises(UsageError, match="lies in the run itself"):
-        pipeline.render(tmp_path / "run", clock=Clock(), observer=Observer(), output=inside)
-    assert not pipeline.verify(tmp_path / "run").problems
+        render(tmp_path / "run", clock=Clock(), observer=Observer(), output=inside)
+    assert not verify(tmp_path / "run").problems
 
 
 async def test_a_run_that_only_lacks_its_reports_asks_aws_nothing(
@@ -318,9 +312,9 @@ async def test_simulated_evidence_and_that_of_aws_are_not_mixed(
     async with collect("denied", run):
         pass
     before = (run / "evidence.sqlite").read_bytes()
-    stored = {**pipeline.stored_settings(run), "endpoint_url": elsewhere}
+    stored = {**stored_settings(run), "endpoint_url": elsewhere}
     with pytest.raises(UsageError, match=r"the run began with http://127\.0\.0\.1") as refused:
-        await pipeline.resume(
+        await resume_run(
             settings.load(environment={}, stored=stored),
             run,
             retry_gaps=True,
@@ -368,21 +362,21 @@ async def test_another_account_s_answers_on_a_retry_are_an_integrity_failure(
         assert (row["error_code"], row["attempts"]) == ("IntegrityFailure", attempts)
         assert other in row["reason"]
         assert row["reason"].count(other) == 1
-        assert pipeline.Run(run).exit_code() == ExitCode.INTEGRITY
-        assert pipeline.Run(run).manifest["integrity_failures"] == [chosen]
-        assert not pipeline.verify(run).problems
+        assert Run(run).exit_code() == ExitCode.INTEGRITY
+        assert Run(run).manifest["integrity_failures"] == [chosen]
+        assert not verify(run).problems
     # What was collected before from the right account is kept.
     assert row["coverage"] == ("PARTIAL" if gap == "ListUsers" else "FAILED")
-    then, now = (one.credentials["account_id"] == chosen for one in (before, pipeline.Run(run)))
+    then, now = (one.credentials["account_id"] == chosen for one in (before, Run(run)))
     assert then.sum() == now.sum()
 
     # Losing access does not clear it; an attempt that succeeds does.
     row = await retried(Fault(effect=denied, action="AssumeRole", account=chosen))
     assert row["error_code"] == "IntegrityFailure"
-    assert pipeline.Run(run).exit_code() == ExitCode.INTEGRITY
+    assert Run(run).exit_code() == ExitCode.INTEGRITY
     row = await retried()
     assert (row["coverage"], row["attempts"]) == ("COMPLETE", 5)
-    assert pipeline.Run(run).exit_code() == ExitCode.OK
+    assert Run(run).exit_code() == ExitCode.OK
 
 
 EDITS = {
@@ -472,7 +466,7 @@ async def assert_refused(run: Path, resume: Resume) -> None:
     with pytest.raises(IntegrityError, match=r"evidence\.sqlite"):
         finish(run)
     with pytest.raises(IntegrityError, match=r"evidence\.sqlite"):
-        pipeline.verify(run)
+        verify(run)
     assert contents(run) == before
 
 
@@ -481,7 +475,7 @@ async def test_an_unfinished_run_that_was_edited_is_an_integrity_failure(
     unfinished: Path, resume: Resume, change: str
 ) -> None:
     with pytest.raises(UsageError, match="is not finished"):
-        pipeline.verify(unfinished)
+        verify(unfinished)
     edit(unfinished, {**EDITS, **HASHED}[change])
     await assert_refused(unfinished, resume)
 
@@ -500,13 +494,13 @@ async def test_an_older_store_is_read_resumed_and_hashed_from_then_on(
 ) -> None:
     as_older(unfinished)
     assert finish(unfinished).exit_code() == ExitCode.COVERAGE_GAPS
-    assert not pipeline.verify(unfinished).problems
+    assert not verify(unfinished).problems
     async with Simulator(WORLDS["uniform"](accounts=4, users=2)) as simulator:
         await resume(simulator, unfinished, retry_gaps=True)
     run = finish(unfinished)
     assert set(run.accounts["coverage"]) == {"COMPLETE"}
     assert run.exit_code() == ExitCode.OK
-    assert not pipeline.verify(unfinished).problems
+    assert not verify(unfinished).problems
 
     (unfinished / "manifest.json").unlink()
     edit(unfinished, HASHED["a time changed"])

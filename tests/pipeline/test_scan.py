@@ -7,7 +7,6 @@ import gc
 import hashlib
 import json
 import stat
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -18,15 +17,22 @@ import pyarrow.parquet as pq
 import pytest
 
 import orgscan
-from orgscan import pipeline
 from orgscan.cli import summary
+from orgscan.collect import collection
+from orgscan.controls.catalogue import CATALOGUE
 from orgscan.errors import ExitCode, RunError, RunInterrupted, UsageError
-from orgscan.models import Clock, Coverage, Observer, Outcome, Severity
+from orgscan.models import Clock, Coverage, Observer, Severity
+from orgscan.pipeline.render import render
+from orgscan.pipeline.verify import verify
+from orgscan.role.policy import declared_actions
 from orgscan.runs.evidence import EvidenceStore
 from orgscan.runs.parquet import metadata as parquet_metadata
+from orgscan.runs.run import Run
 from orgscan.schema import TABLES
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, Simulator
+from orgscan.simulator import AUDIT_ROLE, Fault, Simulator
 from orgscan.simulator.faults import Error
+from tests.kit.observers import StopAfter
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +63,7 @@ async def test_the_demo_shows_every_coverage_and_every_control_failing(
     assert all("FAIL" in seen for seen in statuses), statuses
     never_pass = {"inactive-access-key", "signing-certificate"}
     assert {name for name, seen in statuses.items() if "PASS" not in seen} == never_pass
-    assert len(statuses) == 19
+    assert set(statuses.index) == {control.id for control in CATALOGUE}
 
 
 async def test_what_counts_as_judged_are_the_accounts_that_were_read(
@@ -101,7 +107,7 @@ async def test_a_simulated_run_says_so_wherever_it_is_read(scan: Callable[..., A
         rows = book[name].iter_rows(values_only=True)
         assert any(str(cell).startswith("SIMULATED") for row in rows for cell in row)
     book.close()
-    assert not pipeline.verify(run.path).problems
+    assert not verify(run.path).problems
 
 
 async def test_every_account_is_in_coverage_once_whatever_its_state(
@@ -235,7 +241,7 @@ async def test_reports_made_twice_from_the_same_evidence_are_the_same_bytes(
     scan: Callable[..., Any], tmp_path: Path
 ) -> None:
     run = await scan("drift")
-    pipeline.render(run.path, clock=Clock(), observer=Observer(), output=tmp_path / "again")
+    render(run.path, clock=Clock(), observer=Observer(), output=tmp_path / "again")
 
     for table in TABLES:
         name = f"{table.name}.parquet"
@@ -250,9 +256,9 @@ async def test_another_as_of_time_changes_ages_but_not_evidence(
     before = (run.path / "evidence.sqlite").read_bytes()
     later = run.findings["as_of"].iloc[0].to_pydatetime().replace(year=2099)
     output = tmp_path / "later"
-    pipeline.render(run.path, clock=Clock(), observer=Observer(), output=output, as_of=later)
+    render(run.path, clock=Clock(), observer=Observer(), output=output, as_of=later)
 
-    failing = pipeline.Run(output).findings.query("status == 'FAIL'")["control_id"]
+    failing = Run(output).findings.query("status == 'FAIL'")["control_id"]
     assert "access-key-rotation" in set(failing)
     assert (run.path / "evidence.sqlite").read_bytes() == before
 
@@ -265,7 +271,7 @@ async def test_only_declared_actions_are_called_and_only_in_scope(
     async with collect(world, tmp_path / "run", accounts=(chosen,)) as simulator:
         prefixed = {f"{call.service}:{call.action}" for call in simulator.calls}
         asked = {call.account for call in simulator.calls if call.service == "iam"}
-    assert prefixed <= pipeline.declared_actions()
+    assert prefixed <= declared_actions()
     assert asked == {chosen}
 
 
@@ -285,7 +291,7 @@ async def test_no_secret_reaches_a_file(collect: Callable[..., Any], tmp_path: P
     output = tmp_path / "run"
     async with collect("demo", output, external_id="canary-external-id") as simulator:
         secrets = {secret.encode() for secret in simulator.secrets} | {b"canary-external-id"}
-    pipeline.render(output, clock=Clock(), observer=Observer())
+    render(output, clock=Clock(), observer=Observer())
 
     assert len(secrets) > 20
     for path in output.iterdir():
@@ -327,34 +333,20 @@ async def test_nothing_in_scope_is_a_failed_run(scan: Callable[..., Any]) -> Non
         await scan(world, exclude_accounts=everything)
 
 
-class _StopAfter(Observer):
-    def __init__(self, accounts: int, stop: asyncio.Event) -> None:
-        self._left = accounts
-        self._stop = stop
-        self.settled_accounts: list[str] = []
-
-    def settled(self, outcome: Outcome) -> None:
-        self.settled_accounts.append(outcome.account_id)
-        self._left -= 1
-        if not self._left:
-            self._stop.set()
-
-
 async def test_a_stopped_run_keeps_its_evidence_and_report_shows_it(
     collect: Callable[..., Any], tmp_path: Path
 ) -> None:
-    output, stop = tmp_path / "run", asyncio.Event()
-    observer = _StopAfter(3, stop)
+    output, observer = tmp_path / "run", StopAfter(3)
     world = WORLDS["uniform"](accounts=40, users=2)
     with pytest.raises(RunInterrupted):
-        async with collect(world, output, stop=stop, observer=observer, concurrency=2):
+        async with collect(world, output, stop=observer.stop, observer=observer, concurrency=2):
             pass
 
-    pipeline.render(output, clock=Clock(), observer=Observer())
-    run = pipeline.Run(output)
+    render(output, clock=Clock(), observer=Observer())
+    run = Run(output)
     coverage = run.accounts.set_index("account_id")["coverage"]
     read = set(coverage[coverage == Coverage.COMPLETE].index)
-    assert read == set(observer.settled_accounts)
+    assert read == set(observer.seen)
     assert 3 <= len(read) < 40
     assert set(coverage) == {"COMPLETE", "NOT_ATTEMPTED"}
     assert run.exit_code() == ExitCode.COVERAGE_GAPS
@@ -406,8 +398,7 @@ class WritesThatFailTogether(ThreadPoolExecutor):
 async def test_a_store_that_fails_several_accounts_at_once_is_told_once(
     collect: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = sys.modules["orgscan.pipeline.scan"]  # the package's own `scan` is the function
-    monkeypatch.setattr(module, "ThreadPoolExecutor", WritesThatFailTogether)
+    monkeypatch.setattr(collection, "ThreadPoolExecutor", WritesThatFailTogether)
     told: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
 

@@ -26,12 +26,18 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from orgscan import pipeline, settings
+from orgscan import files, settings
 from orgscan.cli import main
 from orgscan.errors import IntegrityError, RunError, UsageError
 from orgscan.models import Clock, Credentials, Observer
+from orgscan.pipeline.render import render as render_run
+from orgscan.pipeline.scan import collect as collect_run
+from orgscan.pipeline.verify import verify
 from orgscan.runs import evidence, rundir, signing
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Simulator
+from orgscan.runs.publication import is_leftover, retract_manifest
+from orgscan.runs.seal import seal, write_sealed
+from orgscan.simulator import AUDIT_ROLE, Simulator
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,7 +70,7 @@ def scan(output: Path, *, seed: int = 1, days: float = 0, **options: Any) -> Non
                 environment={}, role_name=AUDIT_ROLE, endpoint_url=simulator.endpoint_url,
                 external_id=EXTERNAL_ID,
             )  # fmt: skip
-            await pipeline.collect(
+            await collect_run(
                 given_settings,
                 output,
                 clock=Later(days),
@@ -78,11 +84,11 @@ def scan(output: Path, *, seed: int = 1, days: float = 0, **options: Any) -> Non
 
 
 def render(run: Path, **options: Any) -> Path:
-    return pipeline.render(run, clock=Clock(), observer=Observer(), **options)
+    return render_run(run, clock=Clock(), observer=Observer(), **options)
 
 
 def problems(run: Path, **options: Any) -> tuple[str, ...]:
-    return pipeline.verify(run, **options).problems
+    return verify(run, **options).problems
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -121,7 +127,7 @@ class Signer:
     def sign(self, run: Path) -> None:
         digest = hashlib.sha256((run / "manifest.json").read_bytes()).hexdigest()
         signature = asyncio.run(signing.sign(self, ARN, digest))
-        rundir.write_sealed(run / rundir.SIGNATURE, signature.document())
+        write_sealed(run / rundir.SIGNATURE, signature.document())
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +171,7 @@ def reseal(run: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     path = run / "manifest.json"
     content = json.loads(path.read_text())
     change(content)
-    path.write_bytes(rundir.seal(content))
+    path.write_bytes(seal(content))
 
 
 def cli(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -339,7 +345,7 @@ class TestChanges:
         other = unsigned.parent / "other"
         scan(other, seed=2)
         shutil.copy(other / "accounts.parquet", unsigned)
-        record = rundir.record(unsigned / "accounts.parquet")
+        record = files.record(unsigned / "accounts.parquet")
         reseal(
             unsigned,
             lambda manifest: manifest["files"].update(
@@ -380,7 +386,7 @@ class TestChanges:
     def test_a_newer_manifest_is_not_judged(self, unsigned: Path) -> None:
         reseal(unsigned, lambda manifest: manifest.update(format=99))
         with pytest.raises(UsageError, match="written by a newer orgscan"):
-            pipeline.verify(unsigned)
+            verify(unsigned)
 
 
 class TestEvidence:
@@ -430,7 +436,7 @@ class TestEvidence:
         assert line == f"{expected}accounts.parquet"
 
         # Nor does it help to enter the edited store in the manifest.
-        record = rundir.record(unsigned / "evidence.sqlite")
+        record = files.record(unsigned / "evidence.sqlite")
         entry = {"evidence.sqlite": {"sha256": record.sha256, "size": record.size}}
         reseal(unsigned, lambda manifest: manifest["files"].update(entry))
         assert problems(unsigned) == (line,)
@@ -445,7 +451,7 @@ class TestEvidence:
                 f"UPDATE accounts SET account = json_set(account, '$.{name}', {value}) "  # noqa: S608
                 "WHERE account_id = (SELECT min(account_id) FROM accounts)"
             )
-        record = rundir.record(unsigned / "evidence.sqlite")
+        record = files.record(unsigned / "evidence.sqlite")
         entry = {"evidence.sqlite": {"sha256": record.sha256, "size": record.size}}
         reseal(unsigned, lambda manifest: manifest["files"].update(entry))
         (line,) = problems(unsigned)
@@ -583,8 +589,8 @@ class TestUnfinished:
             assert "is not an orgscan run" in err
 
     def test_a_run_being_written_is_not_judged(self, unsigned: Path) -> None:
-        with rundir.locked(unsigned), pytest.raises(UsageError, match="in use by another"):
-            pipeline.verify(unsigned)
+        with files.locked(unsigned), pytest.raises(UsageError, match="in use by another"):
+            verify(unsigned)
 
 
 class TestSignature:
@@ -623,8 +629,8 @@ class TestSignature:
     def test_so_does_a_signature_made_to_fit_it(self, run: Path, made: tuple[Path, Signer]) -> None:
         reseal(run, lambda manifest: manifest.update(caller="arn:aws:iam::1:user/nobody"))
         document = json.loads((run / rundir.SIGNATURE).read_text())
-        document["manifest_sha256"] = rundir.record(run / "manifest.json").sha256
-        rundir.write_sealed(run / rundir.SIGNATURE, document)
+        document["manifest_sha256"] = files.record(run / "manifest.json").sha256
+        write_sealed(run / rundir.SIGNATURE, document)
         (problem,) = problems(run, public_key=made[1].public)
         assert "the signature does not fit" in problem
 
@@ -641,7 +647,7 @@ class TestSignature:
         assert not problems(run)
 
     def test_nor_is_a_run_that_goes_on(self, run: Path) -> None:
-        rundir.retract_manifest(run)
+        retract_manifest(run)
         assert not run.joinpath(rundir.SIGNATURE).exists()
 
     def test_what_cannot_be_a_key_is_told_first(
@@ -745,9 +751,9 @@ class TestChain:
             (lambda path: path.unlink(), "holds no finished run"),
             (lambda path: path.write_bytes(b"{"), "cannot be read"),
             (lambda path: path.write_bytes(path.read_bytes().replace(b"25", b"26")), "was edited"),
-            (lambda path: path.write_bytes(rundir.seal({"format": 9})), "newer orgscan"),
+            (lambda path: path.write_bytes(seal({"format": 9})), "newer orgscan"),
             (
-                lambda path: path.write_bytes(rundir.seal({"format": 1})),
+                lambda path: path.write_bytes(seal({"format": 1})),
                 "not the manifest of a run",
             ),
         ):
@@ -796,7 +802,7 @@ class TestWriting:
 
     def test_only_one_report_at_a_time(self, run: Path) -> None:
         before = contents(run)
-        with rundir.locked(run), pytest.raises(UsageError, match="in use by another"):
+        with files.locked(run), pytest.raises(UsageError, match="in use by another"):
             render(run)
         assert contents(run) == before
 
@@ -830,7 +836,7 @@ class TestWriting:
             if failure is None:
                 break
             assert "No space left on device" in str(failure)
-            assert not [name for name in contents(run) if rundir.is_leftover(name)]
+            assert not [name for name in contents(run) if is_leftover(name)]
             if run.joinpath("manifest.json").exists():
                 assert not problems(run)
             else:
@@ -858,7 +864,7 @@ class TestWriting:
             else:
                 unfinished += 1
                 with pytest.raises(UsageError, match="is not finished"):
-                    pipeline.verify(run)
+                    verify(run)
         assert step > 10
         assert unfinished > 5
         assert not problems(run)
@@ -947,7 +953,7 @@ class TestKinds:
         (run / "manifest.json").unlink()
         (run / "manifest.json").symlink_to("/dev/zero")
         with pytest.raises(UsageError, match=r"manifest\.json: cannot be read"):
-            pipeline.verify(run)
+            verify(run)
 
     def test_a_pipe_in_place_of_the_previous_manifest_is_not_read(
         self, unsigned: Path, tmp_path: Path
@@ -955,7 +961,7 @@ class TestKinds:
         (tmp_path / "earlier").mkdir()
         os.mkfifo(tmp_path / "earlier" / "manifest.json")
         with pytest.raises(UsageError, match=r"manifest\.json: cannot be read"):
-            pipeline.verify(unsigned, previous=tmp_path / "earlier")
+            verify(unsigned, previous=tmp_path / "earlier")
 
     @pytest.mark.parametrize("name", [".", *FILES])
     @pytest.mark.parametrize("mode", [0o020, 0o002])
@@ -969,7 +975,7 @@ class TestKinds:
     def test_what_others_may_read_is_a_remark(self, unsigned: Path) -> None:
         for path in (unsigned, unsigned / "findings.parquet"):
             path.chmod(path.stat().st_mode | 0o044)
-        found = pipeline.verify(unsigned)
+        found = verify(unsigned)
         assert not found.problems
         assert any("others may read 2" in remark for remark in found.remarks)
 

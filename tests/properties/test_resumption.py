@@ -16,13 +16,16 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from scanning import NOW, Judged, StopAfter, assert_same_tables, collect, resume, scan
 
 from orgscan.errors import OrgscanError, RunInterrupted, UsageError
 from orgscan.runs.evidence import EvidenceStore
 from orgscan.runs.rundir import EVIDENCE
-from orgscan.simulator import WORLDS, Fault, Simulator, faults
+from orgscan.simulator import Fault, Simulator
 from orgscan.simulator.faults import Error
+from tests.kit import faults
+from tests.kit.observers import StopAfter
+from tests.kit.scans import NOW, Judged, assert_same_tables, collect, resume, scan
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from orgscan.models import Outcome

@@ -12,17 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from clocks import HurriedClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scanning import NOW, Judged, assert_same_tables, collect, scan
 
 from orgscan.errors import OrgscanError, RunError, UsageError
 from orgscan.models import Coverage, Status
 from orgscan.runs.evidence import EvidenceStore, account_hash
 from orgscan.runs.rundir import EVIDENCE
-from orgscan.simulator import WORLDS, Fault, Simulator, faults, iam
+from orgscan.simulator import Fault, Simulator, iam
 from orgscan.simulator.faults import Effect, Error, Per
+from tests.kit import faults
+from tests.kit.clocks import HurriedClock
+from tests.kit.scans import NOW, Judged, assert_same_tables, collect, scan
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,12 +4,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import reports_sample as sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orgscan.models import Coverage, Status
 from orgscan.reports.figures import Tone, compute, pass_rate, top_level, verdict
+from tests.kit import reports as sample
 
 CLEAN = {"statuses": ("PASS", "NOT_APPLICABLE")}
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
-from reports_sample import content, run_info
 
-from orgscan.models import Caller, Status
+from orgscan.controls.control import Control, Unit
+from orgscan.models import Caller, Severity, Status
 from orgscan.reports import Obligations, WorkbookContent, write_ocsf
-from orgscan.reports.content import ControlEntry
 from orgscan.reports.rows import ROWS
 from orgscan.schema import FINDINGS
+from tests.kit.reports import content, run_info
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -366,12 +366,12 @@ def test_our_table_of_the_schema_is_the_published_one() -> None:
             assert published.is_array(key) == ("[]" in kind), (name, key)
 
 
-def test_a_control_entry_is_all_it_takes(tmp_path: Path) -> None:
-    entry = ControlEntry(
-        id="access-key-rotation", title="T", severity="medium", unit="access key",
-        description="D", remediation="R",
+def test_a_control_without_standards_has_none_in_its_event(tmp_path: Path) -> None:
+    control = Control(
+        id="access-key-rotation", title="T", severity=Severity.MEDIUM, unit=Unit.ACCESS_KEY,
+        needs=(), judge=lambda *_: (), description="D", remediation="R",
     )  # fmt: skip
-    (event,) = written(tmp_path, replace(one(), controls=[entry]))
+    (event,) = written(tmp_path, replace(one(), controls=[control]))
     assert event["finding_info"]["desc"] == "D"
     assert event["remediation"] == {"desc": "R"}
     assert "standards" not in event["compliance"]

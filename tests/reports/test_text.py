@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
-import reports_sample as sample
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openpyxl import load_workbook
@@ -15,6 +14,7 @@ from python_calamine import CalamineWorkbook
 from orgscan.reports import write_workbook
 from orgscan.reports.text import CUT_MARK, MAX_UNITS, cell_text, inline_string
 from orgscan.schema import CREDENTIALS
+from tests.kit import reports as sample
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
-import reports_sample as sample
 from openpyxl import Workbook, load_workbook
 from openpyxl.utils import range_boundaries
 from python_calamine import CalamineWorkbook
 
-from orgscan.controls import Tally
+from orgscan.controls.requirements import Tally
 from orgscan.models import Coverage, RequirementStatus
 from orgscan.reports import FrameRows, look, write_workbook
 from orgscan.reports.columns import access_keys, coverage, findings, users
 from orgscan.reports.workbook import listed
 from orgscan.schema import ACCESS_KEYS, ACCOUNTS, CREDENTIALS, FINDINGS
+from tests.kit import reports as sample
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -437,10 +437,19 @@ def test_controls_have_a_column_per_framework(book: Workbook) -> None:
 
 
 def test_framework_names_cannot_break_the_table(content: Any, tmp_path: Path) -> None:
-    ids = {"cis": "1", "CIS": "2", "Title": "3", "": "4", "=x": "5", "a\nb": "6"}
-    entry = replace(content.controls[0], framework_ids=ids)
+    names = ("cis", "CIS", "Title", "", "=x", "a\nb")
+    frameworks = [
+        replace(
+            content.frameworks[0],
+            key=f"framework-{number}",
+            title=name,
+            version="",
+            controls={content.controls[0].id: (str(number),)},
+        )
+        for number, name in enumerate(names, 1)
+    ]
     file = tmp_path / "book.xlsx"
-    write_workbook(file, replace(content, controls=[entry]))
+    write_workbook(file, replace(content, frameworks=frameworks))
     book = load_workbook(file)
     check_tables(book)
     assert rows_of(book, "Controls")[0]["CIS (2)"] == "2"

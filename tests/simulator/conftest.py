@@ -8,7 +8,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from orgscan.simulator import AUDIT_ROLE, serve_in_thread
+from orgscan.simulator import AUDIT_ROLE
+from tests.kit.serving import serve_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

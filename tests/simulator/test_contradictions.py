@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from orgscan.simulator import WORLDS, Fault, faults
-from orgscan.simulator.elements import Mutation, element_paths, without_members
+from orgscan.simulator import Fault
+from tests.kit import faults
+from tests.kit.elements import Mutation, element_paths, without_members
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from orgscan.simulator.elements import Mutation, element_paths, mutate, without_members
+from tests.kit.elements import Mutation, element_paths, mutate, without_members
 
 BODY = (
     b'<AResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><AResult>'

@@ -14,9 +14,11 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from orgscan.simulator import AUDIT_ROLE, WORLDS, Fault, faults
-from orgscan.simulator.cloud import Call
+from orgscan.simulator import AUDIT_ROLE, Fault
+from orgscan.simulator.call import Call
 from orgscan.simulator.faults import Faults, Per
+from tests.kit import faults
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from orgscan.simulator import WORLDS
 from orgscan.simulator.report import HEADER, render
 from orgscan.simulator.world import (
     Account,
@@ -21,6 +20,7 @@ from orgscan.simulator.world import (
     User,
     View,
 )
+from tests.kit.worlds import WORLDS
 
 NOW = datetime(2026, 11, 3, 12, 0, 0, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=1000)

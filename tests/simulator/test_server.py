@@ -11,17 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orgscan.simulator import (
-    AUDIT_ROLE,
-    DECLARED_ACTIONS,
-    WORLDS,
-    Credentials,
-    Fault,
-    Simulator,
-    SimulatorProcess,
-    faults,
-)
-from orgscan.simulator.limits import Limit
+from orgscan.simulator import AUDIT_ROLE, DECLARED_ACTIONS, Credentials, Fault, Simulator
+from orgscan.simulator.rates import Rate
+from tests.kit import faults
+from tests.kit.serving import SimulatorProcess
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,8 +189,8 @@ async def test_a_redirect_names_the_other_host() -> None:
 
 async def test_rates_are_kept_per_account_and_action() -> None:
     times = [1_800_000_000.0]
-    limits = {"sts": Limit(2, 3), "sts:AssumeRole": Limit(1, 1)}
-    async with Simulator(WORLDS["small"](), limits=limits, clock=lambda: times[0]) as simulator:
+    rates = {"sts": Rate(2, 3), "sts:AssumeRole": Rate(1, 1)}
+    async with Simulator(WORLDS["small"](), rates=rates, clock=lambda: times[0]) as simulator:
         await exchange(simulator, request(simulator, WHO) * 5, answers=5)
         times[0] += 0.5
         await exchange(simulator, request(simulator, WHO) * 2, answers=2)
@@ -238,9 +232,7 @@ def test_the_command_prints_its_address_and_checks_its_options() -> None:
         process.terminate()
         assert process.wait(10) == 0
     assert line.startswith("http://127.0.0.1:")
-    wrong = subprocess.run(
-        [*command, "--world", "small", "--users", "3"], capture_output=True, text=True, check=False
-    )
+    wrong = subprocess.run([*command, "--users", "3"], capture_output=True, text=True, check=False)
     assert wrong.returncode == 2
     assert "no option users" in wrong.stderr
     assert json.dumps(Credentials("a", "b")) == '["a", "b", null]'

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from orgscan.simulator import AUDIT_ROLE, WORLDS
+from orgscan.simulator import AUDIT_ROLE
 from orgscan.simulator.cloud import CANARY
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

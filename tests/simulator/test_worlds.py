@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orgscan.simulator import DEMO_EXCLUDED_ACCOUNT, DEMO_LEADING_ZEROS, WORLDS
+from orgscan.simulator import DEMO_EXCLUDED_ACCOUNT, DEMO_LEADING_ZEROS
 from orgscan.simulator.query import stamp
 from orgscan.simulator.report import render
 from orgscan.simulator.world import BEDROCK, View
+from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
     from datetime import datetime

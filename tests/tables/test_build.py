@@ -8,7 +8,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_readings import (
+
+from orgscan import frames, schema
+from orgscan.errors import IntegrityError
+from orgscan.models import Coverage, Gap, Kind, Reading
+from orgscan.tables import Tables, build, partitions, recorded
+from tests.kit.readings import (
     ACCOUNT,
     AS_OF,
     GENERATED,
@@ -21,11 +26,6 @@ from small_readings import (
     unread,
     user,
 )
-
-from orgscan import frames, schema
-from orgscan.errors import IntegrityError
-from orgscan.models import Coverage, Gap, Kind, Reading
-from orgscan.tables import Tables, build, partitions, recorded
 
 DTYPES = {
     schema.Type.STRING: "str",

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pandas as pd
 import pytest
-from small_readings import AS_OF, GENERATED, ago, key, reading, root, row, slot, user
 
 from orgscan.tables import build
+from tests.kit.readings import AS_OF, GENERATED, ago, key, reading, root, row, slot, user
 
 OLD = ago(days=200)
 USED = ago(days=2)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_readings import ACCOUNT, AS_OF, COLUMNS, GENERATED, ago, reading, render, root, row, user
 
 from orgscan.errors import IntegrityError
 from orgscan.report import (
@@ -18,6 +17,18 @@ from orgscan.report import (
 from orgscan.tables import build
 from orgscan.tables.report import read_cells
 from orgscan.tables.typed import strings
+from tests.kit.readings import (
+    ACCOUNT,
+    AS_OF,
+    COLUMNS,
+    GENERATED,
+    ago,
+    reading,
+    render,
+    root,
+    row,
+    user,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_waivers import ACCOUNTS, AS_OF, CONTROLS, DAY, USERS, accounts, findings, waiver
 
 from orgscan.errors import UsageError
-from orgscan.waivers import State, Waiver, apply, check
+from orgscan.models import is_in_unit
+from orgscan.waivers.apply import apply, check
+from orgscan.waivers.waiver import State, Waiver
+from tests.kit.waivers import ACCOUNTS, AS_OF, CONTROLS, DAY, USERS, accounts, findings, waiver
 
 if TYPE_CHECKING:
     import random
@@ -396,7 +398,7 @@ def _covers(one: Waiver, control: str, account: str, user: str | None, key: str 
         (
             control in one.controls,
             not one.account or one.account == account,
-            not one.ou or one.matches_ou(path),
+            not one.ou or is_in_unit(path, one.ou),
             not one.access_key_id or one.access_key_id == key,
             not one.tag or f'"{one.tag.replace("=", chr(34) + ": " + chr(34), 1)}"' in (tags or ""),
             not one.user or (user is not None and bool(one.user_pattern()(user))),

@@ -12,7 +12,7 @@ import pytest
 from openpyxl import Workbook, load_workbook
 
 from orgscan.errors import UsageError
-from orgscan.waivers import read_back
+from orgscan.waivers.sheets import read_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,6 @@ generated from them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orgscan.collect.collectors import (
@@ -20,7 +19,7 @@ from orgscan.collect.collectors import (
     users,
     virtual_mfa_devices,
 )
-from orgscan.collect.collectors.reading import AccountReading
+from orgscan.collect.collectors.reading import AccountBudget, AccountReading
 from orgscan.errors import CallerBroken
 from orgscan.models import Kind
 
@@ -41,23 +40,16 @@ _COLLECTORS = (
     users,
     virtual_mfa_devices,
 )
+__all__ = ["ACTIONS", "AccountBudget", "collect_evidence", "try_out"]
+
 ACTIONS: tuple[str, ...] = tuple(
     sorted(action for collector in _COLLECTORS for action in collector.ACTIONS)
 )
 """All IAM actions orgscan ever calls in an account."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Seconds an account may take, and how many calls a second it is granted."""
-
-    report_seconds: float
-    account_seconds: float
-    calls_per_second: float
-
-
-async def collect(
-    calls: Calls, clock: Clock, limits: Limits, kinds: Collection[Kind] = tuple(Kind)
+async def collect_evidence(
+    calls: Calls, clock: Clock, budget: AccountBudget, kinds: Collection[Kind] = tuple(Kind)
 ) -> tuple[tuple[Evidence, ...], tuple[Gap, ...]]:
     """Collect every kind of evidence in ``kinds``; what fails becomes a gap with its reason.
 
@@ -65,8 +57,8 @@ async def collect(
     better, and :class:`orgscan.errors.IntegrityError` where a renewed session belongs to
     another account: nothing collected can be trusted then.
     """
-    reading = AccountReading(calls, clock, limits, kinds)
-    await reading.collect()
+    reading = AccountReading(calls, clock, budget, kinds)
+    await reading.collect_all()
     if reading.broken is not None:
         raise reading.broken
     order = list(Kind)
@@ -79,7 +71,7 @@ async def collect(
 async def try_out(calls: Calls) -> dict[str, CallError]:
     """Call each of :data:`ACTIONS` once, keep nothing; why those fail that do, by action.
 
-    Raises as :func:`collect` does.
+    Raises as :func:`collect_evidence` does.
     """
     failures: dict[str, CallError] = {}
     for trial in (trial for collector in _COLLECTORS for trial in collector.TRIALS):

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from orgscan.collect.collectors.document import (
     DISAGREE,
-    LIST_PAGE,
     agreed,
     document,
     is_id,
     is_text,
     is_time,
+    list_items,
     malformed,
-    unique,
 )
 from orgscan.collect.collectors.patience import until_found
 from orgscan.collect.collectors.trial import Trial
@@ -46,7 +45,6 @@ _CONTRADICT = "KeysContradictReport"
 _NOT_FOUND = "UserNotFound"
 
 Keys = list[dict[str, Any]]
-T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -142,20 +140,20 @@ async def list_keys(
         async def again() -> None:
             absent[:] = await _list_all(calls, absent, expected, listing)
             if absent:
-                text = f"{ACTIONS[0]}: {len(absent)} users were not found"
-                raise Absent(text, code=_NOT_FOUND, action=ACTIONS[0])
+                raise Absent(
+                    f"{ACTIONS[0]}: {len(absent)} users were not found",
+                    code=_NOT_FOUND,
+                    action=ACTIONS[0],
+                )
 
         try:
             await until_found(again, clock)
         except Absent:
             listing.unlisted |= dict.fromkeys(absent, _NOT_FOUND)
-    listing.keys = _in_order(listing.keys, expected.slots)
-    listing.unlisted = _in_order(listing.unlisted, expected.slots)
+    order = list(expected.slots)
+    listing.keys = {name: listing.keys[name] for name in order if name in listing.keys}
+    listing.unlisted = {name: listing.unlisted[name] for name in order if name in listing.unlisted}
     return listing
-
-
-def _in_order(found: Mapping[str, T], names: Iterable[str]) -> dict[str, T]:
-    return {name: found[name] for name in names if name in found}
 
 
 async def _list_all(
@@ -200,20 +198,17 @@ async def _confirmed(calls: Calls, user: str, expected: Expected, listing: KeyLi
         return keys
     keys = await agreed(lambda: _keys_of(calls, user, listing), ACTIONS[0], keys)
     if expected.contradicts(user, keys):
-        text = f"{ACTIONS[0]}: the creation times contradict the credential report"
-        raise Malformed(text, code=_CONTRADICT, action=ACTIONS[0])
+        raise Malformed(
+            f"{ACTIONS[0]}: the creation times contradict the credential report",
+            code=_CONTRADICT,
+            action=ACTIONS[0],
+        )
     return keys
 
 
 async def _keys_of(calls: Calls, user: str, listing: KeyListing) -> Keys:
-    pages = [
-        page
-        async for page in calls.pages(
-            "ListAccessKeys", "AccessKeyMetadata", UserName=user, MaxItems=LIST_PAGE
-        )
-    ]
-    found, repeated = unique(pages, _MEMBERS, ACTIONS[0])
-    if any(key.get("UserName", user) != user for key in found):
-        raise malformed(ACTIONS[0], "the answer contains a key of another user")
+    keys, repeated = await list_items(
+        calls, ACTIONS[0], "AccessKeyMetadata", _MEMBERS, UserName=user
+    )
     listing.repeated += repeated
-    return [{name: key[name] for name in _MEMBERS} | {"UserName": user} for key in found]
+    return [{name: key[name] for name in _MEMBERS} | {"UserName": user} for key in keys]

@@ -18,7 +18,7 @@ _REQUIRED = ("Users", "AccountMFAEnabled", "AccountAccessKeysPresent")
 """Entries that every partition returns and that verdicts rest on."""
 
 
-async def collect(calls: Calls, clock: Clock) -> tuple[Evidence, dict[str, int]]:
+async def collect_account_summary(calls: Calls, clock: Clock) -> tuple[Evidence, dict[str, int]]:
     """The summary map, as evidence and as it is.
 
     Raises :class:`orgscan.errors.CallError`; an answer without an entry that verdicts rest on

@@ -37,7 +37,7 @@ _MARGIN = timedelta(minutes=5)
 """For clocks that differ among AWS's servers."""
 
 
-async def collect(calls: Calls, clock: Clock, *, timeout: float) -> Evidence:  # noqa: ASYNC109
+async def collect_credential_report(calls: Calls, clock: Clock, *, timeout: float) -> Evidence:  # noqa: ASYNC109
     """Have a report generated, wait for it and fetch it.
 
     A report that cannot be AWS's current one, by the Date of the answer, is asked for once more.
@@ -60,8 +60,11 @@ async def collect(calls: Calls, clock: Clock, *, timeout: float) -> Evidence:  #
                     raise
                 left = 0
         if clock.monotonic() + wait > deadline:
-            text = f"AWS had not finished the credential report after {timeout:.0f} seconds"
-            raise Unreachable(text, code="ReportNotReady", action=ACTIONS[0])
+            raise Unreachable(
+                f"AWS had not finished the credential report after {timeout:.0f} seconds",
+                code="ReportNotReady",
+                action=ACTIONS[0],
+            )
         await clock.sleep(wait)
         wait = min(wait * 2, _LONGEST_WAIT)
 
@@ -79,8 +82,11 @@ async def _fetch(calls: Calls, clock: Clock) -> Evidence:
     answer = await calls.call("GetCredentialReport", "Content")
     content, generated_at = answer["Content"], answer.get("GeneratedTime")
     if not isinstance(content, bytes) or not isinstance(generated_at, datetime):
-        text = "iam:GetCredentialReport: the answer holds no report or no GeneratedTime"
-        raise Malformed(text, code="MalformedAnswer", action=ACTIONS[1])
+        raise Malformed(
+            "iam:GetCredentialReport: the answer holds no report or no GeneratedTime",
+            code="MalformedAnswer",
+            action=ACTIONS[1],
+        )
     _check_age(generated_at, answer)
     return Evidence(kind=KIND, content=content, collected_at=clock.now(), generated_at=generated_at)
 
@@ -92,8 +98,10 @@ def _check_age(generated_at: datetime, answer: Mapping[str, Any]) -> None:
         sent_at = parsedate_to_datetime(text)
         sent_at = sent_at.astimezone(UTC) if sent_at.tzinfo else sent_at.replace(tzinfo=UTC)
     except (OverflowError, ValueError):
-        problem = "the answer has no valid Date, so the age of the report cannot be checked"
-        raise _impossible("ReportAgeUnknown", problem) from None
+        raise _impossible(
+            "ReportAgeUnknown",
+            "the answer has no valid Date, so the age of the report cannot be checked",
+        ) from None
     times = (
         f"the report is dated {generated_at:%Y-%m-%d %H:%M} UTC and was sent "
         f"{sent_at:%Y-%m-%d %H:%M} UTC"

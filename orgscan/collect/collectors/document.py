@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from orgscan.errors import Malformed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from orgscan.models import Calls
 
 T = TypeVar("T")
 
@@ -44,22 +46,29 @@ def document(answer: Any) -> bytes:
 
     Raises :class:`orgscan.errors.Malformed` for a type that no answer in use contains.
     """
-    return json.dumps(answer, sort_keys=True, separators=(",", ":"), default=_plain).encode()
+    return json.dumps(answer, sort_keys=True, separators=(",", ":"), default=_iso_time).encode()
 
 
-def unique(
-    pages: Sequence[Sequence[Any]],
-    members: Mapping[str, Callable[[object], bool]],
+async def list_items(
+    calls: Calls,
     action: str,
+    result: str,
+    members: Mapping[str, Callable[[object], bool]],
+    **parameters: Any,
 ) -> tuple[list[dict[str, Any]], int]:
-    """The items of all pages, each once, and the number of repetitions.
+    """The items of a list of IAM, each once, and the number of repetitions.
 
     ``members`` are those every item must have, with their tests; the first one identifies an
     item. A page answered twice doubles nothing.
 
-    Raises :class:`orgscan.errors.Malformed` where an item lacks a member, or comes twice with
-    different members: evaluated without it, the verdict would be wrong.
+    Raises :class:`orgscan.errors.CallError`; an item that lacks a member, comes twice with
+    different members or is another user's than ``UserName`` is malformed: evaluated without it,
+    the verdict would be wrong.
     """
+    _service, _, operation = action.partition(":")
+    pages = [
+        page async for page in calls.pages(operation, result, MaxItems=LIST_PAGE, **parameters)
+    ]
     key = next(iter(members))
     items: dict[str, dict[str, Any]] = {}
     for page in pages:
@@ -70,6 +79,9 @@ def unique(
             known = items.setdefault(item[key], item)
             if known is not item and any(known[name] != item[name] for name in members):
                 raise malformed(action, f"the answer describes one {key} in two ways")
+    user = parameters.get("UserName")
+    if user is not None and any(item.get("UserName", user) != user for item in items.values()):
+        raise malformed(action, "the answer contains an item of another user")
     return list(items.values()), sum(map(len, pages)) - len(items)
 
 
@@ -89,12 +101,14 @@ async def agreed(ask: Callable[[], Awaitable[T]], action: str, first: T | None =
         before, latest = latest, await ask()
         if before == latest:
             return latest
-    text = f"{action}: {_LISTINGS} listings in a row disagree"
-    raise Malformed(text, code=DISAGREE, action=action)
+    raise Malformed(
+        f"{action}: {_LISTINGS} listings in a row disagree", code=DISAGREE, action=action
+    )
 
 
-def _plain(value: Any) -> str:
+def _iso_time(value: Any) -> str:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
-    problem = f"the answer contains {type(value).__name__}, which has no place in evidence"
-    raise malformed("iam", problem)
+    raise malformed(
+        "iam", f"the answer contains {type(value).__name__}, which has no place in evidence"
+    )

@@ -17,7 +17,7 @@ ACTIONS = ("iam:GetAccountPasswordPolicy",)
 TRIALS = (Trial(action=ACTIONS[0], result="PasswordPolicy"),)
 
 
-async def collect(calls: Calls, clock: Clock) -> Evidence:
+async def collect_password_policy(calls: Calls, clock: Clock) -> Evidence:
     """The policy, or ``null`` where the account has none.
 
     Raises :class:`orgscan.errors.CallError`.

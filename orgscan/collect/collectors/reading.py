@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from orgscan.collect.collectors import (
-    access_keys,
-    account_summary,
-    credential_report,
-    password_policy,
-    service_credentials,
-    ssh_public_keys,
-    user_details,
-    users,
-    virtual_mfa_devices,
-)
+from orgscan.collect.collectors.access_keys import Expected, list_keys
+from orgscan.collect.collectors.account_summary import collect_account_summary
+from orgscan.collect.collectors.credential_report import collect_credential_report
+from orgscan.collect.collectors.password_policy import collect_password_policy
+from orgscan.collect.collectors.service_credentials import collect_service_credentials
+from orgscan.collect.collectors.ssh_public_keys import collect_ssh_public_keys
+from orgscan.collect.collectors.user_details import collect_user_details
+from orgscan.collect.collectors.users import Listing, list_users
+from orgscan.collect.collectors.virtual_mfa_devices import collect_virtual_mfa_devices
 from orgscan.errors import CallerBroken, CallError, IntegrityError
 from orgscan.models import ROOT_USER, Gap, Kind
 from orgscan.report import (
@@ -35,10 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection
     from datetime import datetime
 
-    from orgscan.collect.collectors import Limits
     from orgscan.collect.collectors.access_keys import KeyListing
     from orgscan.collect.collectors.service_credentials import Credentials
-    from orgscan.collect.collectors.users import Listing
     from orgscan.models import Calls, Clock, Evidence
     from orgscan.report import Matching
 
@@ -49,14 +45,25 @@ _OLDEST_REPORT = timedelta(hours=6)
 """AWS returns a report for four hours, and reading an account takes some time."""
 
 
-class AccountReading:
-    """The evidence and gaps of one account, filled by :meth:`collect`."""
+@dataclass(frozen=True, slots=True)
+class AccountBudget:
+    """Seconds an account may take, and how many calls a second it is granted."""
 
-    def __init__(self, calls: Calls, clock: Clock, limits: Limits, kinds: Collection[Kind]) -> None:
+    report_seconds: float
+    account_seconds: float
+    calls_per_second: float
+
+
+class AccountReading:
+    """The evidence and gaps of one account, filled by :meth:`collect_all`."""
+
+    def __init__(
+        self, calls: Calls, clock: Clock, budget: AccountBudget, kinds: Collection[Kind]
+    ) -> None:
         """Collect ``kinds`` alone: those the run requires."""
         self._calls = calls
         self._clock = clock
-        self._limits = limits
+        self._budget = budget
         self._kinds = kinds
         self.evidence: dict[Kind, Evidence] = {}
         self.gaps: list[Gap] = []
@@ -71,7 +78,7 @@ class AccountReading:
         self._counts: dict[str, int] | None = None
         """The account summary as read last; None where that failed."""
 
-    async def collect(self) -> None:
+    async def collect_all(self) -> None:
         """Ask for everything; what fails becomes a gap with its reason.
 
         Users and keys are listed once the report is there: the tables take the listing for the
@@ -83,16 +90,16 @@ class AccountReading:
                 self._credential_report(),
                 self._principals(),
                 self._list_service_credentials(),
-                self._kind(Kind.PASSWORD_POLICY, password_policy.collect(self._calls, self._clock)),
+                self._kind(Kind.PASSWORD_POLICY, collect_password_policy(self._calls, self._clock)),
             ):
                 group.create_task(work)
 
     async def _credential_report(self) -> None:
-        work = credential_report.collect(
-            self._calls, self._clock, timeout=self._limits.report_seconds
+        work = collect_credential_report(
+            self._calls, self._clock, timeout=self._budget.report_seconds
         )
         # The collector keeps its own deadline; this one is for calls that hang.
-        seconds = self._limits.report_seconds + self._limits.account_seconds
+        seconds = self._budget.report_seconds + self._budget.account_seconds
         try:
             await self._kind(Kind.CREDENTIAL_REPORT, work, seconds)
         finally:
@@ -109,26 +116,26 @@ class AccountReading:
 
     async def _principals(self) -> None:
         await self._report_settled.wait()
-        found = await self._listed_users()
+        listed = await self._listed_users()
         await self._kind(
             Kind.VIRTUAL_MFA_DEVICES,
-            virtual_mfa_devices.collect(
+            collect_virtual_mfa_devices(
                 self._calls, self._clock, roots_matters=self._root_may_have_mfa()
             ),
         )
-        if found is None:
+        if listed is None:
             reason = "keys are listed user by user, and the users could not be listed"
             self._gap(Kind.ACCESS_KEYS, "UsersNotListed", reason)
-        if found is None and not self._rows:
+        if listed is None and not self._rows:
             reason = "neither the listing nor the report names the users of the account"
             for kind in (Kind.USER_DETAILS, Kind.SSH_PUBLIC_KEYS):
                 self._gap(kind, "UsersNotListed", reason)
             return
-        listing = users.Listing(()) if found is None else found
-        if found is not None:
-            await self._confirm_owners(found)
+        listing = Listing(()) if listed is None else listed
+        if listed is not None:
+            await self._confirm_owners(listed)
         matched = match(self._report, listing.created)
-        keys = None if found is None else await self._listed_keys(listing, matched)
+        keys = None if listed is None else await self._listed_keys(listing, matched)
         gone = set() if keys is None else set(keys.deleted)
         details = await self._details(listing, matched, keys, gone)
         people = [name for name in listing.created if name not in gone]
@@ -169,15 +176,15 @@ class AccountReading:
 
     async def _users_and_counts(self) -> tuple[Listing | None, dict[str, int] | None]:
         """One listing of the users, and the account summary after it."""
-        found: list[Listing] = []
+        listings: list[Listing] = []
 
         async def ask() -> Evidence:
-            found.append(await users.list_users(self._calls))
-            return found[0].evidence(self._clock)
+            listings.append(await list_users(self._calls))
+            return listings[0].evidence(self._clock)
 
         await self._kind(Kind.USERS, ask())
         await self._summary()
-        return (found[0] if Kind.USERS in self.evidence else None), self._counts
+        return (listings[0] if Kind.USERS in self.evidence else None), self._counts
 
     def _confirmed(self, listing: Listing) -> bool:
         """Whether the account summary counts as many users as are listed."""
@@ -204,7 +211,7 @@ class AccountReading:
         self._counts = None
 
         async def ask() -> Evidence:
-            evidence, self._counts = await account_summary.collect(self._calls, self._clock)
+            evidence, self._counts = await collect_account_summary(self._calls, self._clock)
             return evidence
 
         await self._kind(Kind.ACCOUNT_SUMMARY, ask())
@@ -219,7 +226,7 @@ class AccountReading:
         self._service_credentials = None
 
         async def ask() -> Evidence:
-            evidence, self._service_credentials = await service_credentials.collect(
+            evidence, self._service_credentials = await collect_service_credentials(
                 self._calls, self._clock
             )
             return evidence
@@ -255,36 +262,34 @@ class AccountReading:
             name: slot_times(self._rows[name]) if name in matched.described else unknown
             for name in listing.created
         }
-        expected = access_keys.Expected(slots)
+        expected = Expected(slots)
         if self._generated_at is not None:
-            expected = access_keys.Expected(
+            expected = Expected(
                 slots,
                 complete_until=to_second(self._generated_at - SETTLING),
                 latest=to_second(self._generated_at + _OLDEST_REPORT),
             )
-        found: list[KeyListing] = []
+        listings: list[KeyListing] = []
 
         async def ask() -> Evidence:
-            found.append(
-                await access_keys.list_keys(
-                    self._calls, self._clock, expected, self._really_deleted
-                )
+            listings.append(
+                await list_keys(self._calls, self._clock, expected, self._really_deleted)
             )
-            return found[0].evidence(self._clock)
+            return listings[0].evidence(self._clock)
 
         # An account of 5,000 users needs minutes at AWS's pace and is no reason to give up.
-        patience = len(slots) * _PER_USER_SLACK / self._limits.calls_per_second
-        await self._kind(Kind.ACCESS_KEYS, ask(), self._limits.account_seconds + patience)
-        if not found:
+        patience = len(slots) * _PER_USER_SLACK / self._budget.calls_per_second
+        await self._kind(Kind.ACCESS_KEYS, ask(), self._budget.account_seconds + patience)
+        if not listings:
             return None
-        if (gap := found[0].gap) is not None:
+        if (gap := listings[0].gap) is not None:
             self.gaps.append(gap)
-        return found[0]
+        return listings[0]
 
     async def _really_deleted(self, names: Collection[str]) -> set[str]:
         """Those of ``names`` that a further listing lacks, if the account summary confirms it."""
         try:
-            again = await users.list_users(self._calls)
+            again = await list_users(self._calls)
         except CallerBroken:
             raise
         except CallError:
@@ -302,20 +307,20 @@ class AccountReading:
         if self._has_report:
             names = [name for name in self._undescribed(listing, matched) if name not in gone]
             key_ids = self._undescribed_keys(matched, keys, names)
-        found: list[tuple[dict[str, Any], Gap | None]] = []
+        answers: list[tuple[dict[str, Any], Gap | None]] = []
 
         async def ask() -> Evidence:
-            evidence, details, gap = await user_details.collect(
+            evidence, details, gap = await collect_user_details(
                 self._calls, self._clock, names, key_ids
             )
-            found.append((details, gap))
+            answers.append((details, gap))
             return evidence
 
         patience = len(names) * _PER_USER_SLACK + len(key_ids)
-        await self._kind(Kind.USER_DETAILS, ask(), self._limits.account_seconds + patience)
-        if not found:
+        await self._kind(Kind.USER_DETAILS, ask(), self._budget.account_seconds + patience)
+        if not answers:
             return {}
-        details, gap = found[0]
+        details, gap = answers[0]
         if gap is not None:
             self.gaps.append(gap)
         return dict(details["users"])
@@ -340,20 +345,20 @@ class AccountReading:
         """Ids of keys that no slot of their user's row describes, or that two describe equally."""
         if keys is None:
             return []
-        found = []
+        key_ids = []
         for name, listed in keys.keys.items():
             if name not in matched.described:
                 if name in undescribed:
-                    found += [key["AccessKeyId"] for key in listed]
+                    key_ids += [key["AccessKeyId"] for key in listed]
                 continue
             slots = slot_times(self._rows[name])
             created = [to_second(key["CreateDate"]) for key in listed]
-            found += [
+            key_ids += [
                 key["AccessKeyId"]
                 for key, second in zip(listed, created, strict=True)
                 if slots.count(second) != 1 or created.count(second) != 1
             ]
-        return found
+        return key_ids
 
     async def _ssh_keys(
         self,
@@ -382,15 +387,15 @@ class AccountReading:
         ]
         await self._kind(
             Kind.SSH_PUBLIC_KEYS,
-            ssh_public_keys.collect(self._calls, self._clock, asked),
-            self._limits.account_seconds + len(asked) * _PER_USER_SLACK,
+            collect_ssh_public_keys(self._calls, self._clock, asked),
+            self._budget.account_seconds + len(asked) * _PER_USER_SLACK,
         )
 
     async def _kind(
         self, kind: Kind, work: Awaitable[Evidence], seconds: float | None = None
     ) -> None:
         """Collect one kind; a second attempt replaces the evidence of the first, or its gap."""
-        limit = self._limits.account_seconds if seconds is None else seconds
+        limit = self._budget.account_seconds if seconds is None else seconds
         item, failure = None, None
         try:
             async with asyncio.timeout(limit):
@@ -425,6 +430,6 @@ def _nothing_else(row: list[str] | None, details: dict[str, Any] | None) -> bool
     if details is not None:
         certificates = details["signing_certificates"]
         return details["login_profile"] is None and not any(
-            one["Status"] == _ACTIVE for one in certificates
+            certificate["Status"] == _ACTIVE for certificate in certificates
         )
     return row is not None and denies_credentials(row)

@@ -8,14 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orgscan.collect.collectors.document import (
-    LIST_PAGE,
     agreed,
     document,
     is_id,
     is_text,
     is_time,
+    list_items,
     malformed,
-    unique,
 )
 from orgscan.collect.collectors.trial import Trial
 from orgscan.errors import Absent, Refused
@@ -47,36 +46,30 @@ _MEMBERS = {
 Credentials = list[dict[str, Any]]
 
 
-async def collect(calls: Calls, clock: Clock) -> tuple[Evidence, Credentials]:
+async def collect_service_credentials(calls: Calls, clock: Clock) -> tuple[Evidence, Credentials]:
     """The service-specific credentials of all users; the secrets are never part of the answer.
 
     No other source knows them, so they are listed until two listings agree.
 
     Raises :class:`orgscan.errors.CallError`.
     """
-    found = await agreed(lambda: _listed(calls), ACTIONS[0])
-    return Evidence(kind=KIND, content=document(found), collected_at=clock.now()), found
+    credentials = await agreed(lambda: _listed(calls), ACTIONS[0])
+    content = document(credentials)
+    return Evidence(kind=KIND, content=content, collected_at=clock.now()), credentials
 
 
 async def _listed(calls: Calls) -> Credentials:
     try:
-        pages = [
-            page
-            async for page in calls.pages(
-                "ListServiceSpecificCredentials",
-                "ServiceSpecificCredentials",
-                AllUsers=True,
-                MaxItems=LIST_PAGE,
-            )
-        ]
+        items, _repeated = await list_items(
+            calls, ACTIONS[0], "ServiceSpecificCredentials", _MEMBERS, AllUsers=True
+        )
     except (Absent, Refused) as error:
         if error.code in _UNSUPPORTED:
             return []
         raise
-    found, _repeated = unique(pages, _MEMBERS, ACTIONS[0])
-    if any("ExpirationDate" in item and not is_time(item["ExpirationDate"]) for item in found):
+    if any("ExpirationDate" in item and not is_time(item["ExpirationDate"]) for item in items):
         raise malformed(ACTIONS[0], "the answer contains an item without a valid ExpirationDate")
     return [
         {name: item[name] for name in (*_MEMBERS, "ExpirationDate") if name in item}
-        for item in found
+        for item in items
     ]

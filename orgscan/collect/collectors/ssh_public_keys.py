@@ -6,13 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from orgscan.collect.collectors.document import (
-    LIST_PAGE,
     agreed,
     document,
     is_id,
     is_text,
-    malformed,
-    unique,
+    list_items,
 )
 from orgscan.collect.collectors.patience import until_found
 from orgscan.collect.collectors.trial import Trial
@@ -35,28 +33,20 @@ TRIALS = (
 _MEMBERS = {"SSHPublicKeyId": is_id, "Status": is_text}
 
 
-async def collect(calls: Calls, clock: Clock, users: Iterable[str]) -> Evidence:
+async def collect_ssh_public_keys(calls: Calls, clock: Clock, users: Iterable[str]) -> Evidence:
     """The SSH public keys of ``users``, by user.
 
     No other source knows them, so they are listed until two listings agree.
 
     Raises :class:`orgscan.errors.CallError`.
     """
-    found = {}
+    keys = {}
     for name in users:
         ask = partial(_keys_of, calls, name)
-        found[name] = await until_found(partial(agreed, ask, ACTIONS[0]), clock)
-    return Evidence(kind=KIND, content=document(found), collected_at=clock.now())
+        keys[name] = await until_found(partial(agreed, ask, ACTIONS[0]), clock)
+    return Evidence(kind=KIND, content=document(keys), collected_at=clock.now())
 
 
 async def _keys_of(calls: Calls, user: str) -> list[dict[str, Any]]:
-    pages = [
-        page
-        async for page in calls.pages(
-            "ListSSHPublicKeys", "SSHPublicKeys", UserName=user, MaxItems=LIST_PAGE
-        )
-    ]
-    found, _repeated = unique(pages, _MEMBERS, ACTIONS[0])
-    if any(key.get("UserName", user) != user for key in found):
-        raise malformed(ACTIONS[0], "the answer contains a key of another user")
-    return [{name: key[name] for name in _MEMBERS} for key in found]
+    keys, _repeated = await list_items(calls, ACTIONS[0], "SSHPublicKeys", _MEMBERS, UserName=user)
+    return [{name: key[name] for name in _MEMBERS} for key in keys]

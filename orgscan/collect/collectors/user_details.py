@@ -9,13 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orgscan.collect.collectors.document import (
-    LIST_PAGE,
     agreed,
     document,
     is_text,
     is_time,
+    list_items,
     malformed,
-    unique,
 )
 from orgscan.collect.collectors.patience import or_none, until_found
 from orgscan.collect.collectors.trial import Trial
@@ -48,7 +47,7 @@ TRIALS = (
 )
 
 
-async def collect(
+async def collect_user_details(
     calls: Calls, clock: Clock, users: Iterable[str], keys: Iterable[str]
 ) -> tuple[Evidence, Details, Gap | None]:
     """Password, MFA devices and certificates of ``users``, and the last use of ``keys`` (ids).
@@ -58,12 +57,12 @@ async def collect(
 
     Raises only :class:`orgscan.errors.CallerBroken` and :class:`orgscan.errors.IntegrityError`.
     """
-    found: Details = {"users": {}, "keys": {}}
+    details: Details = {"users": {}, "keys": {}}
     failure: CallError | None = None
     for kind, names, ask in (("users", users, _user), ("keys", keys, _last_use)):
         for name in names:
             try:
-                found[kind][name] = await ask(calls, clock, name)
+                details[kind][name] = await ask(calls, clock, name)
             except CallerBroken:
                 raise
             except CallError as error:
@@ -71,7 +70,7 @@ async def collect(
     gap = None
     if failure is not None:
         gap = Gap(kind=KIND, code=failure.code, reason=str(failure), usable=True)
-    return evidence(found, clock), found, gap
+    return evidence(details, clock), details, gap
 
 
 def evidence(details: Details, clock: Clock) -> Evidence:
@@ -123,16 +122,8 @@ async def _listed(
     optional: tuple[str, ...] = (),
 ) -> list[dict[str, Any]]:
     """The items of a list about one user, with their ``members`` and ``optional`` ones alone."""
-    pages = [
-        page
-        async for page in calls.pages(
-            action.partition(":")[2], result, UserName=user, MaxItems=LIST_PAGE
-        )
-    ]
-    found, _repeated = unique(pages, members, action)
-    if any(item.get("UserName", user) != user for item in found):
-        raise malformed(action, "the answer contains an item of another user")
-    return [{name: item[name] for name in (*members, *optional) if name in item} for item in found]
+    items, _repeated = await list_items(calls, action, result, members, UserName=user)
+    return [{name: item[name] for name in (*members, *optional) if name in item} for item in items]
 
 
 async def _last_use(calls: Calls, clock: Clock, key_id: str) -> dict[str, Any]:

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orgscan.collect.collectors.document import (
-    LIST_PAGE,
     document,
     is_id,
     is_text,
     is_time,
+    list_items,
     malformed,
-    unique,
 )
 from orgscan.collect.collectors.trial import Trial
 from orgscan.models import Evidence, Kind
@@ -58,11 +57,10 @@ async def list_users(calls: Calls) -> Listing:
 
     Raises :class:`orgscan.errors.CallError`.
     """
-    pages = [page async for page in calls.pages("ListUsers", "Users", MaxItems=LIST_PAGE)]
-    found, repeated = unique(pages, _MEMBERS, ACTIONS[0])
-    for user in found:
+    listed, repeated = await list_items(calls, ACTIONS[0], "Users", _MEMBERS)
+    for user in listed:
         if not user["Arn"].endswith(f"/{user['UserName']}"):
             raise malformed(ACTIONS[0], "the answer contains a user with the ARN of another")
-    if len({user["UserId"] for user in found}) < len(found):
+    if len({user["UserId"] for user in listed}) < len(listed):
         raise malformed(ACTIONS[0], "the answer gives one UserId to several users")
-    return Listing(tuple(found), repeated)
+    return Listing(tuple(listed), repeated)

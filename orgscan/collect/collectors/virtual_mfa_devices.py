@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orgscan.collect.collectors.document import LIST_PAGE, agreed, document, is_text, unique
+from orgscan.collect.collectors.document import agreed, document, is_text, list_items
 from orgscan.collect.collectors.trial import Trial
 from orgscan.models import ROOT_USER, Evidence, Kind, mfa_owner
 
@@ -25,7 +25,9 @@ _KEPT = ("SerialNumber", "EnableDate", "User")
 """AWS leaves a device's seed out of lists; should an endpoint send it, it is not ours to keep."""
 
 
-async def collect(calls: Calls, clock: Clock, *, roots_matters: bool) -> Evidence:
+async def collect_virtual_mfa_devices(
+    calls: Calls, clock: Clock, *, roots_matters: bool
+) -> Evidence:
     """The assigned virtual devices.
 
     With ``roots_matters`` root has an MFA device: a list without a virtual one of root would make
@@ -43,14 +45,12 @@ async def collect(calls: Calls, clock: Clock, *, roots_matters: bool) -> Evidenc
 
 
 async def _listed(calls: Calls) -> tuple[list[dict[str, Any]], int]:
-    pages = [
-        page
-        async for page in calls.pages(
-            "ListVirtualMFADevices",
-            "VirtualMFADevices",
-            AssignmentStatus="Assigned",
-            MaxItems=LIST_PAGE,
-        )
-    ]
-    found, repeated = unique(pages, {"SerialNumber": is_text}, ACTIONS[0])
-    return [{name: device[name] for name in _KEPT if name in device} for device in found], repeated
+    devices, repeated = await list_items(
+        calls,
+        ACTIONS[0],
+        "VirtualMFADevices",
+        {"SerialNumber": is_text},
+        AssignmentStatus="Assigned",
+    )
+    kept = [{name: device[name] for name in _KEPT if name in device} for device in devices]
+    return kept, repeated

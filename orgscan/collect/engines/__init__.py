@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from orgscan.collect.engines.cluster import Cluster, Job, connect
+from orgscan.collect.engines.cluster import connect
+from orgscan.collect.engines.job import Cluster, Job
 from orgscan.collect.engines.local import run
 from orgscan.collect.engines.loop import new_event_loop
 

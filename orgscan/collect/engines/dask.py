@@ -30,7 +30,7 @@ from orgscan.version import __version__
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 
-    from orgscan.collect.engines.cluster import Cluster, Job
+    from orgscan.collect.engines.job import Cluster, Job
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -106,8 +106,7 @@ async def _started(workers: int, room: Room, concurrency: int) -> AsyncIterator[
                 Client(cluster, asynchronous=True, set_as_default=False)
             )
         except _NO_CONNECTION as error:
-            message = f"the workers could not be started: {_line(error)}"
-            raise RunError(message) from error
+            raise RunError(f"the workers could not be started: {_line(error)}") from error
         yield client
 
 
@@ -121,16 +120,16 @@ async def _joined(address: str, room: Room) -> AsyncIterator[Client]:
             async with asyncio.timeout(_PATIENCE + 1):
                 await client
         except _NO_CONNECTION as error:
-            message = (
+            raise UsageError(
                 f"no Dask scheduler answers at {address} ({_line(error)}); check the address, "
                 "and Dask's TLS settings where it asks for TLS"
-            )
-            raise UsageError(message) from None
+            ) from None
         try:
             await client.wait_for_workers(1, timeout=_PATIENCE)
         except TimeoutError:
-            message = f"the Dask scheduler at {address} has no workers; start some, then try again"
-            raise UsageError(message) from None
+            raise UsageError(
+                f"the Dask scheduler at {address} has no workers; start some, then try again"
+            ) from None
         await _same_version(client)
         # From here on a worker that joins the cluster is given the job as well.
         await client.register_plugin(room, name=room.name)
@@ -148,29 +147,26 @@ async def _leave(client: Any, name: str) -> None:
 
 async def _same_version(client: Client) -> None:
     """Refuse workers with another orgscan; asked in a way that needs none."""
-    told = await client.run(metadata.version, "orgscan", on_error="return")
-    for worker, version in sorted(told.items()):
+    versions = await client.run(metadata.version, "orgscan", on_error="return")
+    for worker, version in sorted(versions.items()):
         if version != __version__:
             has = f"orgscan {version}" if isinstance(version, str) else "no orgscan"
-            message = (
+            raise UsageError(
                 f"Dask worker {worker} has {has}, this is orgscan {__version__}; install the "
                 "same version on all"
             )
-            raise UsageError(message)
 
 
 async def _prepare(client: Client, name: str) -> None:
     """Open the job everywhere now: what fails on a worker is said before anything is read."""
     try:
         async with asyncio.timeout(_OPENING):
-            told: Mapping[str, Unusable | None] = await client.run(ready, name)
+            answers: Mapping[str, Unusable | None] = await client.run(ready, name)
     except TimeoutError:
-        message = f"the Dask workers were not ready after {_OPENING:.0f} seconds"
-        raise UsageError(message) from None
-    for worker, unusable in sorted(told.items()):
+        raise UsageError(f"the Dask workers were not ready after {_OPENING:.0f} seconds") from None
+    for worker, unusable in sorted(answers.items()):
         if unusable is not None:
-            message = f"Dask worker {worker}: {unusable.why}"
-            raise UsageError(message)
+            raise UsageError(f"Dask worker {worker}: {unusable.why}")
 
 
 class _Pool(Generic[_Item, _Result]):
@@ -205,39 +201,38 @@ class _Pool(Generic[_Item, _Result]):
             # Nobody wants it any more; a worker that still has it lets go.
             task.release()
         if isinstance(result, Unusable):
-            message = f"a Dask worker cannot go on: {result.why}; what was read is kept"
-            raise RunError(message)
+            raise RunError(f"a Dask worker cannot go on: {result.why}; what was read is kept")
         answer: _Result = result
         return answer
 
     async def _submitted(self, item: _Item) -> Any:
         loop = asyncio.get_running_loop()
-        place = loop.create_future()
-        self._outbox.append((item, place))
+        future = loop.create_future()
+        self._outbox.append((item, future))
         if len(self._outbox) == 1:
             loop.call_later(_GATHERED, self._send)
-        return await place
+        return await future
 
     def _send(self) -> None:
-        batch = [(item, place) for item, place in self._outbox if not place.done()]
+        batch = [(item, future) for item, future in self._outbox if not future.done()]
         self._outbox = []
         if not batch:
             return
         try:
             tasks = self._client.map(
                 partial(work, room=self._name, workers=self._workers),
-                [item for item, _place in batch],
+                [item for item, _future in batch],
                 # Numbers, not account ids: keys stand in everybody's logs.
                 key=[f"{self._name}-{self._sent + number}" for number in range(len(batch))],
                 pure=False,
             )
         except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
-            for _item, place in batch:
-                place.set_exception(_gone(error))
+            for _item, future in batch:
+                future.set_exception(_gone(error))
             return
         self._sent += len(batch)
-        for (_item, place), task in zip(batch, tasks, strict=True):
-            place.set_result(task)
+        for (_item, future), task in zip(batch, tasks, strict=True):
+            future.set_result(task)
 
     async def _landed(self, answer: Coroutine[Any, Any, Any]) -> Any:
         """Wait for ``answer``, but not for ever, and tell our being cancelled from Dask's."""

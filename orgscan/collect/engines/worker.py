@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from distributed import Worker
 
-    from orgscan.collect.engines.cluster import Job
+    from orgscan.collect.engines.job import Job
 
 _rooms: dict[str, Room] = {}
 """The jobs of this process by name; several commands may share a cluster."""

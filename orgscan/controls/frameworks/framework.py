@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _RUN = re.compile(r"\d+|\D+")
 
@@ -27,7 +27,7 @@ class Framework:
     kind: Literal["direct", "related"] = "direct"
     """``related``: a control contributes to the requirement without being all it asks for."""
     thresholds: Mapping[str, Any] = field(default_factory=dict)
-    """The limits this version asks for, by name; where it is silent the defaults hold."""
+    """The thresholds this version states, by name; where it is silent the defaults hold."""
     not_judged: tuple[str, ...] = ()
     """Requirements on long-lived credentials that no control answers."""
 
@@ -39,11 +39,11 @@ class Framework:
     @property
     def requirements(self) -> dict[str, tuple[str, ...]]:
         """Requirement ids in their natural order, each with its controls; none: not judged."""
-        found: dict[str, tuple[str, ...]] = dict.fromkeys(self.not_judged, ())
+        controls: dict[str, tuple[str, ...]] = dict.fromkeys(self.not_judged, ())
         for control, ids in self.controls.items():
             for requirement in ids:
-                found[requirement] = (*found.get(requirement, ()), control)
-        return {requirement: found[requirement] for requirement in sorted(found, key=_natural)}
+                controls[requirement] = (*controls.get(requirement, ()), control)
+        return {name: controls[name] for name in sorted(controls, key=_natural)}
 
     def definition(self) -> dict[str, Any]:
         """The framework as JSON values; :func:`from_definition` makes it again."""
@@ -55,6 +55,22 @@ class Framework:
             "controls": {control: list(ids) for control, ids in self.controls.items()},
             "thresholds": dict(self.thresholds),
         }
+
+
+def ids_by_framework(control_id: str, frameworks: Iterable[Framework]) -> dict[str, str]:
+    """The ids of a control in the frameworks it is part of, by label: ``{"CIS ... 5.0": "1.9"}``.
+
+    A framework whose label an earlier one has, too, is told apart by its key.
+    """
+    labels: dict[str, Framework] = {}
+    for framework in frameworks:
+        label = framework.label
+        labels[f"{label} ({framework.key})" if label in labels else label] = framework
+    return {
+        label: ", ".join(framework.controls[control_id])
+        for label, framework in labels.items()
+        if control_id in framework.controls
+    }
 
 
 def _natural(requirement: str) -> list[tuple[bool, int, str]]:

@@ -1,8 +1,7 @@
-"""From TOML to frameworks; what a user got wrong is one line with file, place and remedy."""
+"""From TOML to frameworks; an error is one line that names the file, the entry and the remedy."""
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 import unicodedata
@@ -15,6 +14,7 @@ from orgscan.controls.catalogue import CATALOGUE
 from orgscan.controls.frameworks.framework import Framework
 from orgscan.errors import SettingsError
 from orgscan.settings import read_thresholds, read_toml, refuse_unknown_keys
+from orgscan.text import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,28 +35,28 @@ _FORM = (
 def shipped() -> Mapping[str, Framework]:
     """The frameworks that come with orgscan, by key (``cis-7.0``, ``fsbp``)."""
     folder = resources.files("orgscan.controls.frameworks")
-    found: dict[str, Framework] = {}
+    frameworks: dict[str, Framework] = {}
     for name in _SHIPPED:
         values = tomllib.loads(folder.joinpath(name).read_text("utf-8"))
-        found |= _parse(values, name, found)
-    return MappingProxyType(found)
+        frameworks |= _parse(values, name, frameworks)
+    return MappingProxyType(frameworks)
 
 
 def read_files(files: Iterable[Path]) -> dict[str, Framework]:
     """A user's own frameworks, by key, in the order of the files.
 
-    Raises :class:`orgscan.errors.SettingsError` with one line naming file, place and remedy.
+    Raises :class:`orgscan.errors.SettingsError`, one line that names the file, the entry and the
+    remedy.
     """
-    found: dict[str, Framework] = {}
+    frameworks: dict[str, Framework] = {}
     for file in files:
         values = read_toml(file, "framework file")
         if not values:
-            message = f"{file}: holds no framework; write {_FORM}"
-            raise SettingsError(message)
-        read = _parse(values, str(file), {**shipped(), **found})
+            raise SettingsError(f"{file}: holds no framework; write {_FORM}")
+        read = _parse(values, str(file), {**shipped(), **frameworks})
         _refuse_shipped_titles(read, file)
-        found |= read
-    return found
+        frameworks |= read
+    return frameworks
 
 
 def _refuse_shipped_titles(read: Mapping[str, Framework], file: Path) -> None:
@@ -64,11 +64,10 @@ def _refuse_shipped_titles(read: Mapping[str, Framework], file: Path) -> None:
     titles = {_bare(framework.title): framework.title for framework in shipped().values()}
     for key, framework in read.items():
         if (title := titles.get(_bare(framework.title))) is not None:
-            message = (
+            raise SettingsError(
                 f"{file}: [{key}], title: {title!r} is the title of a framework that comes with "
                 f"orgscan; choose another, as in {title + ', ours'!r}"
             )
-            raise SettingsError(message)
 
 
 def _bare(title: str) -> str:
@@ -89,84 +88,84 @@ def from_definition(key: str, definition: Mapping[str, Any]) -> Framework:
 def _parse(
     values: Mapping[str, Any], file: str, known: Mapping[str, Framework]
 ) -> dict[str, Framework]:
-    found: dict[str, Framework] = {}
+    frameworks: dict[str, Framework] = {}
     for key, content in values.items():
         if not isinstance(content, dict):
-            message = f"{file}: {key!r} stands outside of a framework; write {_FORM}"
-            raise SettingsError(message)
+            raise SettingsError(f"{file}: {key!r} stands outside of a framework; write {_FORM}")
         if not _KEY.fullmatch(key):
-            message = (
+            raise SettingsError(
                 f"{file}: {key!r} is no key of a framework; use at most 64 small letters, digits, "
                 "'.', '-' and '_'"
             )
-            raise SettingsError(message)
         if key in known:
-            message = f"{file}: [{key}]: there is already a framework of that key; choose another"
-            raise SettingsError(message)
-        found[key] = _framework(key, content, f"{file}: [{key}]", {**known, **found})
-    return found
+            raise SettingsError(
+                f"{file}: [{key}]: there is already a framework of that key; choose another"
+            )
+        frameworks[key] = _framework(key, content, f"{file}: [{key}]", {**known, **frameworks})
+    return frameworks
 
 
 def _framework(
-    key: str, values: dict[str, Any], place: str, known: Mapping[str, Framework]
+    key: str, values: dict[str, Any], where: str, known: Mapping[str, Framework]
 ) -> Framework:
-    refuse_unknown_keys(values, _KEYS, place)
-    kind = _text(values.get("kind", "direct"), f"{place}, kind")
+    refuse_unknown_keys(values, _KEYS, where)
+    kind = _text(values.get("kind", "direct"), f"{where}, kind")
     if kind not in _KINDS:
-        message = f"{place}, kind: is direct or related, not {kind!r}"
-        raise SettingsError(message)
-    same = _same_as(values, place, known)
-    thresholds = read_thresholds(values.get("thresholds", {}), f"{place}, thresholds")
+        raise SettingsError(f"{where}, kind: is direct or related, not {kind!r}")
+    same = _same_as(values, where, known)
+    thresholds = read_thresholds(values.get("thresholds", {}), f"{where}, thresholds")
     return Framework(
         key=key,
-        title=_text(values.get("title"), f"{place}, title"),
-        version=_text(values.get("version"), f"{place}, version"),
+        title=_text(values.get("title"), f"{where}, title"),
+        version=_text(values.get("version"), f"{where}, version"),
         kind=_KINDS[kind],
-        controls=MappingProxyType(same.controls if same else _controls(values, place)),
+        controls=MappingProxyType(same.controls if same else _controls(values, where)),
         thresholds=MappingProxyType({**(same.thresholds if same else {}), **thresholds}),
-        not_judged=same.not_judged if same else _not_judged(values, place),
+        not_judged=same.not_judged if same else _not_judged(values, where),
     )
 
 
 def _same_as(
-    values: Mapping[str, Any], place: str, known: Mapping[str, Framework]
+    values: Mapping[str, Any], where: str, known: Mapping[str, Framework]
 ) -> Framework | None:
     """The framework whose requirements this one takes over."""
     if "same_as" not in values:
         return None
     for name in ("controls", "not_judged"):
         if name in values:
-            message = f"{place}: has both same_as and {name}; keep one of them"
-            raise SettingsError(message)
-    name = _text(values["same_as"], f"{place}, same_as")
+            raise SettingsError(f"{where}: has both same_as and {name}; keep one of them")
+    name = _text(values["same_as"], f"{where}, same_as")
     if name not in known:
-        message = f"{place}, same_as: unknown framework {name!r}; {_hint(name, known)}"
-        raise SettingsError(message)
+        raise SettingsError(
+            f"{where}, same_as: unknown framework {name!r}; {suggestion(name, known)}"
+        )
     return known[name]
 
 
-def _controls(values: Mapping[str, Any], place: str) -> dict[str, tuple[str, ...]]:
+def _controls(values: Mapping[str, Any], where: str) -> dict[str, tuple[str, ...]]:
     given = values.get("controls")
     if not isinstance(given, dict) or not given:
-        message = f"{place}: names no controls; add them as a section of its own, [....controls]"
-        raise SettingsError(message)
+        raise SettingsError(
+            f"{where}: names no controls; add them as a section of its own, [....controls]"
+        )
     ids = [control.id for control in CATALOGUE]
     for name in given:
         if name not in ids:
-            message = f"{place}, controls: unknown control {name!r}; {_hint(name, ids)}"
-            raise SettingsError(message)
+            raise SettingsError(
+                f"{where}, controls: unknown control {name!r}; {suggestion(name, ids)}"
+            )
     return {
-        name: _requirements(given[name], f"{place}, controls, {name}")
+        name: _requirements(given[name], f"{where}, controls, {name}")
         for name in ids
         if name in given
     }
 
 
-def _not_judged(values: Mapping[str, Any], place: str) -> tuple[str, ...]:
+def _not_judged(values: Mapping[str, Any], where: str) -> tuple[str, ...]:
     given = values.get("not_judged", [])
     if not given and isinstance(given, list):
         return ()
-    found = _requirements(given, f"{place}, not_judged")
+    requirements = _requirements(given, f"{where}, not_judged")
     answered = {
         requirement
         for ids in values.get("controls", {}).values()
@@ -174,31 +173,29 @@ def _not_judged(values: Mapping[str, Any], place: str) -> tuple[str, ...]:
         for requirement in ids
         if isinstance(requirement, str)
     }
-    if both := [requirement for requirement in found if requirement in answered]:
-        message = f"{place}, not_judged: {both[0]!r} has a control; keep one of them"
-        raise SettingsError(message)
-    return found
+    if both := [requirement for requirement in requirements if requirement in answered]:
+        raise SettingsError(f"{where}, not_judged: {both[0]!r} has a control; keep one of them")
+    return requirements
 
 
-def _requirements(value: object, place: str) -> tuple[str, ...]:
+def _requirements(value: object, where: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not value:
-        message = f'{place}: must be a list of requirement ids, as in ["1.4"] (got {value!r:.60})'
-        raise SettingsError(message)
+        raise SettingsError(
+            f'{where}: must be a list of requirement ids, as in ["1.4"] (got {value!r:.60})'
+        )
     for item in value:
         if not _is_text(item, _LONGEST_ID):
-            message = (
-                f"{place}: {item!r:.60} is no requirement id; it is a text of 1 to {_LONGEST_ID} "
+            raise SettingsError(
+                f"{where}: {item!r:.60} is no requirement id; it is a text of 1 to {_LONGEST_ID} "
                 "characters in quotes"
             )
-            raise SettingsError(message)
     return tuple(dict.fromkeys(value))
 
 
-def _text(value: object, place: str) -> str:
+def _text(value: object, where: str) -> str:
     if not isinstance(value, str) or not _is_text(value, _LONGEST_TITLE):
-        told = "is missing" if value is None else f"not {value!r:.60}"
-        message = f"{place}: must be a text of 1 to {_LONGEST_TITLE} characters ({told})"
-        raise SettingsError(message)
+        got = "is missing" if value is None else f"not {value!r:.60}"
+        raise SettingsError(f"{where}: must be a text of 1 to {_LONGEST_TITLE} characters ({got})")
     return value
 
 
@@ -209,9 +206,3 @@ def _is_text(value: object, longest: int) -> bool:
         and 0 < len(value) <= longest
         and value.isprintable()
     )
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(names)}"

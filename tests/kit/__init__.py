@@ -1,0 +1,1 @@
+"""What the tests share: worlds, faults, and a simulator that serves them."""
