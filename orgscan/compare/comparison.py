@@ -12,13 +12,15 @@ from orgscan.compare.coverage import coverage_changes
 from orgscan.compare.deciding import decide
 from orgscan.compare.matching import counterparts
 from orgscan.compare.notes import notes
-from orgscan.compare.snapshot import among, seconds, texts
+from orgscan.compare.snapshot import seconds, texts
+from orgscan.frames import among
 from orgscan.models import Change, Severity
 from orgscan.schema import CHANGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from orgscan.compare.earlier import EarlierRun
     from orgscan.compare.snapshot import Snapshot
 
 QUARTER = pd.Timedelta(days=91)
@@ -41,39 +43,84 @@ _IDENTITY = [
     "slot",
     "created",
 ]
+_TOGETHER = 4_000
+"""Accounts and users compared at a time."""
 _MEMORY = [*_IDENTITY, "known", "previous_status", "first_seen_at", "last_seen_at"]
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """What became of the findings of an earlier run.
+class Differences:
+    """What became of the findings of some accounts.
 
     ``changes`` has the columns of :data:`orgscan.schema.CHANGES`; every finding that is open in
-    either run stands in it once, and those resolved earlier. ``coverage`` has a row per account
-    of either run: account_id, account_name, ou_path, previous_coverage, coverage and change
-    (better, worse, same, joined, left, or scope where an account began or ceased to be judged).
-    ``findings`` are the current ones with ``first_seen_at`` set. ``renamed`` is the id and
-    the access key id now, by the id then, of findings that have another one.
+    either run stands in it once, and those resolved earlier. ``findings`` are the current ones
+    with ``first_seen_at`` set. ``renamed`` is the id and the access key id now, by the id then, of
+    findings that have another one.
     """
 
     changes: pd.DataFrame
-    coverage: pd.DataFrame
     findings: pd.DataFrame
-    notes: tuple[str, ...]
     renamed: Mapping[str, tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison(Differences):
+    """What became of the findings of an earlier run.
+
+    ``coverage`` has a row per account of either run: account_id, account_name, ou_path,
+    previous_coverage, coverage and change (better, worse, same, joined, left, or scope where an
+    account began or ceased to be judged).
+    """
+
+    coverage: pd.DataFrame
+    notes: tuple[str, ...]
 
 
 def compare(previous: Snapshot, current: Snapshot) -> Comparison:
     """Tell what changed from ``previous`` to ``current``; neither is altered."""
+    found = differences(previous, current)
+    return Comparison(
+        changes=found.changes,
+        findings=found.findings,
+        renamed=found.renamed,
+        coverage=coverage_changes(previous, current),
+        notes=notes(previous, current),
+    )
+
+
+def compare_runs(previous: EarlierRun, current: EarlierRun) -> Comparison:
+    """Tell what changed between two finished runs, a few accounts at a time.
+
+    The ``findings`` and what is ``renamed`` are left out: nobody asks for them.
+    """
+    accounts = current.summary.accounts
+    sizes = accounts["users"].fillna(0).astype("int64") + 1
+    ends = accounts["account_id"][(sizes.cumsum() // _TOGETHER).diff(-1) != 0]
+    parts = [
+        differences(previous.until(end), current.until(end)).changes
+        for end in (*ends.tolist(), None)
+    ]
+    snapshots = previous.summary, current.summary
+    return Comparison(
+        changes=in_order(pd.concat(parts, ignore_index=True)),
+        findings=current.summary.findings,
+        renamed={},
+        coverage=coverage_changes(*snapshots),
+        notes=notes(*snapshots),
+    )
+
+
+def differences(previous: Snapshot, current: Snapshot) -> Differences:
+    """Tell what became of the findings of the accounts that the two snapshots hold.
+
+    An account's differences do not depend on other accounts: of all or of some, they are the same.
+    """
     now = current.open_findings()
     rows, renamed = _rows(previous, current, now)
     rows = _dated(decide(rows, previous, current), current)
-    changes = _changes(rows)
-    return Comparison(
-        changes=changes,
-        coverage=coverage_changes(previous, current),
+    return Differences(
+        changes=in_order(_as_changes(rows)),
         findings=_first_seen(current.findings, now, rows),
-        notes=notes(previous, current),
         renamed=renamed,
     )
 
@@ -163,20 +210,38 @@ def _dated(rows: pd.DataFrame, current: Snapshot) -> pd.DataFrame:
     return rows.assign(first_seen_at=first, last_seen_at=last, age_quarters=age)
 
 
-def _changes(rows: pd.DataFrame) -> pd.DataFrame:
-    """As the schema has it: most telling kinds first, then by severity, control and account."""
-    kind = rows["change"].map({change.value: place for place, change in enumerate(Change)})
-    rank = rows["severity"].map({severity.value: severity.rank for severity in Severity})
-    order = rows.assign(_kind=kind, _rank=rank.fillna(len(Severity))).sort_values(
-        ["_kind", "_rank", "control_id", "account_id", "user", "finding_id"], ignore_index=True
+def _as_changes(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows as the schema has them."""
+    rows = rows.assign(
+        key_created_at=rows["created"].where(rows["created"] > pd.Timestamp(0, tz="UTC")),
+        slot=rows["slot"].astype("Int64").mask(rows["slot"] == 0),
     )
-    order["key_created_at"] = order["created"].where(order["created"] > pd.Timestamp(0, tz="UTC"))
-    order["slot"] = order["slot"].astype("Int64").mask(order["slot"] == 0)
     for name in ("account_name", "ou_path", "user", "access_key_id", "previous_status", "status"):
-        order[name] = order[name].where(order[name] != "", None)
+        rows[name] = rows[name].where(rows[name] != "", None)
     for name in ("key_created_at", "first_seen_at", "last_seen_at"):
-        order[name] = order[name].astype("datetime64[us, UTC]")
-    return order[CHANGES.column_names]
+        rows[name] = rows[name].astype("datetime64[us, UTC]")
+    return rows[CHANGES.column_names]
+
+
+def ranks(changes: pd.DataFrame) -> pd.DataFrame:
+    """What changes are ordered by first: most telling kinds, then severity, then control."""
+    kinds = {change.value: number for number, change in enumerate(Change)}
+    severities = {severity.value: severity.rank for severity in Severity}
+    return pd.DataFrame(
+        {
+            "kind": changes["change"].map(kinds).astype("int64"),
+            "severity": changes["severity"].map(severities).fillna(len(Severity)).astype("int64"),
+            "control_id": changes["control_id"].astype(object),
+        }
+    )
+
+
+def in_order(changes: pd.DataFrame) -> pd.DataFrame:
+    """Changes as they are listed: by :func:`ranks`, then by account, user and finding."""
+    rest = ["account_id", "user", "finding_id"]
+    keys = ranks(changes).assign(**{name: texts(changes[name]) for name in rest})
+    order = keys.sort_values([*keys], kind="stable").index
+    return changes.loc[order].reset_index(drop=True)
 
 
 def _first_seen(findings: pd.DataFrame, now: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from orgscan.compare.snapshot import KEY, among, known_time, plain
+from orgscan.compare.snapshot import KEY, known_time, plain
+from orgscan.frames import among
 
 if TYPE_CHECKING:
     from orgscan.compare.snapshot import Snapshot

@@ -74,10 +74,7 @@ def _memory(previous: Snapshot) -> str:
 
 
 def _controls(previous: Snapshot, current: Snapshot) -> str:
-    before, now = (
-        set(run.findings["control_id"].astype("category").cat.categories)
-        for run in (previous, current)
-    )
-    if not (before and now and before ^ now):
+    one_only = previous.controls ^ current.controls
+    if not (previous.controls and current.controls and one_only):
         return ""
-    return f"Judged in one of the two runs only: {', '.join(sorted(before ^ now))}."
+    return f"Judged in one of the two runs only: {', '.join(sorted(one_only))}."

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from orgscan.frames import among
 from orgscan.models import ROOT_USER, Coverage, Status
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ _ABSENT = pd.Timestamp(0, tz="UTC")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """One run's tables, and what decides how far they can be compared.
+    """One run's tables, of all accounts or of some, and what decides how far they can be compared.
 
     ``findings`` needs :data:`FINDING_COLUMNS` alone. ``changes`` is what that run remembered of
     the runs before it; None where it was compared with none.
@@ -54,6 +53,8 @@ class Snapshot:
     credentials: pd.DataFrame
     access_keys: pd.DataFrame
     findings: pd.DataFrame
+    controls: frozenset[str]
+    """The ids of those that were judged, with findings or without."""
     enumerated: bool = True
     """Whether the account list was read to its end."""
     thresholds: Mapping[str, Any] = field(default_factory=dict)
@@ -75,10 +76,7 @@ class Snapshot:
 
     def judges(self, control_ids: pd.Series) -> Mask:
         """Whether each control was judged at all."""
-        column = self.findings["control_id"].astype("category").cat
-        used = np.unique(column.codes.to_numpy())
-        judged = column.categories[used[used >= 0]]
-        return np.asarray(control_ids.isin(judged), dtype=np.bool_)
+        return np.asarray(control_ids.isin(self.controls), dtype=np.bool_)
 
     def open_findings(self) -> pd.DataFrame:
         """The rows that FAIL or are WAIVED, as :func:`plain` gives them."""
@@ -191,14 +189,6 @@ def _created(rows: pd.DataFrame, run: Snapshot) -> pd.Series:
     found = wanted.merge(keys.drop_duplicates(by), on=by, how="left")["created"]
     about_key = (wanted["access_key_id"] != "") | (wanted["slot"] != 0)
     return found.where(about_key).fillna(_ABSENT).set_axis(rows.index)
-
-
-def among(column: pd.Series, values: pd.Series) -> Mask:
-    """Whether each text is one of ``values``; pandas makes a Python list of Arrow texts first."""
-    held, wanted = (
-        pa.array(one, from_pandas=True).cast(pa.large_string()) for one in (column, values)
-    )
-    return np.asarray(pc.is_in(held, value_set=wanted).to_numpy(zero_copy_only=False), np.bool_)
 
 
 def known_time(column: pd.Series) -> Mask:

@@ -17,11 +17,11 @@ from orgscan.text import suggestion
 from orgscan.thresholds import ThresholdOverride, Thresholds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    import pandas as pd
-
+    from orgscan.controls.control import Control
     from orgscan.controls.frameworks.framework import Framework
+    from orgscan.controls.requirements import Tally
     from orgscan.models import Assessment, RunInfo
     from orgscan.settings import Settings
 
@@ -119,31 +119,39 @@ class Criteria:
             lines[f"and {more} more overrides"] = "each finding names the limit it was judged by"
         return lines
 
+    def judged_again(self) -> dict[str, tuple[Control, ...]]:
+        """The controls that a framework judges by thresholds of its own, by its key."""
+        again = {
+            one.key: affected(one, self.frameworks[0], self.thresholds, self.overrides)
+            for one in self.frameworks
+        }
+        return {key: concerned for key, concerned in again.items() if concerned}
+
     def assess(
         self,
-        findings: pd.DataFrame,
-        judge: Callable[..., pd.DataFrame],
+        tally: Tally,
+        again: Mapping[str, Tally],
         *,
         whole: bool,
         scope: str,
     ) -> tuple[Assessment, ...]:
         """Assess the requirements of each framework.
 
-        Where a framework states other thresholds than the findings were evaluated by,
-        ``judge(framework=..., binding=True, controls=...)`` is asked for findings of the controls
-        concerned; ``findings`` are those of the organization's thresholds.
+        ``tally`` counts those of the organization's thresholds, ``again`` by framework those of the
+        controls in :meth:`judged_again`, evaluated by the framework's own thresholds.
         """
-        assessments = []
         names = {*self.thresholds.given, *(name for item in self.overrides for name in item.given)}
-        for framework in self.frameworks:
-            again = affected(framework, self.frameworks[0], self.thresholds, self.overrides)
-            others = judge(framework=framework, binding=True, controls=again) if again else None
-            assessments.append(
-                assess(
-                    framework, findings, others, whole=whole, scope=scope, organization_sets=names
-                )
+        return tuple(
+            assess(
+                framework,
+                tally,
+                again.get(framework.key),
+                whole=whole,
+                scope=scope,
+                organization_sets=names,
             )
-        return tuple(assessments)
+            for framework in self.frameworks
+        )
 
 
 def check_criteria(

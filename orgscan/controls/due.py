@@ -11,16 +11,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from orgscan.models import Severity, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-_COLUMNS = ["finding_id", "severity", "status", "first_seen_at"]
-_AT_A_TIME = 50_000
+    from collections.abc import Iterable, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +56,16 @@ class DueDates:
         late: pd.Series = self.overdue(findings).map({True: "Yes", False: None})
         return late
 
-    def count(self, findings: pd.DataFrame) -> dict[str, int]:
+    def count(self, pieces: Iterable[pd.DataFrame]) -> dict[str, int]:
         """Overdue rows by severity, worst first; severities without any are left out.
 
-        Takes :data:`orgscan.schema.FINDINGS`, which may be long: only FAIL rows are looked at.
+        Takes :data:`orgscan.schema.FINDINGS` in as many pieces as they come; only FAIL rows are
+        looked at.
         """
-        fails = np.flatnonzero(findings["status"] == Status.FAIL.value)
         counts: Counter[str] = Counter()
-        for start in range(0, len(fails), _AT_A_TIME):
-            piece = findings[_COLUMNS].take(fails[start : start + _AT_A_TIME])
-            counts.update(piece.loc[self.overdue(piece), "severity"].astype(str))
+        for findings in pieces:
+            fails = findings[findings["status"] == Status.FAIL.value]
+            counts.update(fails.loc[self.overdue(fails), "severity"].astype(str))
         return {
             severity.value: counts[severity.value]
             for severity in Severity

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from orgscan.models import Status
 
@@ -29,9 +28,10 @@ class Texts:
         """The number of a sentence."""
         return self.codes.setdefault(text, len(self.codes))
 
-    def array(self) -> pa.Array:
-        """The sentences as Arrow strings, at their numbers."""
-        return pa.array(list(self.codes), pa.large_string())
+    @property
+    def texts(self) -> list[str]:
+        """The sentences at their numbers."""
+        return list(self.codes)
 
     def number(self, text: str | Figures, rows: NDArray[np.int64]) -> NDArray[np.int32] | int:
         """Numbers for the given rows: one for all where the sentence is the same."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from orgscan.controls.control import Figures
 from orgscan.controls.masks import DAY
 from orgscan.models import is_in_unit
 from orgscan.thresholds import Thresholds
@@ -126,17 +127,30 @@ class Possibility:
 
     limits: Limits
     overrides: tuple[ThresholdOverride, ...]
+    accounts: pd.DataFrame
 
     def touches(self, names: Iterable[str]) -> bool:
         """Whether it sets any of these thresholds."""
         return any(name in item.given for item in self.overrides for name in names)
 
-    @property
-    def unread(self) -> str:
-        """What would tell, had it been read: ``tags``, ``organizational unit`` or both."""
-        words = {"ou": "organizational unit", "tag": "tags"}
+    def reason(self, frame: pd.DataFrame) -> Figures:
+        """Why the limit of each row is not known: what of its account could not be read."""
         scopes = {item.scope[0] for item in self.overrides}
-        return " or ".join(word for scope, word in words.items() if scope in scopes)
+        columns = (("ou", "ou_path", "organizational unit"), ("tag", "tags", "tags"))
+        asked = [(column, word) for scope, column, word in columns if scope in scopes]
+
+        def text(*unread: bool) -> str:
+            words = [word for (_, word), missing in zip(asked, unread, strict=True) if missing]
+            return f"the limit is not known: the account's {' or '.join(words)} could not be read"
+
+        missing = (_unread(self.accounts[column]) for column, _ in asked)
+        if "account" in frame:
+            missing = (flags[frame["account"].to_numpy()] for flags in missing)
+        return Figures(text, *missing)
+
+
+def _unread(column: pd.Series) -> NDArray[np.bool_]:
+    return np.asarray(column.fillna("") == "", dtype=np.bool_)
 
 
 def possibilities(
@@ -171,6 +185,7 @@ def possibilities(
                 binding=binding,
             ),
             assumed,
+            accounts,
         )
         for assumed in sets
     ]
@@ -228,7 +243,7 @@ class Places:
         """The positions of the accounts of which nobody can tell whether it is for them."""
         scope, _ = item.scope
         if scope == "tag":
-            return self._rows(np.flatnonzero(self._accounts["tags"].isna()))
+            return self._rows(np.flatnonzero(_unread(self._accounts["tags"])))
         return self._rows(self._paths.get("") if scope == "ou" else None)
 
     @staticmethod

@@ -6,14 +6,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from orgscan import frames
 from orgscan.controls.catalogue import CATALOGUE
 from orgscan.controls.limits import general, overridden
 from orgscan.models import Assessment, Requirement, RequirementStatus, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     import pandas as pd
 
@@ -24,7 +23,51 @@ if TYPE_CHECKING:
     Counts = Mapping[Status, int]
 
 _LIMITS_SHOWN = 5
-_AT_A_TIME = 100_000
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the findings of all accounts add up to, a partition at a time."""
+
+    controls: tuple[str, ...] = ()
+    """Those that were judged, with findings or without."""
+    results: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    """Findings by control, severity and status."""
+    limits: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    """Findings by control and the text of the limit they were judged by."""
+    causes: Counter[str] = field(default_factory=Counter)
+    """UNKNOWN findings by cause: the reason without the details that follow a colon."""
+    accounts: set[str] = field(default_factory=set)
+    """Those with findings."""
+
+    @classmethod
+    def of(cls, findings: pd.DataFrame, controls: Iterable[Control] = ()) -> Tally:
+        """The tally of one frame; ``controls`` are judged, whether they have rows or not."""
+        tally = cls(tuple(control.id for control in controls))
+        tally.add(findings)
+        return tally
+
+    def add(self, findings: pd.DataFrame) -> None:
+        """Count some findings: the columns of :data:`orgscan.schema.FINDINGS`."""
+        self.results += frames.counts(findings, "control_id", "severity", "status")
+        self.limits += frames.counts(findings, "control_id", "threshold")
+        self.accounts.update(frames.codes(findings["account_id"])[1])
+        unknown = findings[findings["status"] == Status.UNKNOWN.value]
+        for (reason,), size in frames.counts(unknown, "reason").items():
+            self.causes[reason.partition(":")[0]] += size
+
+    @property
+    def counts(self) -> dict[str, dict[Status, int]]:
+        """Findings by control and status; every status is there, 0 or not."""
+        counts = {name: dict.fromkeys(Status, 0) for name in self.controls}
+        for (control, _, status), size in self.results.items():
+            counts.setdefault(control, dict.fromkeys(Status, 0))[Status(status)] += size
+        return counts
+
+    @property
+    def unknown(self) -> dict[str, int]:
+        """UNKNOWN findings by cause, most frequent first."""
+        return dict(sorted(self.causes.items(), key=lambda item: (-item[1], item[0])))
 
 
 def affected(
@@ -51,8 +94,8 @@ def affected(
 
 def assess(
     framework: Framework,
-    findings: pd.DataFrame,
-    again: pd.DataFrame | None = None,
+    tally: Tally,
+    again: Tally | None = None,
     *,
     whole: bool,
     scope: str = "",
@@ -62,18 +105,17 @@ def assess(
 
     Args:
         framework: What to hold the findings against.
-        findings: The columns control_id, status and threshold, each a category.
-        again: Findings of controls judged by the framework's own limits, in place of those in
-            ``findings``.
+        tally: All findings.
+        again: Those of controls judged by the framework's own limits, in place of the others.
         whole: Whether every account in scope was read in full; nothing is met where not.
         scope: How much of the organization was judged, where the settings left some out.
         organization_sets: The thresholds the organization set, by name. Where ``again`` is
             judged by others, they are shown beside.
     """
-    counts, limits = count(findings), _limits(findings)
+    counts, limits = tally.counts, _limits(tally)
     others: dict[str, str] = {}
     if again is not None:
-        counts |= count(again)
+        counts |= again.counts
         own = _limits(again)
         others = {
             control.id: limits[control.id].text
@@ -85,7 +127,7 @@ def assess(
         limits |= own
     requirements = []
     for name, controls in framework.requirements.items():
-        mine = {control: counts.get(control, _none()) for control in controls}
+        mine = {control: counts.get(control, dict.fromkeys(Status, 0)) for control in controls}
         status = _standing(mine, whole=whole, related=framework.kind == "related")
         requirements.append(
             Requirement(
@@ -108,10 +150,6 @@ def assess(
     )
 
 
-def _none() -> dict[Status, int]:
-    return dict.fromkeys(Status, 0)
-
-
 def _standing(counts: Mapping[str, Counts], *, whole: bool, related: bool) -> RequirementStatus:
     def found(status: Status) -> bool:
         return any(of[status] for of in counts.values())
@@ -128,30 +166,6 @@ def _standing(counts: Mapping[str, Counts], *, whole: bool, related: bool) -> Re
     return next((status for holds, status in cases if holds), RequirementStatus.MET)
 
 
-def _pairs(findings: pd.DataFrame, column: str) -> dict[tuple[str, str], int]:
-    """How often each control occurs with each value of a category; nulls are left out."""
-    control, other = findings["control_id"].cat, findings[column].cat
-    wide = len(other.categories) + 1  # code -1, a null, becomes 0
-    sizes = np.zeros(len(control.categories) * wide, dtype=np.int64)
-    for start in range(0, len(findings), _AT_A_TIME):
-        part = slice(start, start + _AT_A_TIME)
-        codes = control.codes.to_numpy()[part].astype(np.int64) * wide
-        sizes += np.bincount(codes + other.codes.to_numpy()[part] + 1, minlength=len(sizes))
-    return {
-        (control.categories[code // wide], other.categories[code % wide - 1]): int(sizes[code])
-        for code in np.flatnonzero(sizes).tolist()
-        if code % wide
-    }
-
-
-def count(findings: pd.DataFrame) -> dict[str, dict[Status, int]]:
-    """Findings by control and status, both categories; every status is there, 0 or not."""
-    counts = {name: _none() for name in findings["control_id"].cat.categories}
-    for (control, status), size in _pairs(findings, "status").items():
-        counts[control][Status(status)] = size
-    return counts
-
-
 @dataclass(frozen=True, slots=True)
 class _LimitsTold:
     """The limits a control judged by; equal where the values are, whatever their sources."""
@@ -160,25 +174,10 @@ class _LimitsTold:
     text: str = field(compare=False)
 
 
-def unknown_causes(findings: pd.DataFrame) -> dict[str, int]:
-    """UNKNOWN findings by cause, most frequent first.
-
-    The cause is the reason without the details that follow a colon, such as values and times.
-    """
-    codes = findings["status"].cat.codes.to_numpy()
-    unknown = codes == findings["status"].cat.categories.get_loc(Status.UNKNOWN.value)
-    reasons = findings["reason"].cat
-    sizes = np.bincount(reasons.codes.to_numpy()[unknown], minlength=len(reasons.categories))
-    causes: Counter[str] = Counter()
-    for place in np.flatnonzero(sizes).tolist():
-        causes[str(reasons.categories[place]).partition(":")[0]] += int(sizes[place])
-    return dict(sorted(causes.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _limits(findings: pd.DataFrame) -> dict[str, _LimitsTold]:
+def _limits(tally: Tally) -> dict[str, _LimitsTold]:
     """The limits each control judged by, the most frequent first."""
     found: dict[str, dict[str, int]] = {}
-    for (control, text), size in _pairs(findings, "threshold").items():
+    for (control, text), size in tally.limits.items():
         found.setdefault(control, {})[text] = size
     told = {}
     for control, sizes in found.items():

@@ -1,38 +1,52 @@
-"""From an evidence store to tables and verdicts: judged, waived, compared; nothing is written."""
+"""From an evidence store to tables and verdicts, a partition of whole accounts at a time.
+
+Each partition is judged, waived, compared and written before the next is read. What needs all
+accounts is added up on the way and decided at the end; nothing is published before it.
+"""
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from orgscan import compare, tables
+import pandas as pd
+
+from orgscan import compare, files, frames, tables
 from orgscan.controls.catalogue import requested
-from orgscan.controls.evaluate import evaluate as evaluate_controls
+from orgscan.controls.evaluate import evaluate
 from orgscan.controls.limits import limits_unread, override_notes
-from orgscan.controls.requirements import count, unknown_causes
+from orgscan.controls.requirements import Tally
+from orgscan.endpoint import is_simulated
 from orgscan.errors import UsageError
 from orgscan.models import Coverage
-from orgscan.runs import rundir
+from orgscan.reports.rows import FrameRows
+from orgscan.reports.workbook import ranks
+from orgscan.runs import parquet, rundir
 from orgscan.runs.evidence import EvidenceStore
 from orgscan.runs.manifest import trusted
+from orgscan.schema import CHANGES, FINDINGS, TABLES
+from orgscan.version import __version__
 from orgscan.waivers import entries as decided
-from orgscan.waivers.apply import apply, check
+from orgscan.waivers.apply import Waiving, check, check_accounts
+from orgscan.waivers.entries import is_listed, unlisted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
-    import pandas as pd
-
     from orgscan.controls.criteria import Criteria
     from orgscan.files import FileRecord
-    from orgscan.models import Assessment, Clock, RunInfo, Status
-    from orgscan.runs.chain import Link
+    from orgscan.models import Assessment, Clock, HumanEntry, RunInfo
+    from orgscan.reports.rows import Rows
     from orgscan.runs.manifest import Previous
-    from orgscan.waivers.apply import Applied, Result
+    from orgscan.runs.publication import Publication
+    from orgscan.runs.spool import Spool
+    from orgscan.schema import Table
+    from orgscan.thresholds import Thresholds
+    from orgscan.waivers.apply import Result
     from orgscan.waivers.entries import Decisions
 
 _REPORT_LIFETIME = timedelta(hours=4, minutes=15)
@@ -53,21 +67,25 @@ class Judgement:
     """Accounts in scope whose limits nobody can tell, because OU or tags were not read."""
     evidence: FileRecord
     previous: Previous | None
-    frames: dict[str, pd.DataFrame]
-    """The four tables by name. Rows that are on disk and not needed again may be let go."""
-    counts: Mapping[str, Mapping[Status, int]]
-    """All findings by control and status."""
-    unknown: Mapping[str, int]
-    """UNKNOWN findings by cause, most frequent first."""
+    accounts: pd.DataFrame
+    tables: Mapping[str, Rows]
+    """All tables by name, as they were written; changes are the last, where there are any."""
+    listed: Rows
+    """The findings that are not settled, as the workbook lists them."""
+    tally: Tally
+    """What all findings add up to."""
+    overdue: Mapping[str, int]
+    """Overdue failures by severity."""
     decisions: Decisions
+    earlier_entries: tuple[HumanEntry, ...]
+    """The entries among ``decisions`` whose findings are not listed any more."""
     results: tuple[Result, ...]
     due_days: Mapping[str, int]
     notes: tuple[str, ...]
     """The run's notes, and what the tables and decisions tell."""
-    changes: pd.DataFrame | None = None
-    """What became of the previous run's findings; None where no such run was given."""
     coverage: pd.DataFrame | None = None
-    """What became of its accounts, as :class:`orgscan.compare.Comparison` tells."""
+    """What became of the previous run's accounts, as :class:`orgscan.compare.Comparison` tells;
+    None where no such run was given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,79 +96,225 @@ class Terms:
     decisions: Decisions
     as_of: datetime | None = None
     """None: the run's own."""
-    earlier: tuple[Link, compare.Snapshot] | None = None
+    earlier: compare.EarlierRun | None = None
     """The earlier run to compare with."""
+    partition: int = tables.PARTITION
+    """Accounts and principals judged at a time; the results do not depend on it."""
 
 
-def judge(run: Path, evidence: FileRecord, terms: Terms, *, clock: Clock) -> Judgement:
-    """Judge the evidence of ``run``: verdicts, then waivers, then what changed.
+def judge(
+    run: Path,
+    evidence: FileRecord,
+    terms: Terms,
+    publication: Publication,
+    spool: Callable[[Table], Spool],
+    *,
+    clock: Clock,
+) -> Judgement:
+    """Judge the evidence of ``run`` and write the tables that follow from it.
+
+    They are added to ``publication``. ``spool`` makes what rows of a table are set aside in.
 
     Raises :class:`orgscan.errors.UsageError` where the terms do not fit the run, and
     :class:`orgscan.errors.IntegrityError` where its evidence was altered.
     """
     decisions = terms.decisions
-    with EvidenceStore.read(run / rundir.EVIDENCE) as store:
+    with EvidenceStore.read(run / rundir.EVIDENCE) as store, ExitStack() as stack:
         info = _as_asked(store.info, terms)
         criteria = terms.criteria(info)
         max_days = decisions.max_days or decided.stored_max_days(info.settings)
         check(decisions.waivers, as_of=info.as_of, max_days=max_days)
         _hold_entries(run, decisions, info)
-        built = tables.build(store, as_of=info.as_of)
+        if terms.earlier is not None:
+            # Its tables are read along with the evidence.
+            stack.enter_context(files.locked(terms.earlier.link.path, shared=True))
+        judging = _Judging(info, criteria, terms, spool)
+        partitions = tables.partitions(store, as_of=info.as_of, size=terms.partition)
+        with closing(partitions):
+            written = judging.write(partitions, publication)
         accounts_enumerated = len(store)
-    evaluate = _evaluation(info, criteria, built)
-    waive = partial(_waived, run, terms, built.accounts, info.as_of)
-    applied = waive(evaluate(framework=criteria.frameworks[0]))
-    comparison = _compared(terms, info, criteria, built, applied.findings)
-    findings = comparison.findings if comparison else applied.findings
-    if comparison:
-        decisions = decisions.following(comparison.renamed)
+    accounts = judging.accounts
+    _refuse_unknown_accounts(run, terms, accounts, info.as_of)
+    decisions, results = judging.decisions, judging.waiving.results
     rendered = trusted(run)
     previous = None if rendered is None else rendered.previous  # rendering again keeps the chain
-    if terms.earlier:
-        previous = terms.earlier[0].entry()
-    due_days = decisions.due_days or decided.stored_due_days(info.settings)
+    if terms.earlier is not None:
+        previous = terms.earlier.link.entry()
+    due_days = (decisions.due_days or decided.stored_due_days(info.settings)).model_dump()
+    left = tuple(unlisted(judging.listed.pieces(), decisions.entries))
+    coverage, compared = None, _not_compared(previous)
+    if terms.earlier is not None:
+        snapshots = terms.earlier.summary, judging.snapshot(accounts=accounts)
+        coverage, compared = compare.coverage_changes(*snapshots), compare.notes(*snapshots)
     return Judgement(
         info=info,
         judged_at=clock.now(),
         criteria=criteria,
         assessments=criteria.assess(
-            findings,
-            # Frameworks with limits of their own have some controls judged again.
-            lambda **which: waive(evaluate(**which)).findings,
-            whole=info.enumerated and not _has_gaps(built.accounts),
-            scope=_scope(built.accounts),
+            judging.tally,
+            judging.tallies,
+            whole=info.enumerated and not _has_gaps(accounts),
+            scope=_scope(accounts),
         ),
         accounts_enumerated=accounts_enumerated,
-        accounts_judged=_accounts_judged(built.accounts),
-        limits_unread=limits_unread(criteria.overrides, _in_scope(built.accounts)),
+        accounts_judged=_accounts_judged(accounts),
+        limits_unread=limits_unread(criteria.overrides, _in_scope(accounts)),
         evidence=evidence,
         previous=previous,
-        frames={
-            "accounts": built.accounts,
-            "credentials": built.credentials,
-            "access_keys": built.access_keys,
-            "service_credentials": built.service_credentials,
-            "findings": findings,
-        },
-        counts=count(findings),
-        unknown=unknown_causes(findings),
+        accounts=accounts,
+        tables={**written, "accounts": FrameRows(accounts)},
+        listed=judging.listed,
+        tally=judging.tally,
+        overdue=decisions.due_dates(info.as_of, due_days).count(judging.listed.pieces()),
         decisions=decisions,
-        results=applied.results,
-        due_days=due_days.model_dump(),
+        earlier_entries=left,
+        results=results,
+        due_days=due_days,
         notes=(
             *info.notes,
             *_judged_for_earlier(info),
-            *_stale_reports(built.accounts),
-            *override_notes(criteria.overrides, built.accounts),
+            *_stale_reports(accounts),
+            *override_notes(criteria.overrides, accounts),
             *decisions.notes,
-            *decided.waiver_notes(applied.results, built.accounts),
-            *decided.entry_notes(decisions, findings),
-            *(comparison.notes if comparison else _not_compared(previous)),
+            *decided.waiver_notes(results, accounts),
+            *decided.entry_notes(decisions, left),
+            *compared,
             *decided.forgotten(decisions, rendered),
         ),
-        changes=comparison.changes if comparison else None,
-        coverage=comparison.coverage if comparison else None,
+        coverage=coverage,
     )
+
+
+class _Judging:
+    """A judgement in the making: what was written, and what adds up over all partitions."""
+
+    def __init__(
+        self, info: RunInfo, criteria: Criteria, terms: Terms, spool: Callable[[Table], Spool]
+    ) -> None:
+        self._info, self._criteria, self._earlier = info, criteria, terms.earlier
+        self._controls = requested(info.evidence_kinds)
+        self.decisions = terms.decisions
+        """With their entries at the ids that their findings have now."""
+        self.waiving = Waiving(terms.decisions.waivers, as_of=info.as_of)
+        self._again = criteria.judged_again()
+        self.tally = Tally(tuple(control.id for control in self._controls))
+        self.tallies = {
+            key: Tally(tuple(control.id for control in again)) for key, again in self._again.items()
+        }
+        """Of the controls that a framework judges by limits of its own, by its key."""
+        self._none = tables.build((), as_of=info.as_of)
+        self.accounts = self._none.accounts
+        self.listed = spool(FINDINGS)
+        self._changes = spool(CHANGES)
+
+    def write(
+        self, partitions: Iterator[tables.Tables], publication: Publication
+    ) -> dict[str, Rows]:
+        """Judge partition after partition and write the tables; their rows, by name."""
+        metadata = parquet_metadata(self._info, self._criteria.effective)
+        paths, accounts = {}, [self.accounts]
+        with ExitStack() as stack:
+            writers = {}
+            for table in reversed(TABLES):  # the last opened is finished first
+                paths[table] = stack.enter_context(publication.file(f"{table.name}.parquet"))
+                writer = parquet.Writer(paths[table], table, metadata=metadata)
+                writers[table.name] = stack.enter_context(writer)
+            for part in partitions:
+                accounts.append(part.accounts)
+                findings = self._judged(part)
+                for name, writer in writers.items():
+                    writer.add(findings if name == FINDINGS.name else getattr(part, name))
+        self.accounts = pd.concat(accounts, ignore_index=True)
+        if self._earlier is not None:
+            # Accounts of the earlier run behind all that there are now.
+            nothing = frames.empty(FINDINGS.columns)
+            self._compared(self._earlier.until(None), self._none, nothing)
+            with (
+                publication.file(f"{CHANGES.name}.parquet") as paths[CHANGES],
+                parquet.Writer(paths[CHANGES], CHANGES, metadata=metadata) as writer,
+            ):
+                for rows in self._changes.pieces():
+                    writer.add(rows)
+        return {table.name: parquet.Stored(path, table) for table, path in paths.items()}
+
+    def _judged(self, part: tables.Tables) -> pd.DataFrame:
+        """The findings of a partition: judged, waived, compared and added up."""
+        findings = self._evaluated(
+            part, framework=self._criteria.frameworks[0], controls=self._controls
+        )
+        findings = self.waiving.apply(findings, part.accounts)
+        for framework in self._criteria.frameworks:
+            if again := self._again.get(framework.key):
+                others = self._evaluated(part, framework=framework, binding=True, controls=again)
+                waiving = Waiving(self.decisions.waivers, as_of=self._info.as_of)
+                self.tallies[framework.key].add(waiving.apply(others, part.accounts))
+        if self._earlier is not None:
+            earlier = self._earlier.until(part.accounts["account_id"].iloc[-1])
+            findings = self._compared(earlier, part, findings)
+        self.tally.add(findings)
+        unsettled = findings[is_listed(findings)]
+        self.listed.add(unsettled, ranks(unsettled))
+        return findings
+
+    def _evaluated(self, part: tables.Tables, **which: Any) -> pd.DataFrame:
+        return evaluate(
+            part.accounts,
+            part.credentials,
+            part.access_keys,
+            part.service_credentials,
+            part.facts,
+            organization_id=self._info.organization.id,
+            as_of=self._info.as_of,
+            thresholds=self._criteria.thresholds,
+            overrides=self._criteria.overrides,
+            **which,
+        )
+
+    def _compared(
+        self,
+        earlier: compare.Snapshot,
+        part: tables.Tables,
+        findings: pd.DataFrame,
+    ) -> pd.DataFrame:
+        """The findings with the times they were first seen; what changed is set aside."""
+        now = self.snapshot(
+            accounts=part.accounts,
+            credentials=part.credentials,
+            access_keys=part.access_keys,
+            service_credentials=part.service_credentials,
+            findings=findings,
+        )
+        found = compare.differences(earlier, now)
+        self._changes.add(found.changes, compare.ranks(found.changes))
+        if found.renamed:
+            self.decisions = self.decisions.following(found.renamed)
+        return found.findings
+
+    def snapshot(self, **given: pd.DataFrame) -> compare.Snapshot:
+        """This run, with the tables given and no row of any other."""
+        names = ("accounts", "credentials", "access_keys", "service_credentials")
+        none = {name: getattr(self._none, name) for name in names}
+        return compare.Snapshot(
+            as_of=self._info.as_of,
+            started_at=self._info.started_at,
+            **{**none, "findings": frames.empty(FINDINGS.columns), **given},
+            controls=frozenset(control.id for control in self._controls),
+            enumerated=self._info.enumerated,
+            thresholds=self._criteria.effective.model_dump(),
+        )
+
+
+def parquet_metadata(info: RunInfo, thresholds: Thresholds) -> dict[str, str]:
+    """What every Parquet file says of its origin; nothing that differs between renderings."""
+    return {
+        "orgscan.version": __version__,
+        "orgscan.run_id": info.run_id,
+        "orgscan.organization_id": info.organization.id,
+        "orgscan.as_of": info.as_of.isoformat(),
+        "orgscan.enumerated": str(info.enumerated).lower(),
+        "orgscan.simulated": str(is_simulated(info.endpoint_url)).lower(),
+        "orgscan.thresholds": thresholds.model_dump_json(),
+    }
 
 
 def _in_scope(accounts: pd.DataFrame) -> pd.DataFrame:
@@ -170,7 +334,7 @@ def _judged_for_earlier(info: RunInfo) -> Iterator[str]:
 def _as_asked(info: RunInfo, terms: Terms) -> RunInfo:
     """The run at the as-of time asked for, which the earlier run must precede."""
     if terms.earlier is not None:
-        link = terms.earlier[0]
+        link = terms.earlier.link
         link.must_be_of(info.organization)
         link.must_precede(info.run_id, info.started_at)
     return replace(info, as_of=terms.as_of or info.as_of)
@@ -183,43 +347,6 @@ def _hold_entries(run: Path, decisions: Decisions, info: RunInfo) -> None:
         # Before a scan the organization is not known, whose ids these are to be.
         message = f"{error}; the evidence is kept, `orgscan report {run} --carry FILE` goes on"
         raise UsageError(message) from None
-
-
-def _evaluation(
-    info: RunInfo, criteria: Criteria, built: tables.Tables
-) -> Callable[..., pd.DataFrame]:
-    return partial(
-        evaluate_controls,
-        built.accounts,
-        built.credentials,
-        built.access_keys,
-        built.service_credentials,
-        built.facts,
-        organization_id=info.organization.id,
-        as_of=info.as_of,
-        thresholds=criteria.thresholds,
-        overrides=criteria.overrides,
-        controls=requested(info.evidence_kinds),
-    )
-
-
-def _compared(
-    terms: Terms, info: RunInfo, criteria: Criteria, built: tables.Tables, findings: pd.DataFrame
-) -> compare.Comparison | None:
-    if terms.earlier is None:
-        return None
-    now = compare.Snapshot(
-        as_of=info.as_of,
-        started_at=info.started_at,
-        accounts=built.accounts,
-        credentials=built.credentials,
-        access_keys=built.access_keys,
-        service_credentials=built.service_credentials,
-        findings=findings,
-        enumerated=info.enumerated,
-        thresholds=criteria.effective.model_dump(),
-    )
-    return compare.compare(terms.earlier[1], now)
 
 
 def _has_gaps(accounts: pd.DataFrame) -> bool:
@@ -242,21 +369,14 @@ def _scope(accounts: pd.DataFrame) -> str:
     return f"{_accounts_judged(accounts)} of {active} accounts judged"
 
 
-def _known_then(terms: Terms) -> set[str]:
-    """The accounts earlier runs of the chain knew, those that have left among them."""
-    if terms.earlier is None:
-        return set()
-    then = terms.earlier[1]
-    remembered = () if then.changes is None else then.changes["account_id"]
-    return {*then.accounts["account_id"], *remembered}
-
-
-def _waived(
-    run: Path, terms: Terms, accounts: pd.DataFrame, as_of: datetime, findings: pd.DataFrame
-) -> Applied:
-    given, left = terms.decisions.waivers, _known_then(terms)
+def _refuse_unknown_accounts(
+    run: Path, terms: Terms, accounts: pd.DataFrame, as_of: datetime
+) -> None:
+    known = set(accounts["account_id"])
+    if terms.earlier is not None:
+        known |= terms.earlier.known_accounts()
     try:
-        return apply(findings, accounts, given, as_of=as_of, left=left)
+        check_accounts(terms.decisions.waivers, known, as_of=as_of)
     except UsageError as error:
         # Only now are the accounts known; a scan is not in vain for that.
         message = (

@@ -8,7 +8,6 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from orgscan.controls.catalogue import CATALOGUE
-from orgscan.controls.due import DueDates
 from orgscan.endpoint import is_simulated
 from orgscan.models import INTEGRITY_FAILURE, Coverage, Status
 from orgscan.runs.manifest import (
@@ -27,7 +26,6 @@ from orgscan.runs.manifest import (
 from orgscan.runs.rundir import EVIDENCE
 from orgscan.schema import SCHEMA_VERSION
 from orgscan.version import __version__
-from orgscan.waivers.entries import unlisted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +39,7 @@ _REPORTED_VERSIONS = ("aioboto3", "botocore", "openpyxl", "pandas", "pyarrow")
 
 def describe(judgement: Judgement, files: Mapping[str, FileRecord]) -> Manifest:
     """The manifest of a run whose reports are ``files``, by name."""
-    info, accounts = judgement.info, judgement.frames["accounts"]
+    info, accounts = judgement.info, judgement.accounts
     coverage = accounts["coverage"].value_counts()
     digests = zip(accounts["account_id"], accounts["evidence_sha256"], strict=True)
     return Manifest(
@@ -73,16 +71,16 @@ def describe(judgement: Judgement, files: Mapping[str, FileRecord]) -> Manifest:
         ),
         findings={
             control: {status.value: count for status, count in counts.items()}
-            for control, counts in judgement.counts.items()
+            for control, counts in judgement.tally.counts.items()
         },
-        unknown=dict(judgement.unknown),
+        unknown=judgement.tally.unknown,
         severities={control.id: control.severity.value for control in CATALOGUE},
         thresholds=judgement.criteria.effective.model_dump(),
         frameworks=[_framework(assessment) for assessment in judgement.assessments],
         waivers=_waivers(judgement),
         carried=_carried(judgement),
         due_days=dict(judgement.due_days),
-        overdue=_overdue(judgement),
+        overdue=dict(judgement.overdue),
         notes=list(judgement.notes),
         versions=versions(),
         files={name: File(**asdict(record)) for name, record in files.items()},
@@ -168,23 +166,15 @@ def _waivers(judgement: Judgement) -> Waivers | None:
 
 
 def _carried(judgement: Judgement) -> Carried | None:
-    carried, entries = judgement.decisions.carried, judgement.decisions.entries
+    carried = judgement.decisions.carried
     if carried is None:
         return None
     return Carried(
         file=carried.file,
         sha256=carried.sha256,
-        entries=len(entries),
-        no_longer_listed=len(unlisted(judgement.frames["findings"], entries)),
+        entries=len(judgement.decisions.entries),
+        no_longer_listed=len(judgement.earlier_entries),
     )
-
-
-def _overdue(judgement: Judgement) -> dict[str, int]:
-    """Overdue failures by severity."""
-    entries = judgement.decisions.entries
-    agreed = {entry.finding_id: entry.due for entry in entries if entry.due is not None}
-    due = DueDates(judgement.info.as_of, judgement.due_days, agreed)
-    return due.count(judgement.frames["findings"])
 
 
 def versions() -> dict[str, str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from orgscan import files, reports
+from orgscan.compare import EarlierRun
 from orgscan.controls.catalogue import CATALOGUE
 from orgscan.controls.criteria import Criteria
 from orgscan.controls.frameworks.reading import shipped
@@ -14,14 +15,13 @@ from orgscan.endpoint import is_simulated
 from orgscan.errors import UsageError
 from orgscan.pipeline.judgement import Terms, judge
 from orgscan.pipeline.manifest import Effort, describe, versions
-from orgscan.pipeline.memory import give_back
-from orgscan.pipeline.previous import open_snapshot
 from orgscan.reports.formats import Results, check_formats, write_formats
-from orgscan.runs import parquet, rundir
+from orgscan.runs import rundir
 from orgscan.runs.publication import Publication
 from orgscan.runs.sealed import sealed_evidence
-from orgscan.schema import CHANGES, TABLES
-from orgscan.version import __version__
+from orgscan.runs.spool import Spool
+from orgscan.schema import CHANGES
+from orgscan.tables import PARTITION
 from orgscan.waivers.entries import Decisions
 
 if TYPE_CHECKING:
@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orgscan.controls.frameworks.framework import Framework
-    from orgscan.models import Clock, Observer, RunInfo, Severity
+    from orgscan.files import FileRecord
+    from orgscan.models import Clock, Observer, Severity
     from orgscan.pipeline.judgement import Judgement
+    from orgscan.schema import Table
     from orgscan.settings import Settings
-    from orgscan.thresholds import Thresholds
 
 
 def render(
@@ -50,6 +51,7 @@ def render(
     decisions: Decisions | None = None,
     formats: Sequence[str] = (),
     fail_on: Severity | None = None,
+    partition: int = PARTITION,
 ) -> Path:
     """Judge the evidence of ``run`` and publish Parquet, workbook and, last, the manifest.
 
@@ -61,7 +63,8 @@ def render(
     entries to carry forward; by default there are none. ``formats`` are those of
     :data:`orgscan.reports.formats.FORMATS` to write beside; files of others are removed. An
     earlier signature is removed with what it signed. ``fail_on`` counts for the exit code in the
-    manifest. Returns the directory written to.
+    manifest. ``partition`` is how many accounts and principals are judged at a time; the results
+    do not depend on it. Returns the directory written to.
 
     Raises :class:`orgscan.errors.UsageError`, :class:`orgscan.errors.IntegrityError`, and
     :class:`orgscan.errors.RunError` where the disk is full; the directory is then as it was.
@@ -77,7 +80,8 @@ def render(
         ),
         decisions=decisions or Decisions(),
         as_of=as_of,
-        earlier=None if previous is None else open_snapshot(previous),
+        earlier=None if previous is None else EarlierRun(previous, directory=output or run),
+        partition=partition,
     )
     elsewhere = output is not None and output.resolve() != run.resolve()
     if output is not None and run.resolve() in output.resolve().parents:
@@ -87,20 +91,23 @@ def render(
         raise UsageError(message)
     with files.locked(run, shared=elsewhere):
         evidence = sealed_evidence(run)
-        observer.phase("Judging the evidence")
-        give_back()
-        judgement = judge(run, evidence, terms, clock=clock)
-        observer.started(judgement.info)
-        effort.end("evaluate")
-        del terms  # the tables of an earlier run with it
-        give_back()
+        publish = partial(
+            _publish,
+            run,
+            evidence,
+            terms,
+            observer=observer,
+            formats=formats,
+            clock=clock,
+            effort=effort,
+        )
         if output is None or not elsewhere:
-            _publish(judgement, run, run, observer, formats, effort=effort)
+            publish(directory=run)
             return run
         rundir.create(output)
         try:
             with files.locked(output):
-                _publish(judgement, run, output, observer, formats, effort=effort)
+                publish(directory=output)
         except BaseException:
             with suppress(OSError):
                 output.rmdir()
@@ -109,34 +116,33 @@ def render(
 
 
 def _publish(
-    judgement: Judgement,
     run: Path,
+    evidence: FileRecord,
+    terms: Terms,
     directory: Path,
+    *,
     observer: Observer,
     formats: Sequence[str],
-    *,
+    clock: Clock,
     effort: Effort,
 ) -> None:
-    observer.phase("Writing the reports")
     remedy = f"the evidence is kept, `orgscan report {run}` writes again"
-    metadata = parquet_metadata(judgement.info, judgement.criteria.effective)
-    with Publication(directory, remedy=remedy) as publication:
-        for table in TABLES:
-            with publication.file(f"{table.name}.parquet") as path:
-                parquet.write(judgement.frames[table.name], table, path, metadata=metadata)
-        if judgement.changes is not None:
-            with publication.file(f"{CHANGES.name}.parquet") as path:
-                parquet.write(judgement.changes, CHANGES, path, metadata=metadata)
-        made = Results(judgement.info, judgement.criteria, judgement.frames, judgement.changes)
+    with Publication(directory, remedy=remedy) as publication, ExitStack() as stack:
+
+        def spool(table: Table) -> Spool:
+            return stack.enter_context(Spool(table.columns, directory))
+
+        observer.phase("Judging the evidence")
+        judgement = judge(run, evidence, terms, publication, spool, clock=clock)
+        observer.started(judgement.info)
+        effort.end("evaluate")
+        observer.phase("Writing the reports")
+        made = Results(judgement.info, judgement.criteria, judgement.accounts, judgement.tables)
         write_formats(formats, made, publication)
         hashes = {rundir.EVIDENCE: judgement.evidence.sha256}
         hashes |= {name: record.sha256 for name, record in publication.files.items()}
-        give_back()  # what writing left
-        content = reports.condensed(_workbook_content(judgement, hashes))
-        judgement.frames["findings"] = content.findings
-        give_back()
         with publication.file(rundir.workbook_name(judgement.info)) as path:
-            reports.write_workbook(path, content)
+            reports.write_workbook(path, _workbook_content(judgement, hashes))
         written = dict(publication.files)
         if directory == run:
             written[rundir.EVIDENCE] = judgement.evidence
@@ -144,28 +150,16 @@ def _publish(
         publication.commit(effort.added_to(describe(judgement, written), judgement.info))
 
 
-def parquet_metadata(info: RunInfo, thresholds: Thresholds) -> dict[str, str]:
-    """What every Parquet file says of its origin; nothing that differs between renderings."""
-    return {
-        "orgscan.version": __version__,
-        "orgscan.run_id": info.run_id,
-        "orgscan.organization_id": info.organization.id,
-        "orgscan.as_of": info.as_of.isoformat(),
-        "orgscan.enumerated": str(info.enumerated).lower(),
-        "orgscan.simulated": str(is_simulated(info.endpoint_url)).lower(),
-        "orgscan.thresholds": thresholds.model_dump_json(),
-    }
-
-
 def _workbook_content(judgement: Judgement, hashes: Mapping[str, str]) -> reports.WorkbookContent:
     return reports.WorkbookContent(
         run=judgement.info,
         rendered_at=judgement.judged_at,
-        accounts=judgement.frames["accounts"],
-        credentials=judgement.frames["credentials"],
-        access_keys=judgement.frames["access_keys"],
-        service_credentials=judgement.frames["service_credentials"],
-        findings=judgement.frames["findings"],
+        accounts=judgement.accounts,
+        credentials=judgement.tables["credentials"],
+        access_keys=judgement.tables["access_keys"],
+        service_credentials=judgement.tables["service_credentials"],
+        findings=judgement.listed,
+        tally=judgement.tally,
         controls=CATALOGUE,
         frameworks=_frameworks(judgement.criteria),
         assessments=judgement.assessments,
@@ -189,7 +183,7 @@ def _frameworks(criteria: Criteria) -> tuple[Framework, ...]:
 
 
 def _changes_content(judgement: Judgement) -> reports.ChangesContent | None:
-    changes, coverage = judgement.changes, judgement.coverage
+    changes, coverage = judgement.tables.get(CHANGES.name), judgement.coverage
     previous = judgement.previous
     if changes is None or coverage is None or previous is None:
         return None

@@ -11,14 +11,15 @@ from orgscan.reports.delimited import write as write_csv
 from orgscan.reports.difference import write_json as write_changes_json
 from orgscan.reports.ocsf import Obligations
 from orgscan.reports.ocsf import write as write_ocsf
-from orgscan.reports.workbook import condensed
+from orgscan.reports.rows import FrameRows, Rows
 from orgscan.reports.workbook import write as write_workbook
 
 __all__ = [
     "ChangesContent",
+    "FrameRows",
     "Obligations",
+    "Rows",
     "WorkbookContent",
-    "condensed",
     "write_changes_json",
     "write_csv",
     "write_ocsf",

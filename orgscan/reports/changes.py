@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from orgscan import frames
 from orgscan.models import Change, CoverageChange
 from orgscan.reports import look
 from orgscan.reports.look import BODY, HEADING, LABEL, PLAIN
+from orgscan.reports.rows import as_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    import pandas as pd
 
     from orgscan.reports.content import ChangesContent
     from orgscan.reports.datasheet import Line
@@ -24,15 +25,16 @@ _TEXT = replace(PLAIN, indent=1)
 
 def counts(content: ChangesContent) -> Mapping[Change, int]:
     """How many findings of each kind there are; every kind present."""
-    sizes = content.changes["change"].value_counts()
-    return {change: int(sizes.get(change.value, 0)) for change in Change}
+    sizes: Counter[tuple[str, ...]] = Counter()
+    for piece in as_rows(content.changes).pieces():
+        sizes += frames.counts(piece, "change")
+    return {change: sizes[change.value,] for change in Change}
 
 
-def listed(content: ChangesContent) -> pd.DataFrame:
-    """The rows to show: all except those that were resolved in an earlier run."""
-    changes = content.changes
-    shown = changes["change"] != Change.RESOLVED_EARLIER.value
-    return changes[shown].reset_index(drop=True)
+def shown(content: ChangesContent) -> int:
+    """How many rows are shown: all except the last, which were resolved in an earlier run."""
+    number = counts(content)
+    return sum(number.values()) - number[Change.RESOLVED_EARLIER]
 
 
 def sentences(content: ChangesContent) -> list[str]:
@@ -69,7 +71,7 @@ def _kinds(content: ChangesContent) -> Iterator[Line]:
         if number:
             badge = BODY.badge(change.label)
             yield ((change.label, badge), (number, _COUNT), (change.meaning, _TEXT))
-    if not len(content.changes):
+    if not sum(counts(content).values()):
         yield (("No finding is open, in either run.", PLAIN),)
 
 

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
     from orgscan.controls.control import Control
     from orgscan.controls.frameworks.framework import Framework
+    from orgscan.controls.requirements import Tally
     from orgscan.models import Assessment, HumanEntry, RunInfo
-    from orgscan.reports.figures import Figures
+    from orgscan.reports.rows import Rows
     from orgscan.waivers.apply import Result
 
 
@@ -26,8 +27,8 @@ class ChangesContent:
     """The earlier run."""
     as_of: datetime
     """The moment the earlier run speaks for."""
-    changes: pd.DataFrame
-    """The columns of :data:`orgscan.schema.CHANGES`."""
+    changes: pd.DataFrame | Rows
+    """The columns of :data:`orgscan.schema.CHANGES`, in the order in which they are listed."""
     coverage: pd.DataFrame
     """account_id, account_name, ou_path, previous_coverage, coverage and change (better, worse,
     same, joined, left, scope), a row per account of either run."""
@@ -35,15 +36,16 @@ class ChangesContent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkbookContent:
-    """Everything the workbook shows. The frames have the columns of :mod:`orgscan.schema`."""
+    """Everything the workbook shows. The tables have the columns of :mod:`orgscan.schema`."""
 
     run: RunInfo
     rendered_at: datetime
     accounts: pd.DataFrame
-    credentials: pd.DataFrame
-    access_keys: pd.DataFrame
-    service_credentials: pd.DataFrame
-    findings: pd.DataFrame
+    credentials: pd.DataFrame | Rows
+    access_keys: pd.DataFrame | Rows
+    service_credentials: pd.DataFrame | Rows
+    findings: pd.DataFrame | Rows
+    """All of them in a frame; or rows, those to be listed in the order in which they are."""
     controls: Sequence[Control]
     frameworks: Sequence[Framework] = ()
     """Whose ids stand beside the controls."""
@@ -66,5 +68,5 @@ class WorkbookContent:
     meet; None where the caller has none, then the distinct account ids are counted instead."""
     simulated: bool = False
     """Whether the evidence came from a loopback address and not from AWS."""
-    figures: Figures | None = None
-    """What was counted before findings that are not listed were let go; None: count now."""
+    tally: Tally | None = None
+    """What all findings add up to; None: count those in ``findings``."""

@@ -13,18 +13,18 @@ from openpyxl.worksheet.table import Table, TableColumn, TableStyleInfo
 
 from orgscan.reports import look
 from orgscan.reports.look import BADGES, BODY, HEADER, INPUT, Style
-from orgscan.reports.sheetxml import ROWS_PER_CHUNK, Patch, StreamedColumn, rows
+from orgscan.reports.rows import FrameRows
+from orgscan.reports.sheetxml import Patch, StreamedColumn, rows
 from orgscan.schema import Type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
     from openpyxl import Workbook
     from openpyxl.worksheet.worksheet import Worksheet
 
     from orgscan.reports.columns import SheetColumn
+    from orgscan.reports.rows import Rows
 
     Line = tuple[tuple[str | int | None, Style], ...]
 
@@ -54,14 +54,16 @@ _INDENTED = {Type.INTEGER: 1, Type.NUMBER: 1}
 
 @dataclass(frozen=True, slots=True)
 class DataSheet:
-    """A sheet to be: its name, columns and frame."""
+    """A sheet to be: its name, columns and rows."""
 
     name: str
     columns: tuple[SheetColumn, ...]
-    frame: pd.DataFrame
+    rows: Rows
     tab: str = look.NAVY
-    order: NDArray[np.int64] | None = None
-    """Which rows of the frame, and in which order; None: all of them as they are."""
+    first: int = 0
+    """The first of ``rows`` on this sheet."""
+    last: int | None = None
+    """The one after its last; None: there is no more."""
     preface: tuple[Line, ...] = ()
     """Lines above the table, each cells from the first column on."""
 
@@ -72,19 +74,13 @@ class DataSheet:
 
     def __len__(self) -> int:
         """How many rows it has, heading row not counted."""
-        return len(self.frame) if self.order is None else len(self.order)
+        end = len(self.rows)
+        return (end if self.last is None else min(self.last, end)) - self.first
 
-    def rows(self, start: int, stop: int) -> pd.DataFrame:
-        """Some of its rows; no more than these are ever copied."""
-        if self.order is None:
-            return self.frame.iloc[start:stop]
-        return self.frame.take(self.order[start:stop])
-
-    def part(self, start: int, stop: int) -> DataSheet:
-        """Some of its rows as a sheet of their own."""
-        if self.order is None:
-            return replace(self, frame=self.frame.iloc[start:stop])
-        return replace(self, order=self.order[start:stop])
+    def pieces(self, count: int | None = None) -> Iterator[pd.DataFrame]:
+        """Its rows, or the first ``count`` of them."""
+        length = len(self) if count is None else min(count, len(self))
+        return self.rows.pieces(self.first, self.first + length)
 
 
 def split(sheet: DataSheet, rows_per_sheet: int) -> Iterator[DataSheet]:
@@ -93,7 +89,7 @@ def split(sheet: DataSheet, rows_per_sheet: int) -> Iterator[DataSheet]:
         1, min(rows_per_sheet - sheet.top, EXCEL_ROWS - sheet.top, _CELLS // len(sheet.columns))
     )
     for number, start in enumerate(range(0, max(len(sheet), 1), step), 1):
-        part = sheet.part(start, start + step)
+        part = replace(sheet, first=start, last=min(start + step, len(sheet)))
         if number > 1:
             part = replace(part, name=f"{sheet.name} {number}", preface=())
         yield part
@@ -103,7 +99,7 @@ def add(book: Workbook, sheet: DataSheet, footer: tuple[str, str]) -> tuple[Work
     """Append the sheet to ``book``; its rows come with the patch, once the book is saved."""
     page = book.create_sheet(sheet.name)
     sheet = sheet if len(sheet) else _placeholder(sheet)
-    sample, top = sheet.rows(0, _SAMPLE), sheet.top
+    sample, top = pd.concat(sheet.pieces(_SAMPLE), ignore_index=True), sheet.top
     for row, line in enumerate(sheet.preface, 1):
         for number, (value, style) in enumerate(line, 1):
             look.put(page, (row, number), value, style)
@@ -129,17 +125,14 @@ def add(book: Workbook, sheet: DataSheet, footer: tuple[str, str]) -> tuple[Work
     page.print_title_rows = f"{top}:{top}"
     look.set_up_print(page, footer, landscape=True)
     streamed = [_streamed(page, column) for column in sheet.columns]
-    starts = range(0, len(sheet), ROWS_PER_CHUNK)
-    pieces = (sheet.rows(start, start + ROWS_PER_CHUNK) for start in starts)
-    return page, Patch(last_cell, rows(pieces, streamed, top + 1), _size(sheet))
+    return page, Patch(last_cell, rows(sheet.pieces(), streamed, top + 1), _size(sheet))
 
 
 def _placeholder(sheet: DataSheet) -> DataSheet:
     """One row that says so: an Excel table without a row is a damaged file."""
-    values = {name: [None] for name in sheet.frame.columns}
-    first = sheet.columns[0].source
-    frame = pd.DataFrame({**values, first: [NO_ROWS]}, dtype=object)
-    return replace(sheet, frame=frame, order=None)
+    values = {name: [None] for name in sheet.rows.names}
+    frame = pd.DataFrame({**values, sheet.columns[0].source: [NO_ROWS]}, dtype=object)
+    return replace(sheet, rows=FrameRows(frame), first=0, last=None)
 
 
 def _table(sheet: DataSheet, last_cell: str) -> Table:
@@ -214,13 +207,11 @@ def _text_width(values: pd.Series, column: SheetColumn) -> float:
 
 def _size(sheet: DataSheet) -> int:
     """About how many bytes the sheet will have, on the high side."""
-    frame = sheet.frame
     text = sum(
-        int(frame[name].memory_usage(index=False, deep=True))
-        for name in frame.columns
-        if isinstance(frame[name].dtype, pd.StringDtype)
+        int(piece.select_dtypes("str").memory_usage(index=False, deep=True).sum())
+        for piece in sheet.pieces()
     )
-    return len(sheet) * (len(sheet.columns) * _BYTES_PER_CELL + text // len(frame))
+    return len(sheet) * len(sheet.columns) * _BYTES_PER_CELL + text
 
 
 def _end_fold(page: Worksheet, columns: Sequence[SheetColumn]) -> None:

@@ -22,12 +22,16 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from orgscan import frames
 from orgscan.reports import lines
+from orgscan.reports.rows import as_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+
+    from orgscan.reports.rows import Rows
 
 _INVISIBLE = r"\x00-\x20\x7f-\xa0\x{ad}\x{200b}-\x{200f}\x{2028}-\x{202f}\x{2060}-\x{206f}\x{feff}"
 _SIGN = r"[=+\-@\x{ff1d}\x{ff0b}\x{ff0d}\x{ff20}]"
@@ -37,22 +41,21 @@ _QUOTED = r'[",\r\n]|^\s|\s$|^$'
 _MARK = "\ufeff"
 
 
-def write(path: Path, frame: pd.DataFrame) -> None:
-    """Write ``frame`` to ``path`` with its column names as the first line.
+def write(path: Path, table: pd.DataFrame | Rows) -> None:
+    """Write a table to ``path`` with its column names as the first line.
 
-    Columns may hold text (categories too), numbers, truth values and timezone-aware times.
+    Columns may hold text, numbers, truth values and timezone-aware times.
     """
-    readers = [lines.reader(frame[name], _cells) for name in frame]
+    table = as_rows(table)
     with path.open("wb") as file:
-        file.write(f"{_MARK}{','.join(frame.columns)}\r\n".encode())
-        for rows in lines.pieces(len(frame)):
-            lines.write(file, _lines([read(rows) for read in readers]))
-    pa.default_memory_pool().release_unused()
+        file.write(f"{_MARK}{','.join(table.names)}\r\n".encode())
+        for piece in table.pieces():
+            lines.write(file, _lines([_cells(lines.arrow(piece[name])) for name in piece]))
 
 
 def _lines(columns: list[pa.Array]) -> pa.Array:
     parts: list[pa.Array | str] = [part for column in columns for part in (column, ",")]
-    return lines.joined([*parts[:-1], "\r\n"])
+    return frames.joined([*parts[:-1], "\r\n"])
 
 
 def _cells(values: pa.Array) -> pa.Array:
@@ -76,7 +79,7 @@ def _quoted(values: pa.Array) -> pa.Array:
     if not pc.any(delicate).as_py():
         return values
     doubled = pc.replace_substring(values, '"', '""')
-    return pc.if_else(delicate, lines.joined(['"', doubled, '"']), values)
+    return pc.if_else(delicate, frames.joined(['"', doubled, '"']), values)
 
 
 def _times(values: pa.Array) -> pa.Array:
@@ -85,4 +88,4 @@ def _times(values: pa.Array) -> pa.Array:
     short = pc.replace_substring_regex(text, r"\.?0*$", "")
     # Nothing of the seconds themselves may go: only a fraction is cut short.
     text = pc.if_else(pc.match_substring(text, "."), short, text)
-    return lines.joined([text, "Z"])
+    return frames.joined([text, "Z"])

@@ -16,6 +16,7 @@ from orgscan.reports.meanings import (
     STATUS_MEANINGS,
     WAIVER_MEANINGS,
 )
+from orgscan.reports.rows import FrameRows
 from orgscan.reports.summary import RATE_NOTE, UNREAD_NOTE
 from orgscan.reports.text import cell_text
 
@@ -63,16 +64,16 @@ def controls(catalogue: Sequence[Control], frameworks: Sequence[Framework], tab:
     ]
     id_columns = (plain(title, f"The control's id in {title}.") for title in headings.values())
     columns = (*_CONTROLS, *id_columns)
-    return DataSheet("Controls", columns, _frame(rows, columns), tab)
+    return DataSheet("Controls", columns, FrameRows(_frame(rows, columns)), tab)
 
 
 def dictionary(sheets: Sequence[DataSheet], tab: str) -> DataSheet:
     """One row per column of the data sheets, and one per word that needs explaining."""
     columns = tuple(plain(name, *about) for name, about in _DICTIONARY.items())
-    own = DataSheet("Data dictionary", columns, pd.DataFrame())
+    own = DataSheet("Data dictionary", columns, FrameRows(pd.DataFrame()))
     compared = any(sheet.name == "Changes" for sheet in sheets)
     rows = [*_columns((*sheets, own)), *_values(compared=compared)]
-    return DataSheet(own.name, columns, _frame(rows, columns), tab)
+    return DataSheet(own.name, columns, FrameRows(_frame(rows, columns)), tab)
 
 
 def _columns(sheets: Sequence[DataSheet]) -> Iterator[Mapping[str, str | None]]:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from orgscan.reports import columns
 from orgscan.reports.datasheet import DataSheet
+from orgscan.reports.rows import FrameRows
 from orgscan.waivers.fields import FIELDS
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def waivers(results: Sequence[Result]) -> DataSheet:
     ]
     frame = pd.DataFrame([*rows, *[{}] * ROOM], columns=[column.source for column in shown])
     types = dict.fromkeys(_COUNTS, "Int64")
-    return DataSheet("Waivers", shown, _with_times(frame.astype(types), _MOMENTS))
+    return DataSheet("Waivers", shown, FrameRows(_with_times(frame.astype(types), _MOMENTS)))
 
 
 def earlier_entries(entries: Sequence[HumanEntry]) -> DataSheet:
@@ -53,7 +54,7 @@ def earlier_entries(entries: Sequence[HumanEntry]) -> DataSheet:
     names = [column.source for column in shown]
     rows = [{name: getattr(entry, name) or None for name in names} for entry in entries]
     frame = _with_times(pd.DataFrame(rows, columns=names), ("due",))
-    return DataSheet("Earlier entries", shown, frame)
+    return DataSheet("Earlier entries", shown, FrameRows(frame))
 
 
 def _with_times(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:

@@ -6,24 +6,23 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
+import pandas as pd
 
+from orgscan import frames
 from orgscan.controls.due import DueDates
+from orgscan.controls.requirements import Tally
 from orgscan.models import Coverage, Severity, Status
+from orgscan.reports.rows import as_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    import pandas as pd
-    from numpy.typing import NDArray
+    from collections.abc import Mapping
 
     from orgscan.reports.content import WorkbookContent
 
 OU_NOT_KNOWN = "(not known)"
 _OU_DEPTH = 2
-_COUNTED = 100_000
 _LISTED_BY = {
     "user": "users",
     "access key": "access_keys",
@@ -141,17 +140,22 @@ def compute(content: WorkbookContent) -> Figures:
     accounts = content.accounts
     ids = accounts["account_id"].astype(str)
     coverages = dict(zip(ids, accounts["coverage"].astype(str), strict=True))
-    findings = content.findings
-    owners, *verdict = (_coded(findings[name]) for name in ("account_id", "severity", "status"))
-    results = _count(_coded(findings["control_id"]), *verdict)
     paths = accounts["ou_path"].astype(object).where(accounts["ou_path"].notna(), "")
     tops = dict(zip(ids, map(top_level, paths), strict=True))
-    per_ou = _count(owners.renamed(lambda account: tops.get(account, OU_NOT_KNOWN)), *verdict)
-    judged = {account for (account,) in _count(owners)}
+    tally = content.tally
+    if tally is None and isinstance(content.findings, pd.DataFrame):
+        tally = Tally.of(content.findings)
+    tally = tally or Tally()
+    open_by_ou: Counter[tuple[str, ...]] = Counter()
+    for piece in as_rows(content.findings).pieces():
+        for (account, severity, status), count in frames.counts(
+            piece, "account_id", "severity", "status"
+        ).items():
+            open_by_ou[tops.get(account, OU_NOT_KNOWN), severity, status] += count
     in_scope = {account for account, value in coverages.items() if _in_scope(value)}
     by_severity: dict[str, Counter[str]] = {severity: Counter() for severity in Severity}
     state: Counter[str] = Counter()
-    for (_control, severity, status), count in results.items():
+    for (_control, severity, status), count in tally.results.items():
         by_severity.setdefault(severity, Counter())[status] += count
         state[status] += count
     enumerated = content.accounts_enumerated
@@ -159,12 +163,12 @@ def compute(content: WorkbookContent) -> Figures:
         coverage={**dict.fromkeys(map(str, Coverage), 0), **Counter(accounts["coverage"])},
         control_total=len(coverages) if enumerated is None else enumerated,
         by_severity=by_severity,
-        by_control=_by_control(content, results, _unread(accounts)),
-        by_ou=_by_ou(tops, coverages, per_ou),
-        unjudged=len(in_scope - judged),
-        foreign=len(judged - coverages.keys()),
+        by_control=_by_control(content, tally.results, _unread(accounts)),
+        by_ou=_by_ou(tops, coverages, open_by_ou),
+        unjudged=len(in_scope - tally.accounts),
+        foreign=len(tally.accounts - coverages.keys()),
         state=state,
-        overdue=due_dates(content).count(findings) if content.due_days else {},
+        overdue=due_dates(content).count(as_rows(content.findings).pieces()),
     )
 
 
@@ -176,43 +180,6 @@ def due_dates(content: WorkbookContent) -> DueDates:
 
 def _in_scope(value: str) -> bool:
     return value not in set(Coverage) or Coverage(value).in_scope
-
-
-@dataclass(frozen=True, slots=True)
-class _Coded:
-    """A column as numbers into its distinct texts; -1 is null."""
-
-    codes: NDArray[Any]
-    texts: list[str]
-
-    def renamed(self, new: Callable[[str], str]) -> _Coded:
-        """The column with other texts; those that become alike are one."""
-        names = [new(text) for text in self.texts]
-        place = {name: number for number, name in enumerate(dict.fromkeys(names))}
-        table = np.array([*(place[name] for name in names), -1], dtype=np.int32)
-        return _Coded(table[self.codes], list(place))
-
-
-def _coded(column: pd.Series) -> _Coded:
-    categories = column.astype("category").cat
-    return _Coded(categories.codes.to_numpy(), categories.categories.astype(str).tolist())
-
-
-def _count(*columns: _Coded) -> dict[tuple[str, ...], int]:
-    """Rows by the values of all columns; a part at a time, for there may be many."""
-    shape = tuple(len(column.texts) for column in columns)
-    counts = np.zeros(math.prod(shape), dtype=np.int64)
-    for start in range(0, len(columns[0].codes), _COUNTED):
-        piece = [column.codes[start : start + _COUNTED].astype(np.int64) for column in columns]
-        whole = np.all([codes >= 0 for codes in piece], axis=0)
-        combined = np.ravel_multi_index([codes[whole] for codes in piece], shape)
-        counts += np.bincount(combined, minlength=len(counts))
-    found = np.flatnonzero(counts)
-    values = (
-        [column.texts[place] for place in places]
-        for column, places in zip(columns, np.unravel_index(found, shape), strict=True)
-    )
-    return dict(zip(zip(*values, strict=True), counts[found].tolist(), strict=True))
 
 
 def _unread(accounts: pd.DataFrame) -> dict[str, int]:

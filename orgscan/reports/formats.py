@@ -9,7 +9,7 @@ from orgscan import reports
 from orgscan.controls.catalogue import CATALOGUE
 from orgscan.controls.criteria import must_be_known
 from orgscan.controls.limits import general, overridden
-from orgscan.schema import CHANGES, TABLES
+from orgscan.schema import FINDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from orgscan.controls.criteria import Criteria
     from orgscan.controls.frameworks.framework import Framework
     from orgscan.models import RunInfo
+    from orgscan.reports.rows import Rows
     from orgscan.runs.publication import Publication
 
 OCSF_FILE = "findings.ocsf.jsonl"
@@ -31,10 +32,10 @@ class Results:
 
     info: RunInfo
     criteria: Criteria
-    frames: Mapping[str, pd.DataFrame]
-    """The four tables by name."""
-    changes: pd.DataFrame | None
-    """None where no earlier run was compared."""
+    accounts: pd.DataFrame
+    tables: Mapping[str, Rows]
+    """By name, in the order of :data:`orgscan.schema.TABLES`; changes are the last, where an
+    earlier run was compared."""
 
 
 def check_formats(names: Sequence[str]) -> None:
@@ -53,20 +54,17 @@ def write_formats(names: Sequence[str], results: Results, publication: Publicati
 
 
 def _csv(results: Results, publication: Publication) -> None:
-    frames = {table.name: results.frames[table.name] for table in TABLES}
-    if results.changes is not None:
-        frames[CHANGES.name] = results.changes
-    for name, frame in frames.items():
+    for name, rows in results.tables.items():
         with publication.file(f"{name}.csv") as path:
-            reports.write_csv(path, frame)
+            reports.write_csv(path, rows)
 
 
 def _ocsf(results: Results, publication: Publication) -> None:
     with publication.file(OCSF_FILE) as path:
         reports.write_ocsf(
             path,
-            results.frames["findings"],
-            results.frames["accounts"],
+            results.tables[FINDINGS.name],
+            results.accounts,
             run=results.info,
             controls=CATALOGUE,
             obligations=_obligations(results.criteria),

@@ -10,6 +10,7 @@ import pandas as pd
 from orgscan.models import Status
 from orgscan.reports.columns import SheetColumn, plain
 from orgscan.reports.datasheet import DataSheet
+from orgscan.reports.rows import FrameRows
 from orgscan.schema import Type
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def sheet(assessments: Sequence[Assessment], titles: Mapping[str, str]) -> DataS
         columns=[column.source for column in columns],
     )
     types: dict[str, Any] = dict.fromkeys((status.value for status in _STATUSES), "Int64")
-    return DataSheet("Frameworks", columns, frame.astype(types))
+    return DataSheet("Frameworks", columns, FrameRows(frame.astype(types)))
 
 
 def _rows(assessment: Assessment, titles: Mapping[str, str]) -> Iterator[dict[str, Any]]:

@@ -27,8 +27,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from orgscan import frames
 from orgscan.models import Severity, Status
 from orgscan.reports import lines
+from orgscan.reports.rows import as_rows
 from orgscan.version import __version__
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
     from orgscan.controls.control import Control
     from orgscan.models import RunInfo
+    from orgscan.reports.rows import Rows
 
 OCSF_VERSION = "1.6.0"
 
@@ -133,7 +136,7 @@ class _Patterns:
             text = json.dumps(_pruned(self._event(kind)), separators=(",", ":"))
             self._made[number] = _HOLES.split(f"{text}\n")
         parts = self._made[number]
-        return lines.joined(
+        return frames.joined(
             [columns[part] if place % 2 else part for place, part in enumerate(parts)]
         )
 
@@ -274,7 +277,7 @@ def _pruned(value: Any) -> Any:
 
 def write(
     path: Path,
-    findings: pd.DataFrame,
+    findings: pd.DataFrame | Rows,
     accounts: pd.DataFrame,
     *,
     run: RunInfo,
@@ -292,20 +295,16 @@ def write(
         obligations: Standards and requirements by control id.
     """
     patterns = _Patterns(run, controls, obligations)
-    ous = (lines.reader(accounts[name])(slice(None)) for name in ("account_id", "ou_id"))
-    account_ids, ou_ids = ous
+    account_ids, ou_ids = (lines.arrow(accounts[name]) for name in ("account_id", "ou_id"))
     wanted = [*_REQUIRED, *_NULLABLE, *_TIMES, "control_id", "severity", "status", "slot"]
-    readers = {name: lines.reader(findings[name]) for name in wanted}
-    told = pa.array([status.value for status in _COMPLIANCE], pa.large_string())
+    told = [status.value for status in _COMPLIANCE]
     with path.open("wb") as file:
-        for rows in lines.pieces(len(findings)):
-            status = readers["status"](rows)
-            mask = pc.is_in(status, value_set=told)
-            piece = {name: read(rows).filter(mask) for name, read in readers.items()}
+        for rows in as_rows(findings).pieces():
+            chosen = rows[frames.among(rows["status"], told)]
+            piece = {name: lines.arrow(chosen[name]) for name in wanted}
             place = pc.index_in(piece["account_id"], value_set=account_ids)
             piece["ou_id"] = ou_ids.take(place)
             lines.write(file, _events(piece, patterns))
-    pa.default_memory_pool().release_unused()
 
 
 def _events(piece: dict[str, pa.Array], patterns: _Patterns) -> pa.Array:
@@ -329,13 +328,13 @@ def _columns(piece: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
     """What goes into the holes, as JSON."""
     texts = {name: _json(piece[name]) for name in (*_REQUIRED, *_NULLABLE, "ou_id")}
     times = {name: _milliseconds(piece[name]) for name in _TIMES}
-    event = lines.joined([piece["finding_id"], "-", times["as_of"]])
+    event = frames.joined([piece["finding_id"], "-", times["as_of"]])
     return {**texts, **times, "event_id": _json(event)}
 
 
 def _json(values: pa.Array) -> pa.Array:
     """JSON strings; only those that need escapes are looked at one by one."""
-    quoted = pc.if_else(pc.is_null(values), values, lines.joined(['"', values, '"']))
+    quoted = pc.if_else(pc.is_null(values), values, frames.joined(['"', values, '"']))
     delicate = pc.fill_null(pc.match_substring_regex(values, _DELICATE), fill_value=False)
     escaped = [json.dumps(value) for value in values.filter(delicate).to_pylist()]
     if not escaped:

@@ -84,7 +84,12 @@ def rows(
 ) -> Iterator[bytes]:
     """The ``<row>`` elements of a frame that comes in pieces, from row ``first`` on."""
     letters = [get_column_letter(number) for number in range(1, len(columns) + 1)]
-    for piece in pieces:
+    chunks = (
+        piece.iloc[start : start + ROWS_PER_CHUNK]
+        for piece in pieces
+        for start in range(0, len(piece), ROWS_PER_CHUNK)
+    )
+    for piece in chunks:
         numbers = [str(number) for number in range(first, first + len(piece))]
         first += len(piece)
         # Column by column: the text of a row is what lies side by side in these lists.

@@ -5,15 +5,15 @@ openpyxl builds everything but the rows of the data sheets; ``sheetxml`` streams
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from openpyxl import Workbook
 
-from orgscan.models import Coverage
+from orgscan.models import Coverage, Severity
 from orgscan.reports import (
     changes,
     columns,
@@ -22,20 +22,19 @@ from orgscan.reports import (
     dictionary,
     entries,
     figures,
-    frameworks,
     look,
     sheetxml,
     summary,
 )
+from orgscan.reports import frameworks as requirements
 from orgscan.reports.datasheet import EXCEL_ROWS, DataSheet
+from orgscan.reports.rows import FrameRows, as_rows
 from orgscan.reports.sheetxml import Patch
-from orgscan.waivers.entries import LISTED, unlisted
+from orgscan.waivers.entries import is_listed, unlisted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    import pandas as pd
     from numpy.typing import NDArray
     from openpyxl.worksheet.worksheet import Worksheet
 
@@ -71,26 +70,32 @@ def write(path: Path, content: WorkbookContent, *, rows_per_sheet: int = EXCEL_R
 def data_sheets(content: WorkbookContent) -> list[DataSheet]:
     """The sheets that are one table each, in the order of the workbook."""
     titles = {entry.id: entry.title for entry in content.controls}
-    earlier = unlisted(content.findings, content.entries)
+    findings = content.findings
+    if isinstance(findings, pd.DataFrame):
+        findings = FrameRows(findings, listed(findings))
+    earlier = unlisted(findings.pieces(), content.entries)
     sheets = [
-        frameworks.sheet(content.assessments, titles),
+        requirements.sheet(content.assessments, titles),
         DataSheet(
-            "Coverage", columns.coverage(), content.accounts, order=gaps_first(content.accounts)
+            "Coverage",
+            columns.coverage(),
+            FrameRows(content.accounts, gaps_first(content.accounts)),
         ),
         DataSheet(
             "Findings",
             columns.findings(titles, figures.due_dates(content), content.entries),
-            content.findings,
+            findings,
             _ALERT_TAB,
-            listed(content.findings),
         ),
         entries.waivers(content.waivers),
         *([entries.earlier_entries(earlier)] if earlier else []),
         *_changes(content),
-        DataSheet("Users", columns.users(), content.credentials),
-        DataSheet("Access keys", columns.access_keys(), content.access_keys),
+        DataSheet("Users", columns.users(), as_rows(content.credentials)),
+        DataSheet("Access keys", columns.access_keys(), as_rows(content.access_keys)),
         DataSheet(
-            "Service credentials", columns.service_credentials(), content.service_credentials
+            "Service credentials",
+            columns.service_credentials(),
+            as_rows(content.service_credentials),
         ),
         dictionary.controls(content.controls, content.frameworks, _REFERENCE_TAB),
     ]
@@ -100,52 +105,53 @@ def data_sheets(content: WorkbookContent) -> list[DataSheet]:
 def _changes(content: WorkbookContent) -> list[DataSheet]:
     if content.changes is None:
         return []
-    rows, lines = changes.listed(content.changes), changes.preface(content.changes)
-    return [DataSheet("Changes", columns.changes(), rows, _ALERT_TAB, preface=lines)]
-
-
-def condensed(content: WorkbookContent) -> WorkbookContent:
-    """The content with all figures counted, and of the findings only those the workbook lists.
-
-    The same workbook comes of it. Most findings passed, and once they are written elsewhere their
-    memory is better used for the sheets.
-    """
-    findings = content.findings
-    counted = content.figures or figures.compute(content)
-    return replace(content, findings=findings.take(listed(findings)), figures=counted)
+    return [
+        DataSheet(
+            "Changes",
+            columns.changes(),
+            as_rows(content.changes.changes),
+            _ALERT_TAB,
+            last=changes.shown(content.changes),
+            preface=changes.preface(content.changes),
+        )
+    ]
 
 
 def gaps_first(accounts: pd.DataFrame) -> NDArray[np.int64]:
     """The order of the accounts with what could not be read on top."""
     fine = [value.value for value in Coverage if not value.is_gap]
-    return np.lexsort((_ranks(accounts["account_id"]), accounts["coverage"].isin(fine)))
+    ids = accounts["account_id"].astype(object).to_numpy()
+    return np.lexsort((ids, accounts["coverage"].isin(fine)))
+
+
+def ranks(findings: pd.DataFrame) -> pd.DataFrame:
+    """What listed findings are ordered by first: the severity, the control."""
+    severities = findings["severity"].map({one.value: one.rank for one in Severity})
+    return pd.DataFrame(
+        {
+            "severity": severities.fillna(len(Severity)).astype("int64"),
+            "control_id": findings["control_id"].astype(object),
+        }
+    )
 
 
 def listed(findings: pd.DataFrame) -> NDArray[np.int64]:
     """Where FAIL, UNKNOWN and WAIVED stand, by severity, control, account and user."""
-    chosen = np.flatnonzero(findings["status"].isin([status.value for status in LISTED]))
-    keys = [_ranks(findings[name], chosen) for name in ("user", "account_id", "control_id")]
-    keys.append(_ranks(findings["severity"], chosen, figures.severity_rank))
-    return chosen[np.lexsort(keys)]
-
-
-def _ranks(
-    values: pd.Series, chosen: Any = slice(None), rank: Callable[[str], Any] = str
-) -> NDArray[np.int32]:
-    """Numbers that sort the chosen values by ``rank``, nulls first; each text is ranked once."""
-    column = values.astype("category").cat
-    ranks = [rank(text) for text in column.categories.tolist()]
-    place = {value: number for number, value in enumerate(sorted(set(ranks)))}
-    numbers = np.array([*(place[value] for value in ranks), -1], dtype=np.int32)
-    ranked: NDArray[np.int32] = numbers[column.codes.to_numpy()[chosen]]
-    return ranked
+    chosen = np.flatnonzero(is_listed(findings))
+    rows = findings[["severity", "control_id", "account_id", "user"]].take(chosen)
+    keys = ranks(rows).assign(
+        account_id=rows["account_id"].astype(object),
+        user=rows["user"].astype(object).where(rows["user"].notna(), ""),
+    )
+    order = keys.reset_index(drop=True).sort_values([*keys], kind="stable").index
+    return np.asarray(chosen[order.to_numpy()], dtype=np.int64)
 
 
 def _front(
     book: Workbook, content: WorkbookContent, footer: tuple[str, str]
 ) -> list[tuple[Worksheet, Patch]]:
     """The cover and the summary, small enough for openpyxl alone."""
-    numbers = content.figures or figures.compute(content)
+    numbers = figures.compute(content)
     front: Worksheet = book.worksheets[0]
     front.title = "Cover"
     cover.fill(front, content, numbers, figures.verdict(content, numbers))

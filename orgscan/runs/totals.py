@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from orgscan import tables
+from orgscan import frames, tables
 from orgscan.errors import RunError
 from orgscan.models import INTEGRITY_FAILURE, Coverage
 from orgscan.runs import parquet
@@ -14,7 +14,7 @@ from orgscan.runs.rundir import EVIDENCE, MANIFEST
 from orgscan.schema import ACCOUNTS, CHANGES, FINDINGS, TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -31,11 +31,11 @@ def check_tables(
     manifest: Manifest,
     names: Sequence[str],
     *,
-    count_overdue: Callable[[pd.DataFrame], Mapping[str, int]],
+    count_overdue: Callable[[Iterable[pd.DataFrame]], Mapping[str, int]],
 ) -> Iterator[str]:
     """What the Parquet files called ``names`` say of themselves and add up to, if not the same.
 
-    ``count_overdue`` counts the overdue findings by severity.
+    ``count_overdue`` counts the overdue ones among findings, which come in pieces, by severity.
     """
     for table in (*TABLES, CHANGES):
         path = run / f"{table.name}.parquet"
@@ -91,10 +91,15 @@ def _account_differences(path: Path, manifest: Manifest) -> Iterator[str]:
 
 
 def _finding_differences(
-    path: Path, manifest: Manifest, count_overdue: Callable[[pd.DataFrame], Mapping[str, int]]
+    path: Path,
+    manifest: Manifest,
+    count_overdue: Callable[[Iterable[pd.DataFrame]], Mapping[str, int]],
 ) -> Iterator[str]:
-    findings = parquet.read(path, FINDINGS, columns=_COUNTED, categories=True)
-    counts = Counter(zip(findings["control_id"], findings["status"], strict=True))
+    findings = parquet.Stored(path, FINDINGS, columns=_COUNTED)
+    counts, severities = Counter[tuple[str, ...]](), Counter[tuple[str, ...]]()
+    for piece in findings.pieces():
+        counts += frames.counts(piece, "control_id", "status")
+        severities += frames.counts(piece, "control_id", "severity")
     recorded = {
         (control, status): count
         for control, by_status in manifest.findings.items()
@@ -104,14 +109,13 @@ def _finding_differences(
         now, then = counts[control, status], recorded.get((control, status), 0)
         if now != then:
             yield f"{path.name}: {control}: has {now} {status}, the manifest counts {then}"
-    pairs = findings[["control_id", "severity"]].drop_duplicates()
-    for control, severity in zip(pairs["control_id"], pairs["severity"], strict=True):
+    for control, severity in severities:
         named = manifest.severities.get(control)
         if severity != named:
             yield f"{path.name}: {control}: is of severity {severity}, the manifest says {named}"
     if manifest.overdue is None or manifest.carried is not None:
         return  # not counted, or by dates that only the workbook holds
-    late = count_overdue(findings)
+    late = count_overdue(findings.pieces())
     for severity in sorted(late.keys() | manifest.overdue.keys()):
         now, then = late.get(severity, 0), manifest.overdue.get(severity, 0)
         if now != then:

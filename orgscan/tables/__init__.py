@@ -6,12 +6,12 @@ No AWS imports and no clock: everything follows from the evidence and ``as_of``.
 from __future__ import annotations
 
 from orgscan.tables.accounts import recorded
-from orgscan.tables.build import Tables, build
-from orgscan.tables.typed import empty
+from orgscan.tables.build import PARTITION, Tables, build, partitions
 
 __all__ = [
+    "PARTITION",
     "Tables",
     "build",
-    "empty",
+    "partitions",
     "recorded",
 ]

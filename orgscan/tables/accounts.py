@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from orgscan.models import Kind
 from orgscan.schema import ACCOUNTS, Column, Type
-from orgscan.tables.typed import arrow_table, to_frame
+from orgscan.tables.typed import typed_frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,7 +131,7 @@ def recorded(readings: Sequence[Reading]) -> pd.DataFrame:
     del sources["evidence_sha256"]
     columns = [column for column in ACCOUNTS if column.name in sources]
     values = {name: [value(reading) for reading in readings] for name, value in sources.items()}
-    return to_frame(columns, arrow_table(columns, values).columns)
+    return typed_frame(columns, values)
 
 
 def fact_rows(batch: Batch, accounts: AccountColumns, folk: People) -> dict[str, Any]:

@@ -1,14 +1,6 @@
 """Typed columns: Arrow while a table is built, pandas where it leaves the room.
 
-=========  ====================  =========================================
-schema     Arrow                 pandas
-=========  ====================  =========================================
-string     large_string          str (missing is NaN; ``"NA"`` is a name)
-boolean    bool                  boolean
-integer    int64                 Int64
-number     double                Float64
-timestamp  timestamp[us, UTC]    datetime64[us, UTC]
-=========  ====================  =========================================
+The types are those of :mod:`orgscan.frames`.
 """
 
 from __future__ import annotations
@@ -16,73 +8,36 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orgscan.schema import Type
+from orgscan import frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
+    import pandas as pd
     from numpy.typing import NDArray
 
-    from orgscan.schema import Column, Table
-
-_ARROW: dict[Type, Any] = {
-    Type.STRING: pa.large_string(),
-    Type.BOOLEAN: pa.bool_(),
-    Type.INTEGER: pa.int64(),
-    Type.NUMBER: pa.float64(),
-    Type.TIMESTAMP: pa.timestamp("us", "UTC"),
-}
-_PANDAS: dict[Type, Any] = {
-    Type.STRING: pd.StringDtype("pyarrow", na_value=np.nan),
-    Type.BOOLEAN: pd.BooleanDtype(),
-    Type.INTEGER: pd.Int64Dtype(),
-    Type.NUMBER: pd.Float64Dtype(),
-    Type.TIMESTAMP: pd.DatetimeTZDtype("us", "UTC"),
-}
+    from orgscan.schema import Column
 
 
-def empty(table: Table) -> pd.DataFrame:
-    """A frame without rows, with exactly the table's columns and dtypes."""
-    return to_frame(table.columns, arrow_table(table.columns, {}).columns)
-
-
-def arrow_table(columns: Sequence[Column], values: Mapping[str, Any]) -> pa.Table:
-    """An Arrow table of ``columns`` in order; a name absent from ``values`` is an empty column."""
-    arrays = [
-        _typed(values.get(column.name, pa.nulls(0)), _ARROW[column.type]) for column in columns
-    ]
-    return pa.table(arrays, names=[column.name for column in columns])
+def typed_frame(columns: Sequence[Column], values: Mapping[str, Any]) -> pd.DataFrame:
+    """A frame of ``columns`` in order; a name absent from ``values`` is an empty column."""
+    table = pa.table(
+        {
+            column.name: _typed(values.get(column.name, pa.nulls(0)), frames.ARROW[column.type])
+            for column in columns
+        }
+    )
+    return frames.from_arrow(columns, table)
 
 
 def _typed(values: Any, arrow_type: Any) -> Any:
     if isinstance(values, (pa.Array, pa.ChunkedArray)):
         return values.cast(arrow_type)
     return strings(values) if arrow_type == pa.large_string() else pa.array(values, arrow_type)
-
-
-def to_frame(columns: Sequence[Column], arrays: list[pa.ChunkedArray]) -> pd.DataFrame:
-    """Arrow columns as a DataFrame with the dtypes above and a fresh RangeIndex.
-
-    Empties ``arrays`` on the way, so that no more than one column is held twice.
-    """
-    series = {}
-    arrays.reverse()
-    for column in columns:
-        array = _whole(arrays.pop())
-        series[column.name] = pd.Series(_PANDAS[column.type].__from_arrow__(array))
-    return pd.DataFrame(series, copy=False)
-
-
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    combined = column.combine_chunks()
-    if isinstance(combined, pa.ChunkedArray):  # what pyarrow makes of no chunk at all
-        return pa.nulls(0, column.type)
-    return combined
 
 
 def strings(values: Iterable[str | None]) -> pa.Array:

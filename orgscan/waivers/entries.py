@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from orgscan import frames
 from orgscan.controls.catalogue import CATALOGUE
+from orgscan.controls.due import DueDates
 from orgscan.controls.identity import is_id_of
 from orgscan.errors import UsageError
 from orgscan.models import Status
@@ -24,9 +26,12 @@ from orgscan.waivers.waiver import State, moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from orgscan.models import Clock, HumanEntry
     from orgscan.runs.manifest import Manifest
@@ -64,6 +69,11 @@ class Decisions:
     max_days: int | None = None
     """Longest a waiver may last; None: as the run's settings say. Likewise ``due_days``."""
     due_days: DueDays | None = None
+
+    def due_dates(self, as_of: datetime, days: Mapping[str, int]) -> DueDates:
+        """When findings are due, by ``days`` by severity and the dates among the entries."""
+        agreed = {entry.finding_id: entry.due for entry in self.entries if entry.due is not None}
+        return DueDates(as_of, days, agreed)
 
     def following(self, renamed: Mapping[str, tuple[str, str]]) -> Decisions:
         """The same, with entries at the id and key id their findings have now, by the id then."""
@@ -254,19 +264,24 @@ def forgotten(decisions: Decisions, manifest: Manifest | None) -> list[str]:
     ]
 
 
-def unlisted(findings: pd.DataFrame, entries: Sequence[HumanEntry]) -> list[HumanEntry]:
-    """The entries whose finding the Findings sheet does not list."""
+def is_listed(findings: pd.DataFrame) -> NDArray[np.bool_]:
+    """Where the Findings sheet lists a finding."""
+    return frames.among(findings["status"], [status.value for status in LISTED])
+
+
+def unlisted(findings: Iterable[pd.DataFrame], entries: Sequence[HumanEntry]) -> list[HumanEntry]:
+    """The entries whose finding the Findings sheet does not list; findings may come in pieces."""
     if not entries:
         return []
-    shown = findings["status"].isin([status.value for status in LISTED])
-    ids = findings["finding_id"]
-    listed = set(ids[shown & ids.isin([entry.finding_id for entry in entries])])
+    wanted, listed = [entry.finding_id for entry in entries], set[str]()
+    for piece in findings:
+        ids = piece["finding_id"]
+        listed.update(ids[is_listed(piece) & frames.among(ids, wanted)])
     return [entry for entry in entries if entry.finding_id not in listed]
 
 
-def entry_notes(decisions: Decisions, findings: pd.DataFrame) -> list[str]:
-    """What became of entries whose finding is no longer listed."""
-    left = unlisted(findings, decisions.entries)
+def entry_notes(decisions: Decisions, left: Sequence[HumanEntry]) -> list[str]:
+    """What became of entries whose finding is no longer listed: those that are ``left``."""
     if not left or decisions.carried is None:
         return []
     note = (

@@ -13,7 +13,7 @@ from tests.kit.serving import SimulatorProcess
 from tests.kit.worlds import WORLDS
 
 _USERS = 10
-_CEILING_MB = 512
+_CEILING_MB = 350
 _GROWTH_MB = 64
 """Between a quarter of the accounts and all of them: caches settle, queues swing."""
 _WARM = 0.25

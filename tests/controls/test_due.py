@@ -66,14 +66,17 @@ def test_counts_by_severity_worst_first() -> None:
         {"severity": "medium"}, {"severity": "critical"}, {"severity": "medium"}, {"status": "PASS"}
     )
     due = DueDates(DUE + timedelta(days=90), DAYS)
-    assert list(due.count(rows).items()) == [("critical", 1), ("medium", 2)]
+    assert list(due.count([rows]).items()) == [("critical", 1), ("medium", 2)]
     assert due.marks(rows).tolist()[:2] == ["Yes", "Yes"]
-    assert DueDates(DUE, DAYS).count(rows) == {}
-    assert due.count(rows.iloc[:0]) == {}
+    assert DueDates(DUE, DAYS).count([rows]) == {}
+    assert due.count([rows.iloc[:0]]) == {}
 
 
 def test_more_failures_than_are_looked_at_together_are_counted() -> None:
     rows = findings({"severity": "critical"}, {"severity": "medium"}, {"severity": "low"})
     many = pd.concat([rows] * 20_000, ignore_index=True)
     due = DueDates(DUE + timedelta(days=99), DAYS)
-    assert due.count(many) == {"critical": 20_000, "medium": 20_000}
+    assert due.count([many.iloc[:20_000], many.iloc[20_000:]]) == {
+        "critical": 20_000,
+        "medium": 20_000,
+    }

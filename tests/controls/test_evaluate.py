@@ -61,14 +61,8 @@ def test_columns_are_the_schemas_and_every_required_one_is_filled() -> None:
             dtype = rows[column.name].dtype
             if column.type == schema.Type.TIMESTAMP:
                 assert str(dtype) == "datetime64[us, UTC]"
-            elif column.name == "finding_id":
-                assert dtype == "str"
-            elif column.name == "slot":
-                assert dtype == "Int64"
             else:
-                assert isinstance(dtype, pd.CategoricalDtype)
-                assert dtype.categories.dtype == "str"
-                assert dtype.categories.is_unique
+                assert dtype == ("Int64" if column.name == "slot" else "str")
 
 
 def test_every_resource_in_scope_has_one_row_per_control() -> None:
@@ -81,13 +75,12 @@ def test_every_resource_in_scope_has_one_row_per_control() -> None:
     assert "000000000009" not in set(rows["account_id"])
 
 
-def test_findings_are_sorted_by_control_account_user_and_key() -> None:
+def test_findings_are_sorted_by_account_user_key_and_control() -> None:
     rows = findings(organization())
-    order = {control.id: place for place, control in enumerate(CATALOGUE)}
     keys = [
-        (order[c], a, "" if pd.isna(u) else u, "~" if pd.isna(k) else k, 0 if pd.isna(s) else s)
-        for c, a, u, k, s in rows[
-            ["control_id", "account_id", "user", "access_key_id", "slot"]
+        (a, "" if pd.isna(u) else u, "" if pd.isna(k) else k, 0 if pd.isna(s) else s, c)
+        for a, u, k, s, c in rows[
+            ["account_id", "user", "access_key_id", "slot", "control_id"]
         ].itertuples(index=False)
     ]
     assert keys == sorted(keys)
@@ -108,11 +101,7 @@ def test_neither_the_order_of_readings_nor_of_rows_changes_the_findings() -> Non
     ]
     mixed = [frame.sample(frac=1, random_state=5, ignore_index=True) for frame in frames]
     got = evaluate(*mixed, organization_id=ORGANIZATION, as_of=AS_OF, thresholds=Thresholds())
-    plain = [
-        frame.astype(dict.fromkeys(frame.select_dtypes("category"), "str"))
-        for frame in (got, expected)
-    ]
-    pd.testing.assert_frame_equal(*plain)
+    pd.testing.assert_frame_equal(got, expected)
 
 
 def test_finding_ids_are_unique_and_can_be_recomputed() -> None:
@@ -155,12 +144,11 @@ def test_findings_lead_to_the_evidence() -> None:
     assert rows["as_of"].eq(AS_OF).all()
     assert rows["first_seen_at"].eq(AS_OF).all()
     assert rows["waiver_id"].isna().all()
-    assert rows["status"].cat.categories.tolist() == list(Status)
 
 
 def test_fewer_controls_can_be_asked_for() -> None:
     rows = findings(organization(), "console-mfa", "root-mfa")
-    assert rows["control_id"].unique().tolist() == ["root-mfa", "console-mfa"]
+    assert set(rows["control_id"]) == {"root-mfa", "console-mfa"}
     tables = build(organization(), as_of=AS_OF)
     none = evaluate(
         tables.accounts,

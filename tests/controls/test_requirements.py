@@ -8,19 +8,18 @@ import pandas as pd
 import pytest
 
 from orgscan.controls.frameworks.reading import shipped
-from orgscan.controls.requirements import assess, count
+from orgscan.controls.requirements import Tally, assess
 from orgscan.models import RequirementStatus, Status
 
 CIS = shipped()["cis-7.0"]
 
 
-def rows(*told: tuple[str, str, int], threshold: str | None = "45 days (default)") -> pd.DataFrame:
-    """Findings: control, status and how many."""
+def rows(*told: tuple[str, str, int], threshold: str | None = "45 days (default)") -> Tally:
+    """Findings, counted: control, status and how many."""
     lines = [(control, status) for control, status, size in told for _ in range(size)]
-    frame = pd.DataFrame(lines, columns=["control_id", "status"])
-    frame["threshold"] = threshold
-    statuses = pd.CategoricalDtype(list(map(str, Status)))
-    return frame.astype({"control_id": "category", "status": statuses, "threshold": "category"})
+    frame = pd.DataFrame(lines, columns=["control_id", "status"], dtype="str")
+    more = {"severity": "high", "reason": "because", "account_id": "1", "threshold": threshold}
+    return Tally.of(frame.assign(**more))
 
 
 def standing(
@@ -40,9 +39,9 @@ def test_what_was_left_out_stands_beside_the_name() -> None:
 
 
 def test_counts_have_every_status_however_many_rows_there_are() -> None:
-    found = count(rows(("root-mfa", "FAIL", 1), ("unused-password", "PASS", 250_000)))
+    tally = rows(("root-mfa", "FAIL", 1), ("unused-password", "PASS", 250_000))
     none = dict.fromkeys(Status, 0)
-    assert found == {
+    assert tally.counts == {
         "root-mfa": none | {Status.FAIL: 1},
         "unused-password": none | {Status.PASS: 250_000},
     }
@@ -128,11 +127,11 @@ def test_a_second_judgement_takes_the_place_of_the_first() -> None:
 
 
 def test_many_limits_are_cut_short_and_none_is_no_text() -> None:
-    frames = [
-        rows(("unused-password", "PASS", 9 - number), threshold=f"{number} days (x)")
-        for number in range(8)
-    ]
-    together = pd.concat([frame.astype("str") for frame in frames]).astype("category")
+    together = Tally()
+    for number in range(8):
+        part = rows(("unused-password", "PASS", 9 - number), threshold=f"{number} days (x)")
+        together.results += part.results
+        together.limits += part.limits
     found = {one.id: one for one in assess(CIS, together, whole=True).requirements}
     text = found["2.11"].limits["unused-password"]
     assert text.startswith("0 days (x); 1 days (x); ")

@@ -178,7 +178,7 @@ def test_an_unread_account_has_one_unknown_row_per_root_and_account_control(
     coverage: Coverage,
 ) -> None:
     rows = findings([unread(coverage=coverage)])
-    assert rows["control_id"].tolist() == [*ROOT, "password-length", "password-reuse"]
+    assert sorted(rows["control_id"]) == sorted([*ROOT, "password-length", "password-reuse"])
     assert set(rows["status"]) == {"UNKNOWN"}
 
 

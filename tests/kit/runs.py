@@ -125,6 +125,7 @@ def run(
             "credentials": frame(CREDENTIALS, [user()] if users is None else users),
             "access_keys": frame(ACCESS_KEYS, keys),
             "findings": frame(FINDINGS, [*others, *rows]),
+            "controls": frozenset(judged),
             **more,
         }
     )
@@ -153,6 +154,7 @@ def after(comparison: Comparison, snapshot: Snapshot) -> Snapshot:
         credentials=snapshot.credentials,
         access_keys=snapshot.access_keys,
         findings=comparison.findings,
+        controls=snapshot.controls,
         enumerated=snapshot.enumerated,
         thresholds=snapshot.thresholds,
         changes=comparison.changes,

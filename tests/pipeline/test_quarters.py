@@ -17,11 +17,13 @@ from orgscan.pipeline.render import render
 from orgscan.pipeline.verify import verify
 from orgscan.runs.run import Run
 from orgscan.simulator import Deed
+from orgscan.tables import PARTITION
 from orgscan.waivers.entries import read_decisions
 from tests.kit.clocks import HurriedClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import pandas as pd
 
@@ -254,3 +256,35 @@ def test_the_workbook_tells_it(made: list[Any]) -> None:
     cells = [str(cell.value) for page in book for row in page.iter_rows() for cell in row]
     codes = [code for code in labels if "_" in code]
     assert [cell for cell in cells if any(code in cell for code in codes)] == []
+
+
+@pytest.mark.parametrize("partition", [1, 7])
+def test_partitions_of_any_size_give_the_same_files(
+    made: list[tuple[Quarter, Run]], partition: int, tmp_path: Path
+) -> None:
+    (_, then), (quarter, now) = made[-2:]
+    waivers = then.path.parent / "q" / "waivers.toml"
+    for name, size in (("parts", partition), ("whole", PARTITION)):
+        render(
+            now.path,
+            output=tmp_path / name,
+            clock=HurriedClock(quarter.world.now),
+            observer=Observer(),
+            previous=then.path,
+            frameworks=["cis-7.0", "fsbp"],
+            decisions=read_decisions(waivers, None),
+            formats=("csv", "ocsf"),
+            partition=size,
+        )
+    parts, whole = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        for name in ("parts", "whole")
+    )
+    assert parts.keys() == whole.keys()
+    assert len([name for name in whole if name.endswith(".parquet")]) == 6
+    for name in whole:
+        if name.endswith((".parquet", ".csv", ".jsonl")):
+            assert parts[name] == whole[name], name
+    manifests = [Run(tmp_path / name).manifest for name in ("parts", "whole")]
+    told = [{**manifest, "files": None, "rendered_at": None} for manifest in manifests]
+    assert told[0] == told[1]

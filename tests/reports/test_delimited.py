@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orgscan.reports import lines
 from orgscan.reports.delimited import write
+from orgscan.reports.rows import ROWS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,7 +114,7 @@ def test_a_table_without_rows_has_its_head(tmp_path: Path) -> None:
 
 
 def test_rows_of_several_pieces_keep_their_order(tmp_path: Path) -> None:
-    rows = lines.ROWS * 2 + 3
+    rows = ROWS * 2 + 3
     names = pd.Series([f"user-{number % 7}" for number in range(rows)], dtype="category")
     path = tmp_path / "x.csv"
     write(path, pd.DataFrame({"number": range(rows), "user": names}))

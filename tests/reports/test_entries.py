@@ -111,7 +111,7 @@ def test_entries_come_back_from_split_sheets_too(
     assert [(one.finding_id, one.owner, one.due, one.comment) for one in back] == [
         (one.finding_id, one.owner, one.due, one.comment) for one in entries
     ]
-    assert {one.finding_id for one in unlisted(content.findings, entries)} == {
+    assert {one.finding_id for one in unlisted([content.findings], entries)} == {
         one for one in chosen if one not in set(listed["finding_id"])
     }
 

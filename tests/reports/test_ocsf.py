@@ -15,7 +15,8 @@ import pytest
 
 from orgscan.controls.control import Control, Unit
 from orgscan.models import Caller, Severity, Status
-from orgscan.reports import Obligations, WorkbookContent, lines, write_ocsf
+from orgscan.reports import Obligations, WorkbookContent, write_ocsf
+from orgscan.reports.rows import ROWS
 from orgscan.schema import FINDINGS
 from tests.kit.reports import content, run_info
 
@@ -298,14 +299,14 @@ def test_categories_and_plain_text_give_the_same_bytes(tmp_path: Path) -> None:
 
 def test_more_rows_than_are_made_at_a_time(tmp_path: Path) -> None:
     given = varied()
-    times = 2 * lines.ROWS // len(given.findings) + 2
+    times = 2 * ROWS // len(given.findings) + 2
     findings = pd.concat([given.findings] * times, ignore_index=True)
     findings["finding_id"] = pd.Series(
         [f"{number:032x}" for number in range(len(findings))], dtype="str"
     )
     events = written(tmp_path, replace(given, findings=findings))
     told = findings[findings["status"] != "NOT_APPLICABLE"]
-    assert len(told) > lines.ROWS
+    assert len(told) > ROWS
     assert [event["finding_info"]["uid"] for event in events] == told["finding_id"].tolist()
 
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orgscan import schema
+from orgscan import frames, schema
 from orgscan.errors import IntegrityError
 from orgscan.models import Coverage, Gap, Kind, Reading
-from orgscan.tables import Tables, build, empty, recorded
+from orgscan.tables import Tables, build, partitions, recorded
 from tests.kit.readings import (
     ACCOUNT,
     AS_OF,
@@ -53,8 +53,8 @@ def test_columns_and_dtypes_are_the_schemas_even_without_rows(readings: list[Rea
         assert list(frame.columns) == table.column_names
         expected = [DTYPES[column.type] for column in table]
         assert [str(dtype) for dtype in frame.dtypes] == expected
-        assert [str(dtype) for dtype in empty(table).dtypes] == expected
-        assert empty(table).empty
+        assert [str(dtype) for dtype in frames.empty(table.columns).dtypes] == expected
+        assert frames.empty(table.columns).empty
 
 
 def test_users_called_like_missing_values_stay_names() -> None:
@@ -204,15 +204,30 @@ def small_organization() -> list[Reading]:
     return readings
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 50_000])
-def test_neither_order_nor_batches_change_the_tables(batch_size: int) -> None:
+TABLES = ("accounts", "credentials", "access_keys", "service_credentials", "facts")
+
+
+def test_the_order_of_readings_does_not_change_the_tables() -> None:
     expected = build(small_organization(), as_of=AS_OF)
     for seed in range(3):
         shuffled = small_organization()
         random.Random(seed).shuffle(shuffled)
-        tables = build(shuffled, as_of=AS_OF, batch_size=batch_size)
-        for name in ("accounts", "credentials", "access_keys", "facts"):
+        tables = build(shuffled, as_of=AS_OF)
+        for name in TABLES:
             pd.testing.assert_frame_equal(getattr(tables, name), getattr(expected, name))
+
+
+@pytest.mark.parametrize("size", [1, 7, 50_000])
+def test_partitions_are_the_tables_divided_between_accounts(size: int) -> None:
+    readings = sorted(small_organization(), key=lambda one: one.account.account_id)
+    expected = build(readings, as_of=AS_OF)
+    parts = list(partitions(readings, as_of=AS_OF, size=size))
+    assert len(parts) == {1: len(readings), 50_000: 1}.get(size, len(parts))
+    for name in TABLES:
+        together = pd.concat([getattr(part, name) for part in parts], ignore_index=True)
+        pd.testing.assert_frame_equal(together, getattr(expected, name))
+        owners = [set(getattr(part, name)["account_id"]) for part in parts]
+        assert sum(map(len, owners)) == len(set().union(*owners))
 
 
 def test_what_is_recorded_of_accounts_is_what_their_table_repeats() -> None:
