@@ -127,7 +127,11 @@ def _publish(
     effort: Effort,
 ) -> None:
     remedy = f"the evidence is kept, `orgscan report {run}` writes again"
-    with Publication(directory, remedy=remedy) as publication, ExitStack() as stack:
+    with (
+        files.writing(directory, remedy),  # the spools are written there, too
+        Publication(directory, remedy=remedy) as publication,
+        ExitStack() as stack,
+    ):
 
         def spool(table: Table) -> Spool:
             return stack.enter_context(Spool(table.columns, directory))

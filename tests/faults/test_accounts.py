@@ -264,7 +264,7 @@ async def test_fault_25_hostile_names_are_exact_in_tables_and_inert_in_excel(
     world = WORLDS["hostile"](now=NOW)
     scanned = await scan(world, tmp_path / "run")
     run = finish(tmp_path / "run")
-    assert_sound(Scanned(run, scanned.simulator))
+    assert_sound(Scanned(run, scanned.simulator, world.accounts))
     assert set(run.accounts["coverage"]) == {"COMPLETE"}
     users = {user.name for account in world.accounts for user in account.users}
     assert users == set(run.credentials["user"]) - {"<root_account>"}
