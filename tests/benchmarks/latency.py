@@ -58,7 +58,8 @@ def _bound(accounts: int, latency: float) -> float:
         "organizations:ListAccounts": ceil(accounts / _PAGE),
     }
     waiting = max(
-        (count - PUBLISHED[name].burst) / PUBLISHED[name].rate for name, count in calls.items()
+        (count - PUBLISHED[name].burst) / PUBLISHED[name].per_second
+        for name, count in calls.items()
     )
     # GetCallerIdentity, DescribeOrganization and ListRoots come before all else. Of an account:
     # AssumeRole, the report made and fetched, ListUsers, then the users' keys.
