@@ -73,7 +73,8 @@ async def scan(
     """
     from pathlib import Path  # noqa: PLC0415 - importing orgscan stays quick
 
-    from orgscan.models import Clock, Observer  # noqa: PLC0415
+    from orgscan.log import RunLog  # noqa: PLC0415
+    from orgscan.models import Clock  # noqa: PLC0415
     from orgscan.pipeline import scan as scanning  # noqa: PLC0415
     from orgscan.pipeline.run_plan import RunPlan  # noqa: PLC0415
 
@@ -88,4 +89,4 @@ async def scan(
         formats=formats,
         **options,
     )
-    return await scanning.scan(plan, clock=clock, observer=Observer())
+    return await scanning.scan(plan, clock=clock, observer=RunLog())

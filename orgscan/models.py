@@ -430,6 +430,8 @@ class Outcome:
     duration_seconds: float | None = None
     evidence: tuple[Evidence, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    calls: Mapping[str, Mapping[str, int]] = field(default_factory=dict, compare=False, repr=False)
+    """What a worker process sent since its last account, by service; not stored."""
 
     @property
     def usable_kinds(self) -> int:
@@ -553,6 +555,15 @@ class Observer:
     def phase(self, text: str) -> None:
         """A new part of the work begins."""
 
+    def started(self, info: RunInfo) -> None:
+        """The run has an id."""
+
+    def called(self, calls: Mapping[str, Mapping[str, int]]) -> None:
+        """By service, how many ``calls``, ``retries`` and ``throttles`` there were."""
+
+    def took(self, stage: str, seconds: float) -> None:
+        """A stage has ended: ``collect``, ``evaluate``, ``write`` or ``sign``."""
+
 
 class Calls(Protocol):
     """A door to one AWS service, already signed, paced, retried and bounded.
@@ -598,6 +609,9 @@ class RunInfo:
     """The kinds of evidence the run requires of every account, recorded when it began."""
     enumerated: bool = False
     """Whether the account list was read to its end and agrees with the OU tree."""
+    calls: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """By service, requests sent while collecting, and how many were retries or throttled."""
+    collect_seconds: float = 0.0
     finished_at: datetime | None = None
 
     def __post_init__(self) -> None:

@@ -12,18 +12,16 @@ import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -36,6 +34,15 @@ from pydantic_settings import (
 from orgscan import endpoint, text
 from orgscan.errors import SettingsError
 from orgscan.models import Severity
+from orgscan.thresholds import (
+    DueDays,
+    Seconds,
+    ThresholdOverride,
+    Thresholds,
+    Whole,
+    account_id,
+    in_words,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -48,13 +55,6 @@ _OTHER_VARIABLES = (CONFIG_VARIABLE, f"{ENV_PREFIX}RUN")
 _KUBERNETES = (f"{ENV_PREFIX}PORT", f"{ENV_PREFIX}SERVICE_")
 """How variables begin that Kubernetes adds where a service is called orgscan."""
 _MAX_FILE_BYTES = 1_000_000
-
-
-def _no_boolean(value: object) -> object:
-    """``true`` is not a number, though Python counts it as 1."""
-    if isinstance(value, bool):
-        raise ValueError(f"must be a number (got {str(value).lower()})")
-    return value
 
 
 def _split(value: object) -> object:
@@ -81,11 +81,6 @@ def _matching(pattern: str, remedy: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-_Int = Annotated[int, BeforeValidator(_no_boolean)]
-_Float = Annotated[float, BeforeValidator(_no_boolean)]
-_Days = Annotated[_Float, Field(gt=0, le=36_500, allow_inf_nan=False)]
-_WholeDays = Annotated[_Int, Field(ge=0, le=36_500)]
-_Seconds = Annotated[_Float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 _Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 _Path = Annotated[Path, BeforeValidator(_named)]
 _RoleName = Annotated[
@@ -108,110 +103,8 @@ _Region = Annotated[
 _Tag = Annotated[str, _matching(r"[^=]+=.*", "is not a tag; it looks like environment=dev")]
 
 
-class Thresholds(BaseModel):
-    """The thresholds controls are evaluated against; days are exact durations of 86,400 seconds.
-
-    The defaults are those of the CIS AWS Foundations Benchmark where it states one.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    root_usage_days: _Days = 90
-    password_minimum_length: Annotated[_Int, Field(ge=6, le=128)] = 14
-    password_reuse_prevention: Annotated[_Int, Field(ge=1, le=24)] = 24
-    unused_credential_days: _Days = 45
-    access_key_max_age_days: _Days = 90
-    setup_window_minutes: Annotated[_Float, Field(ge=0, le=1_440, allow_inf_nan=False)] = 5
-    setup_rule: Literal["creation-time", "never-used"] = "creation-time"
-    new_key_grace_days: Annotated[_Float, Field(ge=0, le=36_500, allow_inf_nan=False)] = 7
-
-    @property
-    def given(self) -> dict[str, Any]:
-        """The thresholds somebody set, by name; the others are defaults."""
-        return {
-            name: getattr(self, name)
-            for name in Thresholds.model_fields
-            if name in self.model_fields_set
-        }
-
-
-class ThresholdOverride(Thresholds):
-    """Thresholds for one account, for the accounts below an OU path, or for those with a tag.
-
-    Exactly one of ``account``, ``ou`` and ``tag`` is set; so is at least one threshold.
-    """
-
-    account: str | None = None
-    ou: str | None = None
-    tag: str | None = None
-
-    @field_validator("account", mode="before")
-    @classmethod
-    def _account(cls, value: object) -> object:
-        return value if value is None else _account_id(value)
-
-    @field_validator("ou")
-    @classmethod
-    def _ou(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        if re.fullmatch(r"(?:ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}|r-[0-9a-z]{4,32})", value):
-            raise ValueError(f"{value!r} is an id; give the path, as in Root/Sandbox")
-        if not value.isprintable() or not all(part.strip() for part in value.split("/")):
-            raise ValueError(
-                f"{value!r} is not an OU path; it looks like Root/Sandbox, without '/' at the ends"
-            )
-        return value
-
-    @field_validator("tag")
-    @classmethod
-    def _tag(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        if not value.isprintable() or not value.partition("=")[0] or "=" not in value:
-            raise ValueError(f"{value!r} is not a tag; it looks like environment=dev")
-        return value
-
-    @model_validator(mode="after")
-    def _one_scope(self) -> Self:
-        scopes = [name for name in _SCOPES if getattr(self, name) is not None]
-        if len(scopes) != 1:
-            raise ValueError(
-                f"name exactly one of account, ou and tag (here: {' and '.join(scopes) or 'none'})"
-            )
-        if not self.given:
-            raise ValueError(
-                "sets no threshold; give at least one, as in access_key_max_age_days = 180"
-            )
-        return self
-
-    @property
-    def scope(self) -> tuple[str, str]:
-        """Which of ``account``, ``ou`` and ``tag`` is set, and to what."""
-        return next((name, value) for name in _SCOPES if (value := getattr(self, name)) is not None)
-
-    @property
-    def label(self) -> str:
-        """The scope in words: ``OU Root/Sandbox``."""
-        name, value = self.scope
-        return f"{'OU' if name == 'ou' else name} {value}"
-
-
-_SCOPES = ("account", "ou", "tag")
 DEFAULT_FRAMEWORK = "cis-7.0"
 """The newest CIS AWS Foundations Benchmark."""
-
-
-class DueDays(BaseModel):
-    """How many days after it was first seen a FAIL is due to be resolved, by severity."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    critical: _WholeDays = 30
-    high: _WholeDays = 30
-    medium: _WholeDays = 90
-    low: _WholeDays = 180
-    informational: _WholeDays = 180
 
 
 class Settings(BaseSettings):
@@ -225,7 +118,7 @@ class Settings(BaseSettings):
     role_name: _RoleName | None = None
     role_path: _RolePath = "/"
     external_id: str | None = Field(default=None, repr=False)
-    session_duration_seconds: Annotated[_Int, Field(ge=900, le=43_200)] = 3_600
+    session_duration_seconds: Annotated[Whole, Field(ge=900, le=43_200)] = 3_600
     profile: str | None = None
     region: _Region | None = None
     endpoint_url: str | None = None
@@ -235,19 +128,19 @@ class Settings(BaseSettings):
     exclude_accounts: _Names = ()
     account_tags: bool = False
     # Speed and deadlines.
-    concurrency: Annotated[_Int, Field(ge=1, le=1_000)] = 64
-    workers: Annotated[_Int, Field(ge=1, le=256)] | None = None
+    concurrency: Annotated[Whole, Field(ge=1, le=1_000)] = 64
+    workers: Annotated[Whole, Field(ge=1, le=256)] | None = None
     scheduler: str | None = None
-    iam_requests_per_second: Annotated[_Int, Field(ge=1, le=1_000)] = 20
-    call_timeout_seconds: _Seconds = 20
-    report_timeout_seconds: _Seconds = 300
-    account_timeout_seconds: _Seconds = 900
+    iam_requests_per_second: Annotated[Whole, Field(ge=1, le=1_000)] = 20
+    call_timeout_seconds: Seconds = 20
+    report_timeout_seconds: Seconds = 300
+    account_timeout_seconds: Seconds = 900
     # What the evidence is evaluated against.
     frameworks: _Names = (DEFAULT_FRAMEWORK,)
     framework_files: _Names = ()
     thresholds: Thresholds = Thresholds()
     threshold_overrides: Annotated[tuple[ThresholdOverride, ...], NoDecode] = ()
-    waiver_max_days: Annotated[_Int, Field(ge=1, le=36_500)] = 366
+    waiver_max_days: Annotated[Whole, Field(ge=1, le=36_500)] = 366
     due_days: DueDays = DueDays()
     # This command only: where from, where to, and what it shows.
     output: _Path | None = None
@@ -311,7 +204,7 @@ class Settings(BaseSettings):
         if isinstance(value, (int, float)):
             value = (value,)
         for item in value if isinstance(value, (list, tuple)) else ():
-            _account_id(item)
+            account_id(item)
         return value
 
     @field_validator("frameworks")
@@ -361,6 +254,13 @@ class Settings(BaseSettings):
             raise ValueError("output and resume exclude each other; a resumed run stays in place")
         return value
 
+    @field_validator("verbose")
+    @classmethod
+    def _verbose(cls, value: bool, others: ValidationInfo) -> bool:  # noqa: FBT001
+        if value and others.data.get("quiet"):
+            raise ValueError("quiet and verbose exclude each other")
+        return value
+
     @field_validator("retry_gaps")
     @classmethod
     def _retry_gaps(cls, value: bool, others: ValidationInfo) -> bool:  # noqa: FBT001
@@ -376,7 +276,8 @@ _OF_THE_COMMAND = frozenset(_NAMES[_NAMES.index("output") :])
 _NOT_STORED = _OF_THE_COMMAND | {
     "external_id", "framework_files", "thresholds", "threshold_overrides", "workers", "scheduler"
 }  # fmt: skip
-_RIVALS = {"output": "resume", "resume": "output", "workers": "scheduler", "scheduler": "workers"}
+_EXCLUSIVE = (("output", "resume"), ("workers", "scheduler"), ("quiet", "verbose"))
+_RIVALS = dict(_EXCLUSIVE) | {second: first for first, second in _EXCLUSIVE}
 """Settings that exclude each other: of two layers, only the upper one's counts."""
 
 
@@ -515,44 +416,12 @@ def read_toml(file: Path, noun: str = "settings file") -> dict[str, Any]:
     raise SettingsError(f"{file}: {problem}")
 
 
-def refuse_unknown_keys(values: Mapping[str, Any], known: Iterable[str], place: str) -> None:
-    """Raise :class:`orgscan.errors.SettingsError` for the first key that is not known."""
-    names = list(known)
-    for name in values:
-        if name not in names:
-            raise SettingsError(f"{place}: unknown key {name!r}; {text.suggestion(name, names)}")
-
-
-def read_thresholds(values: object, place: str) -> dict[str, Any]:
-    """Thresholds by name, checked as those of the settings are.
-
-    Raises :class:`orgscan.errors.SettingsError` with one line beginning with ``place``.
-    """
-    if not isinstance(values, dict):
-        raise SettingsError(f"{place}: must be a section of its own (got {values!r:.60})")
-    refuse_unknown_keys(values, Thresholds.model_fields, place)
-    try:
-        return Thresholds(**values).given
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        raise SettingsError(f"{place}, {problem['loc'][0]}: {_words(problem)}") from None
-
-
 def require_account_id(value: str, place: str) -> None:
     """Raise :class:`orgscan.errors.SettingsError`, naming ``place``, unless it has 12 digits."""
     try:
-        _account_id(value)
+        account_id(value)
     except ValueError as error:
         raise SettingsError(f"{place}: {error}") from None
-
-
-def _account_id(value: object) -> object:
-    """The value, unless it cannot be an account id."""
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r} is a number; put account ids in quotes so that zeros are kept")
-    if not re.fullmatch(r"\d{12}", value, re.ASCII):
-        raise ValueError(f"{value!r} is not an account id; it has exactly 12 digits")
-    return value
 
 
 def _explain(error: ValidationError, layers: Sequence[_Layer]) -> str:
@@ -570,10 +439,10 @@ def _explain(error: ValidationError, layers: Sequence[_Layer]) -> str:
         if problem["type"] == "extra_forbidden":
             hint = text.suggestion(path[1], ThresholdOverride.model_fields)
             return f"{where}: unknown key {path[1]!r}; {hint}"
-        return f"{', '.join((where, *path[1:]))}: {_words(problem)}"
+        return f"{', '.join((where, *path[1:]))}: {in_words(problem)}"
     if problem["type"] == "extra_forbidden":
         return _unknown(layer, path, problem["input"])
-    return f"{layer.place(path)}: {_words(problem)}"
+    return f"{layer.place(path)}: {in_words(problem)}"
 
 
 def _unknown(layer: _Layer, path: list[str], value: object) -> str:
@@ -588,13 +457,3 @@ def _unknown(layer: _Layer, path: list[str], value: object) -> str:
     hint = f"did you mean {key} in [{section}]?" if section else f"did you mean {alike}?"
     noun = "option" if layer.source == "option " else "setting"
     return f"{source}unknown {noun} {name!r}; {hint if alike else _SEE}"
-
-
-def _words(problem: Mapping[str, Any]) -> str:
-    """A problem in our words instead of pydantic's, with the value that was given."""
-    words = problem["msg"].removeprefix("Value error, ")
-    words = words.replace("Input should be", "must be").replace("Input is", "is")
-    words = words.replace("a valid tuple", "a list")
-    words = re.sub(r"a valid dictionary or instance of \w+", "a section of its own", words)
-    shown = "" if problem["type"] == "value_error" else f" (got {problem.get('input')!r:.60})"
-    return f"{words}{shown}"

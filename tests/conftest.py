@@ -1,19 +1,26 @@
 from __future__ import annotations
 
+import functools
+import gc
 import os
 import pickle
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import aioboto3  # noqa: F401 - see below
+import botocore.session
 import hypothesis
+import openpyxl  # noqa: F401
+import pandas as pd  # noqa: F401
 import pytest
 
 from orgscan.models import Credentials
 from tests.kit.clocks import FakeClock
+from tests.kit.earlier import reports
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
-    from pathlib import Path
 
     from distributed import LocalCluster, Scheduler
 
@@ -24,6 +31,24 @@ if TYPE_CHECKING:
 # How long an example takes says nothing on a machine that others use too.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+# The SDK reads its service definitions anew for each session; here once for the process.
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported lives as long as the process: the garbage collector need not look at it."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count the tests of an earlier process (EARLIER_RESULTS, a JUnit file) in the last line."""
+    if path := os.environ.get("EARLIER_RESULTS"):
+        for report in reports(Path(path)):
+            terminalreporter.stats.setdefault(report.outcome, []).append(report)
+
 
 _PREFIXES = ("AWS_", "ORGSCAN_")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")

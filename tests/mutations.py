@@ -44,6 +44,20 @@ def _fault(number: int, file: str) -> str:
 BUGS = (
     # The six the fault matrix names.
     Bug(
+        "a misspelled variable is ignored",
+        "orgscan/settings.py",
+        "        elif name not in _OTHER_VARIABLES:\n",
+        "        elif name in _OTHER_VARIABLES:\n",
+        "tests/test_settings.py -k variable",
+    ),
+    Bug(
+        "retries are not counted",
+        "orgscan/aws/calls.py",
+        "sleep(delay)\n                self.traffic.retries += 1\n",
+        "sleep(delay)\n",
+        "tests/cli/test_commands.py -k verbose",
+    ),
+    Bug(
         "Status is read and State is not",
         "orgscan/collect/organization/lists.py",
         'item.get("State") or item.get("Status")',
@@ -181,16 +195,16 @@ BUGS = (
     ),
     Bug(
         "gaps leave with 0",
-        "orgscan/runs/run.py",
+        "orgscan/runs/manifest.py",
         "            return ExitCode.COVERAGE_GAPS\n",
         "            return ExitCode.OK\n",
         _fault(18, "accounts"),
     ),
     Bug(
         "integrity failures leave with 4",
-        "orgscan/runs/run.py",
-        "        if details.integrity_failures:\n",
-        "        if details.integrity_failures == 0:\n",
+        "orgscan/runs/manifest.py",
+        "        if self.integrity_failures:\n",
+        "        if self.integrity_failures == 0:\n",
         _fault(20, "accounts"),
     ),
     Bug(
@@ -430,8 +444,8 @@ BUGS = (
     Bug(
         "root's second certificate is no credential",
         "orgscan/controls/root.py",
-        "yes, no = truth(one) | truth(two), falsehood(one)",
-        "yes, no = truth(one), falsehood(one)",
+        "yes, no = truth(first) | truth(second), falsehood(first)",
+        "yes, no = truth(first), falsehood(first)",
         "tests/controls/test_root.py -k certificate_that",
     ),
     Bug(

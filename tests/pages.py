@@ -5,8 +5,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
+import tempfile
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from orgscan.controls.catalogue import CATALOGUE
 from orgscan.controls.frameworks.reading import shipped
@@ -14,7 +20,8 @@ from orgscan.models import Change
 
 ROOT = Path(__file__).parents[1]
 _DOCS = Path("orgscan/docs")
-_NUMBER_OF_CONTROLS = (Path("README.md"), _DOCS / "changelog.md")
+README = Path("README.md")
+_NUMBER_OF_CONTROLS = (README, _DOCS / "changelog.md")
 
 
 def controls() -> list[tuple[str, ...]]:
@@ -51,6 +58,16 @@ _TABLES = (
 DOCUMENTS = sorted({*_NUMBER_OF_CONTROLS, *(page for page, _heading, _rows in _TABLES)})
 
 
+@cache
+def demo() -> dict[str, Any]:
+    """The manifest of a run of the demo."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "orgscan", "demo", "--quiet", "--output", "run"]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        manifest: dict[str, Any] = json.loads(Path(folder, "run", "manifest.json").read_bytes())
+    return manifest
+
+
 def up_to_date(document: Path, text: str) -> str:
     """The text of a document with what the code decides as it is now."""
     for page, heading, rows in _TABLES:
@@ -65,6 +82,13 @@ def up_to_date(document: Path, text: str) -> str:
             assert changed == 1, f"{page}: {changed} tables under the heading {heading!r}"
     if document in _NUMBER_OF_CONTROLS:
         text = re.sub(r"\b\d+ controls\b", f"{len(CATALOGUE)} controls", text)
+    if document == README:
+        counts = demo()["findings"].values()
+        totals = (f"{sum(of[status] for of in counts)} {status}" for status in ("FAIL", "UNKNOWN"))
+        text, changed = re.subn(
+            r"(?m)^Findings: \d+ FAIL, \d+ UNKNOWN", f"Findings: {', '.join(totals)}", text
+        )
+        assert changed == 1, f"{changed} excerpts of the demo"
     return text
 
 

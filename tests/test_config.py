@@ -18,7 +18,8 @@ from orgscan.controls.frameworks.reading import read_files
 from orgscan.models import Severity
 from orgscan.role.policy import audit_role_policy, caller_policy
 from orgscan.role.templates import AuditRole
-from orgscan.settings import DueDays, Settings, Thresholds
+from orgscan.settings import Settings
+from orgscan.thresholds import DueDays, Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Callable

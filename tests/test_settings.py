@@ -145,7 +145,7 @@ def test_variables_of_kubernetes_and_of_the_notebooks_are_no_settings(variable: 
 
 def test_every_setting_but_a_table_can_be_a_variable() -> None:
     values = {
-        **dict.fromkeys(("QUIET", "VERBOSE", "RETRY_GAPS", "ACCOUNT_TAGS"), "true"),
+        **dict.fromkeys(("QUIET", "RETRY_GAPS", "ACCOUNT_TAGS"), "true"),
         **dict.fromkeys(("RESUME", "PREVIOUS", "WAIVERS", "CARRY"), "some/path"),
         "FORMATS": "csv,ocsf",
         "FAIL_ON": "high",
@@ -177,6 +177,7 @@ def test_every_setting_but_a_table_can_be_a_variable() -> None:
         ({"waivers": "a\0b"}, "--waivers"),
         ({"retry_gaps": True}, "--retry-gaps"),
         ({"output": "a", "resume": "b"}, "--resume"),
+        ({"quiet": True, "verbose": True}, "--verbose"),
         ({"workers": 2, "scheduler": "tcp://there:8786"}, "--scheduler"),
         ({"include_ous": 5}, "--include-ou"),
     ],
@@ -221,7 +222,7 @@ def test_the_settings_of_the_run_to_resume_lie_below_all_others(write: Any) -> N
 def test_a_run_keeps_nothing_that_is_of_one_command_only() -> None:
     told = load(
         environment={}, resume="old", previous="q3", waivers="w", carry="c", formats=["csv"],
-        fail_on="low", sign_with_kms="alias/a", publish="p", quiet=True, verbose=True,
+        fail_on="low", sign_with_kms="alias/a", publish="p", verbose=True,
         log_format="json", workers=2, retry_gaps=True,
     )  # fmt: skip
     assert told.stored == load(environment={}).stored

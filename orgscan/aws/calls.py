@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from orgscan.aws.pacing import Pace
     from orgscan.models import Clock
+
+_LOG = logging.getLogger("orgscan.aws")
 
 MAX_PAGES = 10_000
 """More than any list of the services in use can have; a guard against endless markers."""
@@ -45,6 +48,16 @@ QUERY_PAGING = Paging("Marker", "Marker", "IsTruncated")
 JSON_PAGING = Paging("NextToken", "NextToken")
 
 
+@dataclass(slots=True)
+class Traffic:
+    """What was sent to one service."""
+
+    calls: int = 0
+    """Requests, retries included."""
+    retries: int = 0
+    throttles: int = 0
+
+
 class Operation(Protocol):
     """One action of an SDK client."""
 
@@ -68,6 +81,7 @@ class ServiceCalls:
         clock: Clock,
         signed: Callable[[], AbstractContextManager[object]],
         renew: Callable[[object], Awaitable[None]] | None = None,
+        traffic: Traffic | None = None,
     ) -> None:
         """Take the collaborators.
 
@@ -82,6 +96,7 @@ class ServiceCalls:
             clock: Time, sleep and jitter.
             signed: Enters the identity to sign with, and tells which it is.
             renew: Replaces that identity once it has expired; None where the caller signs.
+            traffic: Counts the requests of all identities together.
         """
         self._service = service
         self._operation = operation
@@ -92,8 +107,7 @@ class ServiceCalls:
         self._clock = clock
         self._signed = signed
         self._renew = renew
-        self.sent = 0
-        """Requests sent so far, retries included."""
+        self.traffic = traffic or Traffic()
 
     async def call(self, action: str, result: str, /, **parameters: Any) -> dict[str, Any]:
         """See :meth:`orgscan.models.Calls.call`."""
@@ -106,11 +120,14 @@ class ServiceCalls:
                     raise
                 patience.renewed = True
                 await self._renew(patience.signer)
+                self.traffic.retries += 1
             except (Transient, Malformed) as error:
                 delay = patience.after(error)
                 if delay is None:
                     raise
+                _LOG.debug("%s: %s, retry in %.1f s", self._name(action), error.code, delay)
                 await self._clock.sleep(delay)
+                self.traffic.retries += 1
 
     async def pages(
         self, action: str, result: str, /, **parameters: Any
@@ -159,7 +176,7 @@ class ServiceCalls:
         pace, send = self._pace(action), self._operation(action)
         await pace.acquire()
         async with self._slots:
-            self.sent += 1
+            self.traffic.calls += 1
             try:
                 with self._signed() as patience.signer:
                     async with asyncio.timeout(self._timeout):
@@ -167,6 +184,7 @@ class ServiceCalls:
             except FOREIGN as error:
                 ours = translate(error, self._name(action), own_credentials=self._renew is None)
                 if isinstance(ours, Throttled):
+                    self.traffic.throttles += 1
                     pace.slow_down()
                 raise ours from error
         pace.speed_up()

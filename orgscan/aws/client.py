@@ -12,6 +12,7 @@ import os
 import re
 from contextlib import AsyncExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
+from dataclasses import asdict
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
@@ -23,7 +24,7 @@ from aiobotocore.session import AioSession
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 
-from orgscan.aws.calls import JSON_PAGING, QUERY_PAGING, Operation, ServiceCalls
+from orgscan.aws.calls import JSON_PAGING, QUERY_PAGING, Operation, ServiceCalls, Traffic
 from orgscan.aws.pacing import BucketPace, Pace
 from orgscan.aws.signin import CallerKeys, SignInError, quiet
 from orgscan.aws.translate import unsignable
@@ -102,6 +103,7 @@ class Aws:
         self._clients: dict[str, Any] = {}
         self._transports: dict[str, Transport] = {}
         self._slots = {name: asyncio.Semaphore(count) for name, count in _CONNECTIONS.items()}
+        self._traffic = {name: Traffic() for name in services}
         self._caller: CallerKeys | None = None
         self._sts_pace = Pace(_STS_PER_SECOND, 1.0, clock)
 
@@ -237,6 +239,13 @@ class Aws:
         # A Date is cut to the second: half a second more is the best guess.
         return (there - here).total_seconds() + 0.5
 
+    def counted(self) -> dict[str, dict[str, int]]:
+        """By service, what was sent since this was last asked."""
+        counts = {name: asdict(traffic) for name, traffic in self._traffic.items() if traffic.calls}
+        for traffic in self._traffic.values():
+            traffic.calls = traffic.retries = traffic.throttles = 0
+        return counts
+
     def share(self, processes: int) -> None:
         """Be content with one of so many equal parts of what AWS grants the caller on STS."""
         self._sts_pace.cap(max(1, _STS_PER_SECOND // processes))
@@ -286,6 +295,7 @@ class Aws:
             slots=self._slots[service],
             timeout=self._settings.call_timeout_seconds,
             clock=self._clock,
+            traffic=self._traffic[service],
             **{"signed": nullcontext, **identity},
         )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
+from orgscan import log
 from orgscan.cli import check, compare, config, controls, demo, report, role, scan, trend, verify
 from orgscan.cli.usage import complain, help_alone
 from orgscan.errors import ExitCode, OrgscanError
@@ -77,20 +78,24 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     What a user can cause ends in one line on standard error, never in a traceback.
     """
     _open_streams()
-    try:
-        code = app(args=arguments, standalone_mode=False)
-        sys.stdout.flush()
-    except _UsageFault as error:
-        code = _complain(_message(error), ExitCode.USAGE)
-    except OrgscanError as error:
-        code = _complain(str(error), error.exit_code)
-    except OSError as error:
-        if error.errno not in {errno.EMFILE, errno.ENFILE}:
-            raise
-        code = _complain(_TOO_MANY_FILES, ExitCode.RUN_FAILED)
-    except (typer.Abort, KeyboardInterrupt):
-        code = _complain("interrupted", ExitCode.INTERRUPTED)
-    raise SystemExit(int(code or 0))
+    with log.to_stderr():
+        code = int(ExitCode.RUN_FAILED)
+        try:
+            code = int(app(args=arguments, standalone_mode=False) or 0)
+            sys.stdout.flush()
+        except _UsageFault as error:
+            code = _complain(_message(error), ExitCode.USAGE)
+        except OrgscanError as error:
+            code = _complain(str(error), error.exit_code)
+        except OSError as error:
+            if error.errno not in {errno.EMFILE, errno.ENFILE}:
+                raise
+            code = _complain(_TOO_MANY_FILES, ExitCode.RUN_FAILED)
+        except (typer.Abort, KeyboardInterrupt):
+            code = _complain("interrupted", ExitCode.INTERRUPTED)
+        finally:
+            log.finish(code)
+    raise SystemExit(code)
 
 
 class _Unfailing(io.FileIO):
@@ -134,6 +139,6 @@ def _message(error: Any) -> str:
     return f"{text.rstrip('.')}; see `{command} --help`"
 
 
-def _complain(message: str, code: ExitCode) -> ExitCode:
-    complain(message)
-    return code
+def _complain(message: str, code: ExitCode) -> int:
+    complain(message, exit_code=int(code))
+    return int(code)

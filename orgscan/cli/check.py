@@ -17,6 +17,7 @@ from orgscan.cli.options import (
     PROFILE,
     QUIET,
     ROLE_NAME,
+    VERBOSE,
 )
 from orgscan.errors import ExitCode
 from orgscan.text import count, printable
@@ -47,13 +48,16 @@ def check(
     exclude_account: list[str] = EXCLUDE_ACCOUNT,
     endpoint_url: str | None = ENDPOINT_URL,
     quiet: bool | None = QUIET,
+    verbose: bool | None = VERBOSE,
     log_format: str | None = LOG_FORMAT,
 ) -> None:
     """Try what a scan needs, from credentials to one account's role; writes nothing."""
     import asyncio
 
     from orgscan import settings as settings_module
+    from orgscan.cli import running
 
+    running.begin(log_format)
     settings = settings_module.load(
         config,
         role_name=role_name,
@@ -63,16 +67,16 @@ def check(
         exclude_accounts=exclude_account,
         endpoint_url=endpoint_url,
         quiet=quiet,
+        verbose=verbose,
         log_format=log_format,
     )
     if account is not None:
         settings_module.require_account_id(account, "--account")
 
-    from orgscan.cli import running
     from orgscan.models import Clock
     from orgscan.pipeline import check as checking
 
-    with running.observer(settings) as observer:
+    with running.progress(settings) as observer:
         readiness = asyncio.run(
             checking.check(settings, clock=Clock(), observer=observer, account=account)
         )

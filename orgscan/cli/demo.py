@@ -34,7 +34,7 @@ def demo(
     from orgscan.pipeline.run_plan import RunPlan
 
     clock = Clock()
-    with running.observer(settings.load(environment={}, quiet=quiet)) as observer:
+    with running.progress(settings.load(environment={}, quiet=quiet)) as observer:
         # Settings of the machine are those of real scans.
         plan = RunPlan.for_scan(environment={}, clock=clock, output=output)
         directory = plan.directory

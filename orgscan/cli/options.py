@@ -41,5 +41,6 @@ PUBLISH = typer.Option(
 FAIL_ON = typer.Option(
     None, help="Exit with 3 if a finding of this severity or higher fails.  [default: none]"
 )
+VERBOSE = typer.Option(None, "--verbose", help="Show every account, retry and throttled call.")
 QUIET = typer.Option(None, "--quiet", help="Show errors only, no progress.")
 LOG_FORMAT = typer.Option(None, metavar="FORM", help="Progress as text or json.  [default: text]")

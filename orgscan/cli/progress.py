@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from orgscan.models import Observer
+from orgscan.log import RunLog, json_line
 from orgscan.text import printable
 
 if TYPE_CHECKING:
@@ -24,12 +22,12 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 
 @contextmanager
-def choose(*, quiet: bool, log_format: str) -> Iterator[Observer]:
+def choose(*, quiet: bool, as_json: bool, verbose: bool) -> Iterator[RunLog]:
     """The observer for this process; whatever it shows is cleared away at the end."""
     if quiet:
-        yield Observer()
-    elif log_format == "json" or not sys.stderr.isatty():
-        lines = Lines(as_json=log_format == "json")
+        yield RunLog()
+    elif as_json or verbose or not sys.stderr.isatty():
+        lines = Lines(as_json=as_json)
         with lines.ticking():
             yield lines
     else:
@@ -38,7 +36,7 @@ def choose(*, quiet: bool, log_format: str) -> Iterator[Observer]:
             yield bar
 
 
-class Lines(Observer):
+class Lines(RunLog):
     """A line every five seconds; what ends sooner, or goes wrong, needs none.
 
     Also while nothing happens: a large account takes minutes, and silence looks like a hang.
@@ -52,12 +50,11 @@ class Lines(Observer):
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """``as_json`` writes objects for a log collector instead of text."""
+        super().__init__()
         self._as_json = as_json
-        self._seconds = seconds
+        self._pause = seconds
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._known, self._complete, self._settled, self._gaps = 0, False, 0, 0
-        self._phase = ""
         self._began = self._last = monotonic()
 
     @contextmanager
@@ -73,45 +70,33 @@ class Lines(Observer):
             thread.join()
 
     def _tick(self, over: threading.Event) -> None:
-        while not over.wait(self._seconds / 5):
+        while not over.wait(self._pause / 5):
             self._maybe()
 
     def enumerated(self, accounts: int, *, complete: bool) -> None:
         """See :class:`orgscan.models.Observer`."""
-        self._known, self._complete = accounts, complete
+        super().enumerated(accounts, complete=complete)
         self._maybe()
 
     def settled(self, outcome: Outcome) -> None:
         """See :class:`orgscan.models.Observer`."""
-        self._settled += 1
-        self._gaps += outcome.coverage.is_gap
+        super().settled(outcome)
         self._maybe()
 
     def phase(self, text: str) -> None:
         """See :class:`orgscan.models.Observer`."""
-        self._phase = text
+        super().phase(text)
         self._maybe()
 
     def _maybe(self) -> None:
         with self._lock:
-            if self._monotonic() - self._last >= self._seconds:
+            if self._monotonic() - self._last >= self._pause:
                 self._write()
 
     def _write(self) -> None:
         self._last = self._monotonic()
-        line = self._object() if self._as_json else self._text()
+        line = json_line("INFO", "progress", self.state) if self._as_json else self._text()
         print(printable(line), file=sys.stderr, flush=True)
-
-    def _object(self) -> str:
-        values: dict[str, Any] = {
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            "phase": self._phase,
-            "accounts": self._known,
-            "accounts_final": self._complete,
-            "settled": self._settled,
-            "gaps": self._gaps,
-        }
-        return json.dumps(values)
 
     def _text(self) -> str:
         if not self._known:
@@ -125,11 +110,12 @@ class Lines(Observer):
         return text
 
 
-class Bar(Observer):
+class Bar(RunLog):
     """A progress bar with the time left."""
 
     def __init__(self) -> None:
         """Drawn on standard error, so that standard output stays the result alone."""
+        super().__init__()
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -149,19 +135,20 @@ class Bar(Observer):
             transient=True,
         )
         self._task = self.progress.add_task("", total=None, gaps="")
-        self._gaps = 0
 
     def enumerated(self, accounts: int, *, complete: bool) -> None:
         """See :class:`orgscan.models.Observer`."""
+        super().enumerated(accounts, complete=complete)
         # A total that still grows would promise too early an end.
         self.progress.update(self._task, total=accounts if complete else None)
 
     def settled(self, outcome: Outcome) -> None:
         """See :class:`orgscan.models.Observer`."""
-        self._gaps += outcome.coverage.is_gap
+        super().settled(outcome)
         gaps = f"{self._gaps} with gaps" if self._gaps else ""
         self.progress.update(self._task, advance=1, gaps=gaps)
 
     def phase(self, text: str) -> None:
         """See :class:`orgscan.models.Observer`."""
+        super().phase(text)
         self.progress.update(self._task, description=printable(text))

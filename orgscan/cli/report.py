@@ -18,6 +18,7 @@ from orgscan.cli.options import (
     PUBLISH,
     QUIET,
     SIGN_WITH_KMS,
+    VERBOSE,
     WAIVERS,
 )
 from orgscan.models import Severity, is_in_range
@@ -48,6 +49,7 @@ def report(
     publish: str | None = PUBLISH,
     formats: list[str] = FORMAT,
     quiet: bool | None = QUIET,
+    verbose: bool | None = VERBOSE,
     log_format: str | None = LOG_FORMAT,
 ) -> None:
     """Write a run's reports again, with another as-of time, other thresholds or frameworks."""
@@ -56,6 +58,7 @@ def report(
     from orgscan.pipeline import scan as scanning
     from orgscan.pipeline.run_plan import RunPlan
 
+    running.begin(log_format)
     plan = RunPlan.for_report(
         run,
         config,
@@ -73,11 +76,12 @@ def report(
         publish=publish,
         formats=formats,
         quiet=quiet,
+        verbose=verbose,
         log_format=log_format,
     )
-    with running.observer(plan.settings) as observer, running.rendering(run):
+    with running.progress(plan.settings) as observer, running.rendering(run):
         directory = scanning.write(plan, clock=Clock(), observer=observer)
-    running.conclude(plan, directory)
+    running.conclude(plan, directory, observer)
 
 
 def _moment(text: str) -> datetime:

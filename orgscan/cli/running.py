@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
 
+from orgscan import log
 from orgscan.cli.usage import complain
 from orgscan.errors import RunInterrupted
+from orgscan.models import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
     from typing import Any
 
+    from orgscan.log import RunLog
     from orgscan.models import Clock, Observer
     from orgscan.pipeline.run_plan import RunPlan
     from orgscan.runs.run import Run
@@ -91,11 +95,23 @@ def carry_out(plan: RunPlan, read: Read, *, clock: Clock, observer: Observer) ->
         scanning.write(plan, clock=clock, observer=observer)
 
 
-def observer(settings: Settings) -> AbstractContextManager[Observer]:
-    """The progress display that fits standard error and the settings."""
+def begin(log_format: str | None) -> None:
+    """Write errors as asked for from here on; the settings file is not read yet."""
+    from orgscan.settings import ENV_PREFIX
+
+    chosen = log_format or os.environ.get(f"{ENV_PREFIX}LOG_FORMAT")
+    log.configure(as_json=chosen == "json")
+
+
+@contextmanager
+def progress(settings: Settings) -> Iterator[RunLog]:
+    """Show progress on standard error in the form that the settings ask for."""
     from orgscan.cli.progress import choose
 
-    return choose(quiet=settings.quiet, log_format=settings.log_format)
+    as_json, verbose = settings.log_format == "json", settings.verbose
+    with choose(quiet=settings.quiet, as_json=as_json, verbose=verbose) as observer:
+        log.configure(as_json=as_json, quiet=settings.quiet, verbose=verbose, run=observer)
+        yield observer
 
 
 def show(directory: Path) -> Run:
@@ -109,20 +125,25 @@ def show(directory: Path) -> Run:
     return run
 
 
-def conclude(plan: RunPlan, directory: Path) -> None:
+def conclude(plan: RunPlan, directory: Path, observer: RunLog) -> None:
     """Print the summary, sign and publish if asked to, exit with the code of the run.
 
     The summary comes first: a run that could not be signed or published is finished all the same.
     """
-    from orgscan.models import Clock, Observer
+    from orgscan.models import Clock
     from orgscan.pipeline.publish import publish
     from orgscan.pipeline.sign import sign
 
     run, settings = show(directory), plan.settings
+    observer.totals = {
+        "accounts": run.details.accounts,
+        "coverage": run.details.coverage,
+        "findings": {status.value: run.details.count(status) for status in Status},
+    }
     if key := settings.sign_with_kms:
-        asyncio.run(sign(directory, key, settings, clock=Clock(), observer=Observer()))
+        asyncio.run(sign(directory, key, settings, clock=Clock(), observer=observer))
         typer.echo(f"Signed    {directory}/manifest.sig.json")
     if settings.publish:
-        publish(directory, settings.publish, observer=Observer(), settings=settings)
+        publish(directory, settings.publish, observer=observer, settings=settings)
         typer.echo(f"Published {settings.publish}")
     raise typer.Exit(run.exit_code(settings.fail_on))

@@ -25,6 +25,7 @@ from orgscan.cli.options import (
     QUIET,
     ROLE_NAME,
     SIGN_WITH_KMS,
+    VERBOSE,
     WAIVERS,
 )
 from orgscan.models import Severity
@@ -65,6 +66,7 @@ def scan(
     publish: str | None = PUBLISH,
     formats: list[str] = FORMAT,
     quiet: bool | None = QUIET,
+    verbose: bool | None = VERBOSE,
     log_format: str | None = LOG_FORMAT,
 ) -> None:
     """Read every account of the organization, judge it and write the reports."""
@@ -73,6 +75,7 @@ def scan(
     from orgscan.pipeline import scan as scanning
     from orgscan.pipeline.run_plan import RunPlan
 
+    running.begin(log_format)
     clock = Clock()
     plan = RunPlan.for_scan(
         config,
@@ -100,8 +103,9 @@ def scan(
         publish=publish,
         formats=formats,
         quiet=quiet,
+        verbose=verbose,
         log_format=log_format,
     )
-    with running.observer(plan.settings) as observer:
+    with running.progress(plan.settings) as observer:
         running.carry_out(plan, partial(scanning.read, plan), clock=clock, observer=observer)
-    running.conclude(plan, plan.directory)
+    running.conclude(plan, plan.directory, observer)

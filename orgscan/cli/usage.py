@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from orgscan.errors import ExitCode
-from orgscan.text import one_line
+from orgscan.log import LOGGER
 
 
 def help_alone(context: typer.Context) -> None:
@@ -15,6 +15,6 @@ def help_alone(context: typer.Context) -> None:
         raise typer.Exit(ExitCode.USAGE)
 
 
-def complain(text: str) -> None:
+def complain(text: str, **fields: object) -> None:
     """Write one line to standard error: what AWS and files say in it can do nothing there."""
-    typer.echo(f"orgscan: {one_line(text)}", err=True)
+    LOGGER.error("%s", text, extra={"event": "error", "fields": fields})

@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from orgscan.errors import IntegrityError
-from orgscan.text import printable
+from orgscan.text import count, printable
 
 
 def verify(
@@ -26,8 +26,7 @@ def verify(
     if found.problems:
         for problem in found.problems:
             typer.echo(printable(problem))
-        count = "1 problem" if len(found.problems) == 1 else f"{len(found.problems)} problems"
-        message = f"{run}: is not what its manifest says: {count}"
-        raise IntegrityError(message)
+        problems = count(len(found.problems), "problem")
+        raise IntegrityError(f"{run}: is not what its manifest says: {problems}")
     remarks = "".join(f"; {printable(remark)}" for remark in found.remarks)
     typer.echo(f"{run}: whole: {found.files} files, evidence of {found.accounts} accounts{remarks}")

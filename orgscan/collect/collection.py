@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -299,6 +300,8 @@ class _Collection:
     """What the caller signs with where the usual chain is not to be asked; for workers of ours."""
     listed: dict[str, Account] = field(default_factory=dict)
     """Accounts this process enumerated; kept only to check a scope or to tell drift."""
+    calls: dict[str, Counter[str]] = field(default_factory=dict)
+    """What this process, its workers and earlier ones sent, by service."""
     in_scope: int = 0
     broken: CallerBroken | None = None
     writer: ThreadPoolExecutor = field(
@@ -308,6 +311,9 @@ class _Collection:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Collect until everything is read, ``stop`` is set, or the caller can call no more."""
+        began = self.clock.monotonic()
+        self.observer.started(self.info)
+        self.calls = {service: Counter(counts) for service, counts in self.info.calls.items()}
         enumeration = organization.Enumeration(
             self.aws.organizations,
             self.info.organization,
@@ -334,16 +340,28 @@ class _Collection:
                 )
             finally:
                 await asyncio.to_thread(self.writer.shutdown)
-                self._close(enumeration.notes)
+                self._close(enumeration.notes, self.clock.monotonic() - began)
         self._conclude(whole=whole)
 
-    def _close(self, notes: Sequence[str]) -> None:
+    def _count(self, calls: Mapping[str, Mapping[str, int]]) -> None:
+        self.observer.called(calls)
+        for service, counts in calls.items():
+            self.calls.setdefault(service, Counter()).update(counts)
+
+    def _close(self, notes: Sequence[str], seconds: float) -> None:
         """Store what there is to say about the run as a whole."""
         notes = [*self.earlier.drift, *notes, *self._drift()]
         if self.broken is not None:
             notes.append(f"The run stopped early: {self.broken}. `orgscan scan --resume` goes on.")
-        once = tuple(dict.fromkeys(notes))
-        self.info = replace(self.info, notes=once, finished_at=self.clock.now())
+        self._count(self.aws.counted())
+        self.observer.took("collect", seconds)
+        self.info = replace(
+            self.info,
+            notes=tuple(dict.fromkeys(notes)),
+            finished_at=self.clock.now(),
+            calls={service: dict(counts) for service, counts in self.calls.items()},
+            collect_seconds=round(self.info.collect_seconds + seconds, 3),
+        )
         self.store.update(self.info)
 
     def _conclude(self, *, whole: bool) -> None:
@@ -386,6 +404,7 @@ class _Collection:
                 outcome = await work(account)
                 if isinstance(outcome, Broken):
                     raise outcome.error()
+                self._count(outcome.calls)
                 return outcome
 
             yield read

@@ -93,7 +93,7 @@ class ReadingJob:
             async def read(account: Account, workers: int) -> Outcome | Broken:
                 aws.share(workers)
                 try:
-                    return await reader.read(account)
+                    return replace(await reader.read(account), calls=aws.counted())
                 except CallerBroken as error:
                     return Broken(str(error), error.code, error.action)
 

@@ -14,17 +14,17 @@ _AT_ONCE = timedelta(days=1)
 
 def notes(previous: Snapshot, current: Snapshot) -> tuple[str, ...]:
     """Sentences, in the order of their weight; usually none."""
-    found = [
-        _limits(previous, current),
+    sentences = [
+        _thresholds(previous, current),
         _moment(previous, current),
         _list(previous),
         _memory(previous),
         _controls(previous, current),
     ]
-    return tuple(note for note in found if note)
+    return tuple(note for note in sentences if note)
 
 
-def _limits(previous: Snapshot, current: Snapshot) -> str:
+def _thresholds(previous: Snapshot, current: Snapshot) -> str:
     before, now = previous.thresholds, current.thresholds
     differing = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     if not differing:
@@ -46,11 +46,11 @@ def _moment(previous: Snapshot, current: Snapshot) -> str:
             f"({previous.day}): ages say little."
         )
     odd = [run for run in (previous, current) if abs(run.as_of - run.started_at) > _AT_ONCE]
-    told = "; ".join(f"{run.started_at:%Y-%m-%d} as of {run.day}" for run in odd)
+    moments = "; ".join(f"{run.started_at:%Y-%m-%d} as of {run.day}" for run in odd)
     if not odd:
         return ""
     return (
-        f"Evidence is judged for another time than its own (collected {told}): findings may be "
+        f"Evidence is judged for another time than its own (collected {moments}): findings may be "
         "new or resolved for that reason alone."
     )
 

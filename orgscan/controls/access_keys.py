@@ -11,7 +11,6 @@ from orgscan.controls.control import (
     Case,
     Cases,
     Control,
-    Figures,
     Unit,
     count,
     over,
@@ -30,6 +29,7 @@ from orgscan.controls.masks import (
     micros,
 )
 from orgscan.controls.reported import without_report_row
+from orgscan.controls.sentences import Figures
 from orgscan.models import Kind, Severity, Status
 
 if TYPE_CHECKING:
@@ -91,9 +91,9 @@ def _unused(frame: pd.DataFrame, limits: Limits, as_of: np.int64) -> Cases:
     days = limits.of("unused_credential_days", frame)
     created, newer = micros(frame["created_at"]), _newer(frame)
     sure, *uses = _use(frame)
-    one, two = (elapsed(np.where(used == NULL, created, used), as_of) for used in uses)
+    first, second = (elapsed(np.where(used == NULL, created, used), as_of) for used in uses)
     age, live_only = elapsed(created, as_of), _undescribed(frame)
-    idle = np.where(live_only, age, np.minimum(one, two))
+    idle = np.where(live_only, age, np.minimum(first, second))
     future = np.maximum(created, np.maximum(*uses)) > as_of
     never = sure & (uses[0] == NULL) & (uses[1] == NULL)
     return (
@@ -101,7 +101,7 @@ def _unused(frame: pd.DataFrame, limits: Limits, as_of: np.int64) -> Cases:
         *_unmatched(frame),
         Case(live_only & newer & (age < limit), Status.PASS, "the key is younger than the limit"),
         Case(~(live_only | sure), Status.UNKNOWN, _UNDECIDED),
-        Case((one >= limit) != (two >= limit), Status.UNKNOWN, _UNDECIDED),
+        Case((first >= limit) != (second >= limit), Status.UNKNOWN, _UNDECIDED),
         Case((idle >= limit) & never, Status.FAIL, over(idle, days, "never used, idle for {}")),
         Case(idle >= limit, Status.FAIL, over(idle, days, "idle for {}")),
         Case(
@@ -133,7 +133,7 @@ def _setup(frame: pd.DataFrame, limits: Limits, _as_of: np.int64) -> Cases:
     created, user = micros(frame["created_at"]), micros(frame["user_created_at"])
     user_known = user != NULL
     later = user_known & ~any_time & (created - np.where(user_known, user, 0) > window)
-    sure, one, two = _use(frame)
+    sure, first, second = _use(frame)
     return (
         *_not_active(frame),
         *without_report_row(frame),
@@ -146,8 +146,8 @@ def _setup(frame: pd.DataFrame, limits: Limits, _as_of: np.int64) -> Cases:
         *_unmatched(frame),
         Case(later, Status.PASS, "the key was created some time after the user"),
         Case(_undescribed(frame), Status.UNKNOWN, _USE_UNKNOWN),
-        Case(~sure | ((one == NULL) != (two == NULL)), Status.UNKNOWN, _UNDECIDED),
-        Case(one != NULL, Status.PASS, "the key has been used"),
+        Case(~sure | ((first == NULL) != (second == NULL)), Status.UNKNOWN, _UNDECIDED),
+        Case(first != NULL, Status.PASS, "the key has been used"),
         Case(~(any_time | user_known), Status.UNKNOWN, "it is not known when the user was created"),
         Case(
             any_time | np.zeros(len(frame), dtype=np.bool_),
@@ -175,15 +175,15 @@ def _never_used(frame: pd.DataFrame, limits: Limits, as_of: np.int64) -> Cases:
     days = limits.of("new_key_grace_days", frame)
     created = micros(frame["created_at"])
     age = elapsed(created, as_of)
-    sure, one, two = _use(frame)
+    sure, first, second = _use(frame)
     return (
         *_not_active(frame),
         *_unmatched(frame),
         Case(created > as_of, Status.PASS, _FUTURE),
         Case(age <= limit, Status.PASS, "the key is new"),
         Case(_undescribed(frame), Status.UNKNOWN, _USE_UNKNOWN),
-        Case(~sure | ((one == NULL) != (two == NULL)), Status.UNKNOWN, _UNDECIDED),
-        Case(one != NULL, Status.PASS, "the key has been used"),
+        Case(~sure | ((first == NULL) != (second == NULL)), Status.UNKNOWN, _UNDECIDED),
+        Case(first != NULL, Status.PASS, "the key has been used"),
         Case(OTHERWISE, Status.FAIL, over(age, days, "never used in {}")),
     )
 

@@ -12,15 +12,16 @@ from orgscan.controls.requirements import affected, assess
 from orgscan.errors import UsageError
 from orgscan.runs import rundir
 from orgscan.runs.evidence import EvidenceStore
-from orgscan.settings import DEFAULT_FRAMEWORK, ThresholdOverride, Thresholds
+from orgscan.settings import DEFAULT_FRAMEWORK
 from orgscan.text import suggestion
+from orgscan.thresholds import ThresholdOverride, Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from orgscan.controls.control import Control
     from orgscan.controls.frameworks.framework import Framework
-    from orgscan.controls.requirements import Tally
+    from orgscan.controls.tally import Tally
     from orgscan.models import Assessment, RunInfo
     from orgscan.settings import Settings
 

@@ -66,4 +66,8 @@ class DueDates:
         for findings in pieces:
             fails = findings[findings["status"] == Status.FAIL.value]
             counts.update(fails.loc[self.overdue(fails), "severity"].astype(str))
-        return {one.value: counts[one.value] for one in Severity if counts[one.value]}
+        return {
+            severity.value: counts[severity.value]
+            for severity in Severity
+            if counts[severity.value]
+        }

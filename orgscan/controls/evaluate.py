@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from orgscan.controls.frameworks.framework import Framework
     from orgscan.controls.limits import Possibility
-    from orgscan.settings import ThresholdOverride, Thresholds
+    from orgscan.thresholds import ThresholdOverride, Thresholds
 
 _OF_ACCOUNT = ("account_id", "account_name", "ou_path", "evidence_sha256")
 _OF_RESOURCE = {

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orgscan.controls.control import Figures
 from orgscan.controls.masks import DAY
+from orgscan.controls.sentences import Figures
 from orgscan.models import is_in_unit
-from orgscan.settings import Thresholds
+from orgscan.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from orgscan.controls.frameworks.framework import Framework
-    from orgscan.settings import ThresholdOverride
+    from orgscan.thresholds import ThresholdOverride
 
     Rows = NDArray[np.int64]
 

@@ -9,16 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orgscan.controls.control import (
-    OTHERWISE,
-    Case,
-    Cases,
-    Control,
-    Figures,
-    Unit,
-    count,
-    setting_text,
-)
+from orgscan.controls.control import OTHERWISE, Case, Cases, Control, Unit, count, setting_text
 from orgscan.controls.masks import (
     DAY,
     NULL,
@@ -31,6 +22,7 @@ from orgscan.controls.masks import (
     micros,
     truth,
 )
+from orgscan.controls.sentences import Figures
 from orgscan.models import Kind, ReportWord, Severity, Status
 
 if TYPE_CHECKING:
@@ -113,8 +105,8 @@ def _keys(frame: pd.DataFrame) -> _Statement:
 
 
 def _certificates(frame: pd.DataFrame) -> _Statement:
-    one, two = frame["root_cert_1_active"], frame["root_cert_2_active"]
-    yes, no = truth(one) | truth(two), falsehood(one) & falsehood(two)
+    first, second = frame["root_cert_1_active"], frame["root_cert_2_active"]
+    yes, no = truth(first) | truth(second), falsehood(first) & falsehood(second)
     dated = known(frame["root_cert_1_last_rotated_at"]) | known(
         frame["root_cert_2_last_rotated_at"]
     )
@@ -138,11 +130,11 @@ def _contradictions(frame: pd.DataFrame, *statements: _Statement) -> tuple[Case,
     when = _times(frame)
     return tuple(
         Case(
-            one.contradicted,
+            statement.contradicted,
             Status.UNKNOWN,
-            Figures(partial(_contradiction_text, one.name), one.reported, *when),
+            Figures(partial(_contradiction_text, statement.name), statement.reported, *when),
         )
-        for one in statements
+        for statement in statements
     )
 
 
@@ -186,8 +178,8 @@ def _unproven(frame: pd.DataFrame) -> tuple[Case, ...]:
 def _counts_nothing(frame: pd.DataFrame) -> Mask:
     """Where the account summary was read and counts no credential of root."""
     nothing = known(frame["summary_root_keys"])
-    for one in _credentials(frame):
-        nothing = nothing & ~one.counted
+    for statement in _credentials(frame):
+        nothing = nothing & ~statement.counted
     return nothing
 
 
@@ -215,14 +207,14 @@ def _slots_unclear(frame: pd.DataFrame) -> Mask:
 def _has_credentials(frame: pd.DataFrame) -> Mask:
     """A source says that root has one."""
     has = _additional(frame)
-    for one in _credentials(frame):
-        has = has | one.reported | one.counted
+    for statement in _credentials(frame):
+        has = has | statement.reported | statement.counted
     return has
 
 
 def _has_none(frame: pd.DataFrame) -> Mask:
     """Both sources say that root has none."""
-    password, keys, certificates = (one.agreed_no for one in _credentials(frame))
+    password, keys, certificates = (statement.agreed_no for statement in _credentials(frame))
     return password & keys & certificates & ~_additional(frame)
 
 
@@ -231,9 +223,11 @@ def _without_mfa(frame: pd.DataFrame) -> tuple[Case, ...]:
     mfa, credentials = _mfa(frame), _credentials(frame)
     report_at, summary_at = _times(frame)
     newer = summary_at >= report_at
-    counted = np.logical_or.reduce([one.counted for one in credentials])
-    reported = np.logical_or.reduce([one.reported for one in credentials])
-    undenied = np.logical_or.reduce([one.reported & ~one.uncounted for one in credentials])
+    counted = np.logical_or.reduce([credential.counted for credential in credentials])
+    reported = np.logical_or.reduce([credential.reported for credential in credentials])
+    undenied = np.logical_or.reduce(
+        [credential.reported & ~credential.uncounted for credential in credentials]
+    )
     by_report = mfa.denied & ((undenied & ~mfa.counted) | (reported & ~newer))
     return (
         Case(by_report, Status.FAIL, "root has credentials and no MFA device"),

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orgscan.controls.control import OTHERWISE, Case, Cases, Control, Figures, Unit, count
+from orgscan.controls.control import OTHERWISE, Case, Cases, Control, Unit, count
 from orgscan.controls.masks import Mask, known, truth
 from orgscan.controls.reported import without_report_row
+from orgscan.controls.sentences import Figures
 from orgscan.models import Kind, Severity, Status
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ def _single_active_key(frame: pd.DataFrame, _limits: Limits, _as_of: np.int64) -
 
 def _certificates(frame: pd.DataFrame) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Mask]:
     """How many signing certificates are active, and where the report does not say."""
-    one, two = frame["cert_1_active"], frame["cert_2_active"]
-    return truth(one).astype(np.int64) + truth(two), ~(known(one) & known(two))
+    first, second = frame["cert_1_active"], frame["cert_2_active"]
+    return truth(first).astype(np.int64) + truth(second), ~(known(first) & known(second))
 
 
 def _without_credentials(frame: pd.DataFrame, _limits: Limits, _as_of: np.int64) -> Cases:
@@ -126,7 +127,7 @@ CONTROLS = (
     ),
     Control(
         id="user-without-credentials",
-        title="Every user has a purpose",
+        title="No IAM user is without credentials",
         severity=Severity.LOW,
         unit=Unit.USER,
         needs=_KEYS,

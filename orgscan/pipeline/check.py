@@ -26,6 +26,7 @@ from orgscan.errors import (
 )
 from orgscan.models import Account, Caller, Organization
 from orgscan.role.policy import declared_actions
+from orgscan.text import count
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -281,8 +282,8 @@ class _Checking:
             raise RunError(
                 "the account list names nobody, not even the caller's account; try again"
             )
-        count = _accounts(len(self.listed))
-        return count if self.whole else f"at least {count}", True
+        number = count(len(self.listed), "account")
+        return number if self.whole else f"at least {number}", True
 
     def _suffice(self, accounts: list[Account]) -> bool:
         """Whether every account that is named was found, and one to try the role in.
@@ -341,7 +342,8 @@ class _Checking:
                 "no account in scope: nothing would be audited; check the settings' scope"
             )
         raise _NotCheckedError(
-            f"a scan would read none of the first {_accounts(len(candidates))}; others may follow"
+            f"a scan would read none of the first {count(len(candidates), 'account')}; others may "
+            "follow"
         )
 
     async def _look_into_units(self) -> bool:
@@ -431,7 +433,8 @@ class _Checking:
             return unseen[0]
         problem = "no account to try it in is known"
         if candidates:
-            problem = f"a scan would read none of the first {_accounts(len(candidates))} through it"
+            first = count(len(candidates), "account")
+            problem = f"a scan would read none of the first {first} through it"
         raise _NotCheckedError(f"{problem}; name one with --account")
 
     def _named_and_unseen(self) -> list[str]:
@@ -528,10 +531,6 @@ async def _read(
             if until(accounts) or not limit:
                 return accounts, False
     return accounts, True
-
-
-def _accounts(count: int) -> str:
-    return "1 account" if count == 1 else f"{count} accounts"
 
 
 def _with_remedy(error: OrgscanError) -> str:

@@ -19,7 +19,9 @@ from orgscan.runs.manifest import (
     Manifest,
     Requirement,
     StoredEvidence,
+    Traffic,
     Waivers,
+    Work,
 )
 from orgscan.runs.rundir import EVIDENCE
 from orgscan.schema import SCHEMA_VERSION
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orgscan.files import FileRecord
-    from orgscan.models import Assessment
+    from orgscan.models import Assessment, Clock, Observer, RunInfo, Severity
     from orgscan.pipeline.judgement import Judgement
 
 _REPORTED_VERSIONS = ("aioboto3", "botocore", "openpyxl", "pandas", "pyarrow")
@@ -91,6 +93,34 @@ def describe(judgement: Judgement, files: Mapping[str, FileRecord]) -> Manifest:
         ),
         previous=judgement.previous,
     )
+
+
+class Effort:
+    """Times the stages of a report, for the manifest and the log."""
+
+    def __init__(self, clock: Clock, observer: Observer, fail_on: Severity | None) -> None:
+        """The first stage begins now."""
+        self._clock = clock
+        self._observer = observer
+        self._fail_on = fail_on
+        self._last = clock.monotonic()
+        self._seconds: dict[str, float] = {}
+
+    def end(self, stage: str) -> None:
+        """A stage has ended, and the next one begins."""
+        now = self._clock.monotonic()
+        self._seconds[stage] = round(now - self._last, 3)
+        self._observer.took(stage, now - self._last)
+        self._last = now
+
+    def added_to(self, manifest: Manifest, info: RunInfo) -> Manifest:
+        """The manifest with what making the run took."""
+        work = Work(
+            calls={service: Traffic(**counts) for service, counts in info.calls.items()},
+            seconds={"collect": info.collect_seconds, **self._seconds},
+            exit_code=manifest.exit_code(self._fail_on),
+        )
+        return manifest.model_copy(update={"work": work})
 
 
 def _framework(assessment: Assessment) -> Framework:

@@ -14,7 +14,7 @@ from orgscan.controls.frameworks.reading import shipped
 from orgscan.endpoint import is_simulated
 from orgscan.errors import UsageError
 from orgscan.pipeline.judgement import Terms, judge
-from orgscan.pipeline.manifest import describe, versions
+from orgscan.pipeline.manifest import Effort, describe, versions
 from orgscan.reports.formats import Results, check_formats, write_formats
 from orgscan.runs import rundir
 from orgscan.runs.publication import Publication
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from orgscan.controls.frameworks.framework import Framework
     from orgscan.files import FileRecord
-    from orgscan.models import Clock, Observer
+    from orgscan.models import Clock, Observer, Severity
     from orgscan.pipeline.judgement import Judgement
     from orgscan.schema import Table
     from orgscan.settings import Settings
@@ -50,6 +50,7 @@ def render(
     previous: Path | None = None,
     decisions: Decisions | None = None,
     formats: Sequence[str] = (),
+    fail_on: Severity | None = None,
     partition: int = PARTITION,
 ) -> Path:
     """Judge the evidence of ``run`` and publish Parquet, workbook and, last, the manifest.
@@ -61,14 +62,15 @@ def render(
     manifest goes on naming the one it names. ``decisions`` are the waivers to apply and the
     entries to carry forward; by default there are none. ``formats`` are those of
     :data:`orgscan.reports.formats.FORMATS` to write beside; files of others are removed. An
-    earlier signature is removed with what it signed. ``partition`` is how many accounts and
-    principals are judged at a time; the results do not depend on it. Returns the directory
-    written to.
+    earlier signature is removed with what it signed. ``fail_on`` counts for the exit code in the
+    manifest. ``partition`` is how many accounts and principals are judged at a time; the results
+    do not depend on it. Returns the directory written to.
 
     Raises :class:`orgscan.errors.UsageError`, :class:`orgscan.errors.IntegrityError`, and
     :class:`orgscan.errors.RunError` where the disk is full; the directory is then as it was.
     """
     check_formats(formats)
+    effort = Effort(clock, observer, fail_on)
     terms = Terms(
         criteria=partial(
             Criteria.of_run,
@@ -90,7 +92,14 @@ def render(
     with files.locked(run, shared=elsewhere):
         evidence = sealed_evidence(run)
         publish = partial(
-            _publish, run, evidence, terms, observer=observer, formats=formats, clock=clock
+            _publish,
+            run,
+            evidence,
+            terms,
+            observer=observer,
+            formats=formats,
+            clock=clock,
+            effort=effort,
         )
         if output is None or not elsewhere:
             publish(directory=run)
@@ -115,6 +124,7 @@ def _publish(
     observer: Observer,
     formats: Sequence[str],
     clock: Clock,
+    effort: Effort,
 ) -> None:
     remedy = f"the evidence is kept, `orgscan report {run}` writes again"
     with Publication(directory, remedy=remedy) as publication, ExitStack() as stack:
@@ -124,6 +134,8 @@ def _publish(
 
         observer.phase("Judging the evidence")
         judgement = judge(run, evidence, terms, publication, spool, clock=clock)
+        observer.started(judgement.info)
+        effort.end("evaluate")
         observer.phase("Writing the reports")
         made = Results(judgement.info, judgement.criteria, judgement.accounts, judgement.tables)
         write_formats(formats, made, publication)
@@ -134,7 +146,8 @@ def _publish(
         written = dict(publication.files)
         if directory == run:
             written[rundir.EVIDENCE] = judgement.evidence
-        publication.commit(describe(judgement, written))
+        effort.end("write")
+        publication.commit(effort.added_to(describe(judgement, written), judgement.info))
 
 
 def _workbook_content(judgement: Judgement, hashes: Mapping[str, str]) -> reports.WorkbookContent:

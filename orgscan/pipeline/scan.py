@@ -97,6 +97,7 @@ def write(plan: RunPlan, *, clock: Clock, observer: Observer) -> Path:
         previous=plan.settings.previous,
         decisions=plan.decisions,
         formats=plan.settings.formats,
+        fail_on=plan.settings.fail_on,
     )
 
 

@@ -34,6 +34,7 @@ async def sign(
     """
     region = key_region(key)
     observer.phase("Signing the manifest")
+    began = clock.monotonic()
     with files.locked(run):
         with files.opened(run / rundir.MANIFEST) as file:
             raw = file.read()
@@ -43,8 +44,10 @@ async def sign(
         try:
             async with Aws(settings, clock, credentials, services=("kms",), region=region) as aws:
                 signature = await signing.sign(aws.kms, key, files.sha256(raw))
+                observer.called(aws.counted())
         except OrgscanError as error:
             raise RunError(f"{run}: is finished and whole, but not signed: {error}") from None
         write_sealed(
             run / rundir.SIGNATURE, signature.document(), remedy="the run is whole, but not signed"
         )
+    observer.took("sign", clock.monotonic() - began)

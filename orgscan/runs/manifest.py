@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from orgscan import files
-from orgscan.errors import UsageError
+from orgscan.errors import ExitCode, UsageError
 from orgscan.models import Coverage, Severity, Status
 from orgscan.runs.rundir import MANIFEST
 from orgscan.runs.seal import read_sealed, seal, unseal
@@ -142,6 +142,26 @@ class Framework(_Part):
     requirements: dict[str, Requirement]
 
 
+class Traffic(_Part):
+    """Requests sent to one service while collecting."""
+
+    calls: int
+    """Retries included."""
+    retries: int
+    throttles: int
+
+
+class Work(_Part):
+    """What making the run took."""
+
+    calls: dict[str, Traffic]
+    """By service, over all processes that collected to their end."""
+    seconds: dict[str, float]
+    """By stage: collect, evaluate, write."""
+    exit_code: int
+    """That of the run when these reports were written."""
+
+
 class Manifest(_Part):
     """A run's manifest."""
 
@@ -194,6 +214,8 @@ class Manifest(_Part):
     files: dict[str, File]
     evidence: StoredEvidence
     previous: Previous | None
+    work: Work | None = None
+    """None in manifests of orgscan 0.1.0."""
 
     @field_validator("coverage")
     @classmethod
@@ -222,6 +244,23 @@ class Manifest(_Part):
     def count(self, status: Status) -> int:
         """Findings of this status, over all controls."""
         return sum(counts.get(status, 0) for counts in self.findings.values())
+
+    def exit_code(self, fail_on: Severity | None = None) -> ExitCode:
+        """What a process should tell its caller about the run.
+
+        See :meth:`orgscan.runs.run.Run.exit_code`.
+        """
+        if self.integrity_failures:
+            return ExitCode.INTEGRITY
+        gaps = any(self.coverage[coverage] for coverage in Coverage if coverage.is_gap)
+        if gaps or self.count(Status.UNKNOWN) or not self.enumerated or self.limits_unread:
+            return ExitCode.COVERAGE_GAPS
+        if fail_on is not None and any(
+            counts.get(Status.FAIL) and self.severity(control).rank <= fail_on.rank
+            for control, counts in self.findings.items()
+        ):
+            return ExitCode.FINDINGS
+        return ExitCode.OK
 
     def severity(self, control: str) -> Severity:
         """The severity of a control; the worst for one the manifest does not name."""

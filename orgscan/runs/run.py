@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orgscan.errors import ExitCode, UsageError
-from orgscan.models import Coverage, Severity, Status
+from orgscan.models import Coverage, Severity
 from orgscan.runs import manifest, parquet, rundir
 from orgscan.schema import (
     ACCESS_KEYS,
@@ -102,16 +102,4 @@ class Run:
         evaluated. So are an account list that was not retrieved in full, and OUs and tags that
         thresholds are set for and that could not be read.
         """
-        details = self.details
-        if details.integrity_failures:
-            return ExitCode.INTEGRITY
-        gaps = any(details.coverage[coverage] for coverage in Coverage if coverage.is_gap)
-        unknown = details.count(Status.UNKNOWN)
-        if gaps or unknown or not details.enumerated or details.limits_unread:
-            return ExitCode.COVERAGE_GAPS
-        if fail_on is not None and any(
-            counts.get(Status.FAIL) and details.severity(control).rank <= fail_on.rank
-            for control, counts in details.findings.items()
-        ):
-            return ExitCode.FINDINGS
-        return ExitCode.OK
+        return self.details.exit_code(fail_on)

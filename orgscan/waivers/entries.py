@@ -14,7 +14,9 @@ from orgscan.errors import UsageError
 from orgscan.models import Status
 from orgscan.runs import rundir
 from orgscan.runs.evidence import EvidenceStore
-from orgscan.settings import DueDays, Settings
+from orgscan.settings import Settings
+from orgscan.text import and_more
+from orgscan.thresholds import DueDays
 from orgscan.waivers.apply import check
 from orgscan.waivers.fields import assemble
 from orgscan.waivers.files import content, read
@@ -97,9 +99,9 @@ def read_decisions(
     """
     known = [control.id for control in CATALOGUE]
     given = None if waivers_file is None else read(waivers_file, controls=known)
-    found = None if carry is None else read_back(carry, content(carry, WORKBOOK_LIMITS.file))
-    sheet = [] if found is None else assemble(found.drafts, known)
-    carried = None if found is None else Source(found.file, found.sha256)
+    book = None if carry is None else read_back(carry, content(carry, WORKBOOK_LIMITS.file))
+    sheet = [] if book is None else assemble(book.drafts, known)
+    carried = None if book is None else Source(book.file, book.sha256)
     if given is None:
         chosen, source = tuple(sheet), carried if sheet else None
     else:
@@ -107,7 +109,7 @@ def read_decisions(
     return Decisions(
         waivers=chosen,
         source=source,
-        entries=() if found is None else found.entries,
+        entries=() if book is None else book.entries,
         carried=carried,
         notes=tuple(_left_in_sheet(chosen, sheet, source, carried)),
         max_days=None if settings is None else settings.waiver_max_days,
@@ -162,7 +164,7 @@ def check_entries(entries: Iterable[HumanEntry], organization_id: str) -> None:
 
 def _is_its_own(entry: HumanEntry, organization_id: str) -> bool:
     # The workbook shows the code points of characters that do not belong in a cell.
-    meant = _CODE_POINT.sub(lambda found: chr(int(found[1], 16)), entry.user)
+    meant = _CODE_POINT.sub(lambda match: chr(int(match[1], 16)), entry.user)
     return any(
         is_id_of(
             entry.finding_id,
@@ -178,12 +180,12 @@ def _is_its_own(entry: HumanEntry, organization_id: str) -> bool:
 
 def _about(entry: HumanEntry) -> str:
     """What the row says its finding is about; the texts are from a file and may be anything."""
-    told = {
+    resource = {
         "account": entry.account_id,
         "user": entry.user,
         "access key": entry.access_key_id,
     }
-    parts = [f"{what} {value!r:.70}" for what, value in told.items() if value]
+    parts = [f"{noun} {value!r:.70}" for noun, value in resource.items() if value]
     return f"{entry.control_id!r:.50} for {', '.join(parts) or 'no account'}"
 
 
@@ -199,35 +201,37 @@ def stored_due_days(settings: Mapping[str, Any]) -> DueDays:
 
 
 def waiver_notes(results: Sequence[Result], accounts: pd.DataFrame) -> list[str]:
-    """What must be said of waivers, by name: what did not hold, and what held too widely."""
-    expired = [one for one in results if one.state is State.EXPIRED]
-    early = [one for one in results if one.state is State.NOT_YET_VALID]
-    idle = [one for one in results if one.state is State.IN_FORCE and not one.failing]
-    broad = [one for one in results if one.over_broad and one.state is State.IN_FORCE]
+    """What must be lines of waivers, by name: what did not hold, and what held too widely."""
+    expired = [result for result in results if result.state is State.EXPIRED]
+    early = [result for result in results if result.state is State.NOT_YET_VALID]
+    idle = [result for result in results if result.state is State.IN_FORCE and not result.failing]
+    broad = [result for result in results if result.over_broad and result.state is State.IN_FORCE]
     notes = {
         "Waivers expired": [
-            f"{one.waiver.id} ({moment(one.waiver.expires)}, {one.failing} FAIL open)"
-            for one in expired
+            f"{result.waiver.id} ({moment(result.waiver.expires)}, {result.failing} FAIL open)"
+            for result in expired
         ],
         "Waivers not yet valid": [
-            f"{one.waiver.id} (from {_start(one.waiver)}, {one.failing} FAIL open)" for one in early
+            f"{result.waiver.id} (from {_start(result.waiver)}, {result.failing} FAIL open)"
+            for result in early
         ],
         "Waivers that match no FAIL": [
-            f"{one.waiver.id} ({_why_idle(one, accounts)})" for one in idle
+            f"{result.waiver.id} ({_why_idle(result, accounts)})" for result in idle
         ],
         "Waivers that are over-broad, applied all the same": [
-            f"{one.waiver.id} ({one.failing} FAIL of {one.matched} results)" for one in broad
+            f"{result.waiver.id} ({result.failing} FAIL of {result.matched} results)"
+            for result in broad
         ],
         "Waivers approved by their own owner": [
-            f"{one.waiver.id} ({one.waiver.owner})"
-            for one in results
-            if one.waiver.is_self_approved
+            f"{result.waiver.id} ({result.waiver.owner})"
+            for result in results
+            if result.waiver.is_self_approved
         ],
     }
-    said = [f"{what}: {_named(names)}." for what, names in notes.items() if names]
-    if any(one.waiver.tag for one in results) and accounts["tags"].isna().all():
-        said.append("Waivers name tags, but tags were not read: set account_tags = true and scan.")
-    return said
+    lines = [f"{what}: {_named(names)}." for what, names in notes.items() if names]
+    if any(result.waiver.tag for result in results) and accounts["tags"].isna().all():
+        lines.append("Waivers name tags, but tags were not read: set account_tags = true and scan.")
+    return lines
 
 
 def _why_idle(result: Result, accounts: pd.DataFrame) -> str:
@@ -242,10 +246,7 @@ def _start(waiver: Waiver) -> str:
 
 
 def _named(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (
-        f" and {more} more, see the Waivers sheet" if more > 0 else ""
-    )
+    return and_more(names, _NAMED, ", see the Waivers sheet")
 
 
 def forgotten(decisions: Decisions, manifest: Manifest | None) -> list[str]:

@@ -188,8 +188,8 @@ def text(cell: Cell) -> str:
     words = value.replace("\r\n", "\n").replace("\r", "\n").strip()
     if len(words) > LONGEST_TEXT:
         cell.refuse(f"has {len(words):,} characters; shorten it to {LONGEST_TEXT:,}")
-    if found := _CONTROL_CHARACTERS.search(words):
-        cell.refuse(f"holds the control character U+{ord(found[0]):04X}; remove it")
+    if character := _CONTROL_CHARACTERS.search(words):
+        cell.refuse(f"holds the control character U+{ord(character[0]):04X}; remove it")
     return words
 
 
@@ -204,8 +204,8 @@ def machine(cell: Cell) -> str:
         )
     if value != value.strip():
         cell.refuse(f"{value!r:.60} begins or ends with a space; remove it")
-    if found := _SMART_QUOTES.search(value):
-        cell.refuse(f"holds the quote {found[0]!r}, which an editor put there; remove it")
+    if quote := _SMART_QUOTES.search(value):
+        cell.refuse(f"holds the quote {quote[0]!r}, which an editor put there; remove it")
     if len(value) > LONGEST_TEXT or not value.replace("\n", "").isprintable():
         cell.refuse(f"{value!r:.60} holds characters that cannot be seen; type it again")
     return value

@@ -141,8 +141,8 @@ def _table(
         return Cell(value, f"{place}, {name}")
 
     cells = {name: cell(name, value) for name, value in table.items()}
-    for name, found in cells.items():
-        known_field(found, name)
+    for name, value in cells.items():
+        known_field(value, name)
     return Draft(cells, place)
 
 
@@ -181,9 +181,9 @@ def _record(path: Path, line: int, names: list[str], row: list[str]) -> Draft:
             "in quotes"
         )
     cells = {name: Cell(value, f"{place}, {name}") for name, value in zip(names, row, strict=False)}
-    for found in cells.values():
-        if _FORMULA.match(str(found.value)):
-            found.refuse(
-                f"{found.value!r:.40} looks like a formula; write it without the first character"
+    for cell in cells.values():
+        if _FORMULA.match(str(cell.value)):
+            cell.refuse(
+                f"{cell.value!r:.40} looks like a formula; write it without the first character"
             )
     return Draft(cells, place)

@@ -94,9 +94,9 @@ def merged(page: Any) -> str:
     with page.parent._archive.open(page._worksheet_path) as stream:  # noqa: SLF001 - see above
         while piece := stream.read(_MEGABYTE):
             text = rest + piece.replace(b"\0", b"")  # whatever the encoding
-            for found in _MERGED.finditer(text) if b"mergeCell" in text else ():
-                if found[2] != b"1":
-                    return found[1].decode()
+            for cells in _MERGED.finditer(text) if b"mergeCell" in text else ():
+                if cells[2] != b"1":
+                    return cells[1].decode()
             # What the next piece goes on with.
             start = text.rfind(b"<", -_SNIFFED)
             rest = text[start:] if start >= 0 else b""

@@ -1,4 +1,4 @@
-"""Sheets read back: the waivers somebody edited, and what was typed beside the findings."""
+"""Edited workbooks: the waivers on one sheet, the entries beside findings on another."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _HALF_SECOND = timedelta(microseconds=500_000)
 
 @dataclass(frozen=True, slots=True)
 class EditedWorkbook:
-    """A workbook orgscan wrote and an officer edited, read back."""
+    """A workbook that orgscan wrote and an officer edited."""
 
     file: str
     """Its name, without the directory."""
@@ -69,11 +69,11 @@ def read_back(path: Path, raw: bytes) -> EditedWorkbook:
                     f"{path}: has no sheet {name}; restore it, or give a workbook orgscan wrote"
                 )
         drafts = tuple(_drafts(path, book, _pages(book, WAIVERS_SHEET), whole=True))
-        found: dict[str, HumanEntry] = {}
+        by_finding: dict[str, HumanEntry] = {}
         for name in (*_pages(book, FINDINGS_SHEET), *_pages(book, EARLIER_SHEET)):
             for entry in _entries(path, book, name):
-                _keep(found, entry)
-    entries = tuple(entry for _id, entry in sorted(found.items()))
+                _keep(by_finding, entry)
+    entries = tuple(entry for _id, entry in sorted(by_finding.items()))
     return EditedWorkbook(path.name, hashlib.sha256(raw).hexdigest(), drafts, entries)
 
 
@@ -99,8 +99,8 @@ def headings(cells: Sequence[Cell], computed: Sequence[str] = ()) -> list[str]:
         if cell.is_blank:
             names.append("")
             continue
-        plain = re.sub(r"\W+", "_", text(cell).casefold()).strip("_")
-        name = known_field(cell, _SAME.get(plain, plain), (*FIELDS, *computed))
+        words = re.sub(r"\W+", "_", text(cell).casefold()).strip("_")
+        name = known_field(cell, _SAME.get(words, words), (*FIELDS, *computed))
         if name in names:
             cell.refuse(f"the heading {name} is there twice; keep one")
         names.append(name)
@@ -195,19 +195,19 @@ def _cell(cell: Any, place: str) -> Cell:
 
 def _entries(path: Path, book: Workbook, name: str) -> Iterator[HumanEntry]:
     """The rows of a sheet with an owner, a due date or a comment."""
-    places: dict[str, int] = {}
+    columns: dict[str, int] = {}
     for number, row in _rows(path, book, name):
         place = f"{path}: sheet {name}, row {number}"
-        if not places:
-            places = _columns(row, place)
+        if not columns:
+            columns = _columns(row, place)
             continue
-        if all(_value(row, places[heading]) is None for heading in _ENTRY):
+        if all(_value(row, columns[heading]) is None for heading in _ENTRY):
             continue
         cells = {
             heading: _cell(row[at], f"{place}, column {heading}")
             if at < len(row)
             else Cell(None, f"{place}, column {heading}")
-            for heading, at in places.items()
+            for heading, at in columns.items()
         }
         entry = _entry(cells)
         if entry.owner or entry.due or entry.comment:
@@ -255,8 +255,8 @@ def _day(cell: Cell) -> date | None:
     return moment.date()
 
 
-def _keep(found: dict[str, HumanEntry], entry: HumanEntry) -> None:
-    known = found.setdefault(entry.finding_id, entry)
+def _keep(by_finding: dict[str, HumanEntry], entry: HumanEntry) -> None:
+    known = by_finding.setdefault(entry.finding_id, entry)
     if known == entry:
         return
     what, remedy = "another owner, due date or comment", "keep one of them"

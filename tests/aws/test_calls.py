@@ -79,7 +79,7 @@ class TestRetries:
         calls = door(sdk)
         assert await calls.call("X", "Result", A=1) == OK
         assert sdk.asked == [{"A": 1}] * 5
-        assert calls.sent == 5
+        assert calls.traffic.calls == 5
 
     @pytest.mark.parametrize("late", [OSError("reset"), TimeoutError(), {}], ids=str)
     async def test_a_failure_after_much_throttling_is_only_the_first_of_its_kind(

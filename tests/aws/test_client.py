@@ -193,7 +193,7 @@ class TestEnvironment:
         iam = (await connect(simulator)).own_account()
         with pytest.raises(Exception, match="Unable to process"):
             await iam.call("GetAccountSummary", "SummaryMap")
-        assert simulator.count(action="GetAccountSummary") == iam.sent == 6
+        assert simulator.count(action="GetAccountSummary") == iam.traffic.calls == 6
 
     async def test_of_the_profile_does_not_lead_elsewhere_either(
         self, simulate: Any, small: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

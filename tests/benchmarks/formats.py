@@ -35,7 +35,7 @@ def write(path: str, name: str) -> dict[str, Any]:
     from orgscan.controls.catalogue import CATALOGUE  # noqa: PLC0415
     from orgscan.controls.evaluate import evaluate  # noqa: PLC0415
     from orgscan.runs.evidence import EvidenceStore  # noqa: PLC0415
-    from orgscan.settings import Thresholds  # noqa: PLC0415
+    from orgscan.thresholds import Thresholds  # noqa: PLC0415
 
     with EvidenceStore.read(Path(path)) as store:
         info, built = store.info, tables.build(store, as_of=synthetic.NOW)

@@ -96,7 +96,7 @@ def judge(path: str) -> dict[str, Any]:
     from orgscan.controls.evaluate import evaluate  # noqa: PLC0415
     from orgscan.runs import parquet  # noqa: PLC0415
     from orgscan.runs.evidence import EvidenceStore  # noqa: PLC0415
-    from orgscan.settings import Thresholds  # noqa: PLC0415
+    from orgscan.thresholds import Thresholds  # noqa: PLC0415
 
     told = dict.fromkeys(("judge", "write"), 0.0)
     watch, findings_written = Stopwatch(), 0

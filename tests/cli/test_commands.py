@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -337,8 +338,85 @@ def test_json_progress_is_one_object_a_line(
             "scan", "--role-name", AUDIT_ROLE, "--endpoint-url", simulator.endpoint_url,
             "--log-format", "json", "--output", "run", env=credentials(simulator),
         )  # fmt: skip
-    for line in finished.stderr.splitlines():
-        assert json.loads(line)["accounts"] >= 0
+    told = [json.loads(line) for line in finished.stderr.splitlines()]
+    assert all(line["accounts"] >= 0 for line in told)
+    manifest = json.loads((orgscan.work / "run" / "manifest.json").read_text())
+    start, *_, finish = told
+    accounts = [line for line in told if line["event"] == "account"]
+    assert (start["event"], finish["event"]) == ("start", "finish")
+    assert {line["run_id"] for line in told} == {manifest["run_id"]}
+    assert {line["coverage"] for line in accounts} == {"COMPLETE"}
+    assert len({line["account_id"] for line in accounts}) == manifest["accounts"] == 4
+    assert all(line["seconds"] > 0 and line["code"] == "" for line in accounts)
+    assert finish["exit_code"] == finished.returncode == manifest["work"]["exit_code"]
+    assert finish["totals"]["coverage"] == manifest["coverage"]
+    assert finish["calls"] == manifest["work"]["calls"]
+    assert finish["seconds"] == manifest["work"]["seconds"]
+    asked = Counter(call.service for call in simulator.calls)
+    assert {service: counts["calls"] for service, counts in finish["calls"].items()} == asked
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("--account", "1"), ExitCode.USAGE),
+        (("--output", "taken"), ExitCode.USAGE),
+        (("--output", "run", "--endpoint-url", "http://127.0.0.1:9"), ExitCode.USAGE),
+    ],
+)
+def test_json_lines_include_the_error_and_end_with_the_exit_code(
+    orgscan: Command, arguments: tuple[str, ...], code: ExitCode
+) -> None:
+    (orgscan.work / "taken").mkdir()
+    (orgscan.work / "taken" / "diary.txt").touch()
+    finished = orgscan(
+        "scan", "--role-name", "R", "--log-format", "json", *arguments,
+        env={"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"},
+    )  # fmt: skip
+    *_, error, finish = map(json.loads, finished.stderr.splitlines())
+    assert finished.returncode == code
+    assert (error["level"], error["event"], error["exit_code"]) == ("ERROR", "error", code)
+    assert error["message"]
+    assert (finish["event"], finish["exit_code"]) == ("finish", code)
+
+
+def test_a_verbose_scan_names_each_account_and_each_retry(
+    orgscan: Command, credentials: Callable[[Any], dict[str, str]]
+) -> None:
+    world = WORLDS["small"]()
+    slow = Fault(effect=faults.Error("Throttling", 400), action="ListUsers", nth=1)
+    with serve_in_thread(world, faults=[slow]) as simulator:
+        finished = orgscan(
+            "scan", "--role-name", AUDIT_ROLE, "--endpoint-url", simulator.endpoint_url,
+            "--verbose", "--output", "run", env=credentials(simulator),
+        )  # fmt: skip
+    assert finished.returncode == ExitCode.OK, finished.stderr
+    assert all(f"account {one.id}: COMPLETE" in finished.stderr for one in world.accounts)
+    assert "iam:ListUsers: Throttling, retry in" in finished.stderr
+    assert "exit code 0" in finished.stderr.splitlines()[-1]
+    work = json.loads((orgscan.work / "run" / "manifest.json").read_text())["work"]
+    assert (work["calls"]["iam"]["retries"], work["calls"]["iam"]["throttles"]) == (1, 1)
+
+
+def test_everything_a_scheduled_job_needs_can_stand_in_its_file(
+    orgscan: Command, credentials: Callable[[Any], dict[str, str]]
+) -> None:
+    (orgscan.work / "job.toml").write_text(
+        f"role_name = '{AUDIT_ROLE}'\noutput = 'run'\nformats = ['csv']\nfail_on = 'low'\n"
+        "publish = 'history'\nlog_format = 'json'\n"
+    )
+    with serve_in_thread(WORLDS["uniform"](accounts=3, users=4)) as simulator:
+        where = credentials(simulator) | {"ORGSCAN_ENDPOINT_URL": simulator.endpoint_url}
+        finished = orgscan(
+            "scan", "--config", "job.toml", env=where | {"ORGSCAN_FAIL_ON": "informational"}
+        )
+        again = orgscan("scan", env={**where, "ORGSCAN_CONFIG": "job.toml", "ORGSCAN_IMAGE": "x"})
+    assert finished.returncode == ExitCode.FINDINGS, finished.stderr
+    assert (orgscan.work / "run" / "findings.csv").is_file()
+    assert list((orgscan.work / "history" / "findings").iterdir())
+    assert json.loads(finished.stderr.splitlines()[-1])["exit_code"] == ExitCode.FINDINGS
+    assert again.returncode == ExitCode.USAGE
+    assert "ORGSCAN_IMAGE" in again.stderr
 
 
 def test_controls_are_listed_with_the_ids_of_a_framework(orgscan: Command) -> None:

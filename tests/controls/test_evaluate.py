@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from orgscan import schema
 from orgscan.controls.catalogue import CATALOGUE
-from orgscan.controls.control import Case, Control, Unit
+from orgscan.controls.control import Case, Control, Unit, fixed_text
 from orgscan.controls.evaluate import evaluate
 from orgscan.controls.identity import is_id_of
 from orgscan.controls.judging import Texts, decide
 from orgscan.controls.limits import Limits
 from orgscan.models import Coverage, Kind, Reading, Severity, Status
-from orgscan.settings import Thresholds
 from orgscan.tables import build
+from orgscan.thresholds import Thresholds
 from tests.kit.findings import ORGANIZATION, findings
 from tests.kit.readings import AS_OF, GENERATED, ago, key, reading, root, row, slot, unread, user
 
@@ -336,6 +336,12 @@ def test_an_account_with_no_evidence_at_all_passes_nothing() -> None:
     nothing = dict.fromkeys(KINDS.values())
     rows = findings([reading(**nothing)])
     assert set(rows["status"]) == {"UNKNOWN"}
+
+
+def test_a_threshold_that_no_setting_changes_says_so() -> None:
+    limits = Limits(Thresholds())
+    assert fixed_text(30, "day")(pd.DataFrame(), limits) == "30 days (fixed)"
+    assert fixed_text(1, "day")(pd.DataFrame(), limits) == "1 day (fixed)"
 
 
 def test_a_control_is_a_frozen_value() -> None:

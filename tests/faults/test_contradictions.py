@@ -6,6 +6,7 @@ are listed in tests/README.md.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import sqlite3
@@ -32,18 +33,21 @@ from tests.kit.elements import Mutation
 from tests.kit.faults import MutateElement
 from tests.kit.scans import (
     NOW,
+    Case,
     Scanned,
+    Struck,
     assert_alone,
     assert_same_tables,
     assert_sound,
     finish,
     resume,
     scan,
+    strike,
 )
 from tests.kit.worlds import WORLDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from orgscan.simulator import World
@@ -70,11 +74,30 @@ MORE_ACTIONS = {
 """What an audit role or a run of orgscan 0.1.0 knows nothing of; written out on purpose."""
 
 
-def case(name: str) -> World:
-    """The management account and one account of the contradictory world."""
-    world = WORLDS["contradictory"](now=NOW)
-    chosen = (world.accounts[0], next(one for one in world.accounts if one.name == name))
-    return replace(world, accounts=chosen)
+def contradictory(name: str) -> Account:
+    """One account of the contradictory world."""
+    return next(one for one in WORLDS["contradictory"](now=NOW).accounts if one.name == name)
+
+
+@pytest.fixture(scope="session")
+def contradiction(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Scanned]:
+    """What a scan of the contradictory world says of the management account and one other."""
+    run = tmp_path_factory.mktemp("contradictory") / "run"
+    return asyncio.run(scan(WORLDS["contradictory"](now=NOW), run)).alone
+
+
+CASES: dict[str, Case] = {}
+"""Accounts of one organization, each with faults of its own; filled beside the tests."""
+
+
+@pytest.fixture(scope="session")
+def struck(tmp_path_factory: pytest.TempPathFactory) -> Struck:
+    return strike(WORLDS["contradictory"](now=NOW), CASES, tmp_path_factory.mktemp("cases"))
+
+
+def tidy(name: str = STRUCK) -> Account:
+    """An account of the small world: two programs, each with a key, and no failure."""
+    return next(one for one in WORLDS["small"](now=NOW).accounts if one.name == name)
 
 
 def only(*accounts: Account, partition: str = "aws") -> World:
@@ -127,169 +150,184 @@ def assert_same_statuses(scanned: Scanned, calm: Scanned) -> None:
     assert found == wanted
 
 
-@pytest.mark.parametrize("user", ["ci-deploy", ""])
-async def test_fault_33_a_user_that_is_not_found_once_is_asked_about_again(
-    small: World, tmp_path: Path, user: str
+CASES |= {
+    "lagging-user": Case(tidy(), (faults.lagging(1, user="ci-deploy"),)),
+    "lagging-account": Case(tidy(), (faults.lagging(1),)),
+}
+
+
+@pytest.mark.parametrize(("name", "lagged"), [("lagging-user", 1), ("lagging-account", 2)])
+def test_fault_33_a_user_that_is_not_found_once_is_asked_about_again(
+    struck: Struck, name: str, lagged: int
 ) -> None:
-    struck = next(one for one in small.accounts if one.name == STRUCK)
-    scanned = await scan(small, tmp_path / "run", faults.lagging(1, user=user, account=struck.id))
-    assert_alone(scanned, STRUCK, "COMPLETE")
-    assert_same_tables(scanned.run, (await scan(small, tmp_path / "calm")).run)
-    lagged = 1 if user else len(struck.users)
-    assert scanned.asked("ListAccessKeys", STRUCK) == len(struck.users) + lagged
+    scanned = struck[name]
+    assert_alone(scanned, name, "COMPLETE")
+    assert_same_tables(scanned.run, struck.calm(name).run)
+    assert scanned.asked("ListAccessKeys", name) == 2 + lagged
     # One listing of the users and one summary for all of them together.
-    assert scanned.asked("ListUsers", STRUCK) == scanned.asked("GetAccountSummary", STRUCK) == 2
+    assert scanned.asked("ListUsers", name) == scanned.asked("GetAccountSummary", name) == 2
 
 
-@pytest.mark.parametrize("everybody", [False, True])
-async def test_fault_33_users_that_are_never_found_are_a_gap_and_do_not_vanish(
-    tmp_path: Path,
-    everybody: bool,  # noqa: FBT001 - both ways are tested
+FAILING = fleet().accounts[2]
+"""Six users, several of whom fail controls."""
+KEYED = min(user.name for user in FAILING.all_users() if any(key.active for key in user.keys))
+CASES |= {
+    name: Case(FAILING, (Fault(effect=faults.UnknownUser(), action="ListAccessKeys", user=user),))
+    for name, user in {"unknown-user": KEYED, "unknown-users": ""}.items()
+}
+
+
+@pytest.mark.parametrize("name", ["unknown-user", "unknown-users"])
+def test_fault_33_users_that_are_never_found_are_a_gap_and_do_not_vanish(
+    struck: Struck, name: str
 ) -> None:
-    world = fleet()
-    calm = await scan(world, tmp_path / "calm")
-    struck = world.accounts[2]
-    keyed = sorted(calm.of("access_keys", struck.name).query("status == 'Active'")["user"])
-    unknown = Fault(
-        effect=faults.UnknownUser(),
-        action="ListAccessKeys",
-        account=struck.id,
-        user="" if everybody else keyed[0],
-    )
-    scanned = await scan(world, tmp_path / "run", unknown)
-    assert_alone(scanned, struck.name, "PARTIAL", "access_keys", "UserNotFound")
-    assert keyed[0] in scanned.row(struck.name)["reason"]
-    assert_no_better(scanned, calm, struck.name)
+    scanned = struck[name]
+    assert_alone(scanned, name, "PARTIAL", "access_keys", "UserNotFound")
+    assert KEYED in scanned.row(name)["reason"]
+    assert_no_better(scanned, struck.calm(name), name)
     # Asked at once, and with growing waits five times more.
     tries = [
         call
         for call in scanned.simulator.calls
-        if (call.action, call.target) == ("ListAccessKeys", struck.id)
-        and call.parameters["UserName"] == keyed[0]
+        if (call.action, call.target) == ("ListAccessKeys", scanned.id_of(name))
+        and call.parameters["UserName"] == KEYED
     ]
     assert len(tries) == 6
 
 
-async def test_fault_33_a_listing_alone_proves_no_deletion(small: World, tmp_path: Path) -> None:
-    struck = next(one.id for one in small.accounts if one.name == STRUCK)
-    scanned = await scan(
-        small,
-        tmp_path / "run",
-        Fault(
-            effect=faults.NO_SUCH_ENTITY, action="ListAccessKeys", account=struck, user="ci-deploy"
-        ),
-        Fault(
-            effect=faults.HideMember("ci-deploy"),
-            action="ListUsers",
-            account=struck,
-            nth=range(2, 99),
-        ),
-    )
-    assert_alone(scanned, STRUCK, "PARTIAL", "access_keys", "UserNotFound")
-    assert "ci-deploy" in existing(scanned, STRUCK)
-    assert verdicts(scanned, STRUCK, "ci-deploy")
+CASES["hidden-user"] = Case(
+    tidy(),
+    (
+        Fault(effect=faults.NO_SUCH_ENTITY, action="ListAccessKeys", user="ci-deploy"),
+        Fault(effect=faults.HideMember("ci-deploy"), action="ListUsers", nth=range(2, 99)),
+    ),
+)
 
 
-@pytest.mark.parametrize("calls", [1, 3, 5])
-async def test_fault_33_a_new_user_that_is_not_visible_yet_is_judged_all_the_same(
-    tmp_path: Path, calls: int
+def test_fault_33_a_listing_alone_proves_no_deletion(struck: Struck) -> None:
+    scanned = struck["hidden-user"]
+    assert_alone(scanned, "hidden-user", "PARTIAL", "access_keys", "UserNotFound")
+    assert "ci-deploy" in existing(scanned, "hidden-user")
+    assert verdicts(scanned, "hidden-user", "ci-deploy")
+
+
+LAGS = {f"new-user-{calls}": calls for calls in (1, 3, 5)}
+CASES |= {
+    name: Case(contradictory("created-again"), (faults.lagging(calls, user="ines.abara"),))
+    for name, calls in LAGS.items()
+}
+
+
+@pytest.mark.parametrize("name", LAGS)
+def test_fault_33_a_new_user_that_is_not_visible_yet_is_judged_all_the_same(
+    struck: Struck, name: str
 ) -> None:
-    world = case("created-again")
-    lag = faults.lagging(calls, user="ines.abara", account=world.accounts[1].id)
-    scanned = await scan(world, tmp_path / "run", lag)
-    assert_alone(scanned, "created-again", "COMPLETE")
-    assert_same_tables(scanned.run, (await scan(world, tmp_path / "calm")).run)
+    assert_alone(struck[name], name, "COMPLETE")
+    assert_same_tables(struck[name].run, struck.calm(name).run)
 
 
-async def test_fault_33_a_password_that_is_not_found_once_is_not_taken_for_none(
-    tmp_path: Path,
-) -> None:
-    world = case("created-again")
-    lag = Fault(effect=faults.NO_SUCH_ENTITY, action="GetLoginProfile", times=2)
-    scanned = await scan(world, tmp_path / "run", lag)
-    assert_alone(scanned, "created-again", "COMPLETE")
-    assert verdicts(scanned, "created-again", "ines.abara")["console-mfa"] == "FAIL"
-    assert scanned.asked("GetLoginProfile", "created-again") == 3
+CASES["lagging-password"] = Case(
+    contradictory("created-again"),
+    (Fault(effect=faults.NO_SUCH_ENTITY, action="GetLoginProfile", times=2),),
+)
+
+
+def test_fault_33_a_password_that_is_not_found_once_is_not_taken_for_none(struck: Struck) -> None:
+    name = "lagging-password"
+    assert_alone(struck[name], name, "COMPLETE")
+    assert verdicts(struck[name], name, "ines.abara")["console-mfa"] == "FAIL"
+    assert struck[name].asked("GetLoginProfile", name) == 3
 
 
 SHORTENED: dict[str, Effect] = {
     "empty": faults.EmptyList(),
-    "last page lost": faults.DropLastPage(),
+    "without-last-page": faults.DropLastPage(),
 }
 
 
-@pytest.mark.parametrize("name", SHORTENED)
-async def test_fault_34_a_list_of_users_that_is_short_once_is_read_again(
-    tmp_path: Path, name: str
-) -> None:
-    world = fleet(iam_page_size=4)
-    struck = world.accounts[2]
-    short = Fault(effect=SHORTENED[name], action="ListUsers", account=struck.id, nth=1)
-    scanned = await scan(world, tmp_path / "run", short)
-    assert_alone(scanned, struck.name, "COMPLETE")
-    assert_same_tables(scanned.run, (await scan(world, tmp_path / "calm")).run)
-    assert scanned.asked("GetAccountSummary", struck.name) == 2
+@pytest.fixture(scope="session")
+def shortened(tmp_path_factory: pytest.TempPathFactory) -> Struck:
+    """Lists of users in two pages that are short, once or always."""
+    cases = {
+        f"{name}-{how}": Case(FAILING, (Fault(effect=effect, action="ListUsers", nth=nth),))
+        for name, effect in SHORTENED.items()
+        for how, nth in {"once": 1, "always": None}.items()
+    }
+    return strike(fleet(iam_page_size=4), cases, tmp_path_factory.mktemp("shortened"))
 
 
 @pytest.mark.parametrize("name", SHORTENED)
-async def test_fault_34_a_list_of_users_that_stays_short_is_a_gap(
-    tmp_path: Path, name: str
+def test_fault_34_a_list_of_users_that_is_short_once_is_read_again(
+    shortened: Struck, name: str
 ) -> None:
-    world = fleet(iam_page_size=4)
-    struck = world.accounts[2]
-    short = Fault(effect=SHORTENED[name], action="ListUsers", account=struck.id)
-    scanned = await scan(world, tmp_path / "run", short)
-    assert_alone(scanned, struck.name, "PARTIAL", "users", "UsersNotConfirmed")
-    assert_no_better(scanned, await scan(world, tmp_path / "calm"), struck.name)
-    assert scanned.row(struck.name)["users"] == 6
+    scanned, name = shortened[f"{name}-once"], f"{name}-once"
+    assert_alone(scanned, name, "COMPLETE")
+    assert_same_tables(scanned.run, shortened.calm(name).run)
+    assert scanned.asked("GetAccountSummary", name) == 2
+
+
+@pytest.mark.parametrize("name", SHORTENED)
+def test_fault_34_a_list_of_users_that_stays_short_is_a_gap(shortened: Struck, name: str) -> None:
+    scanned, name = shortened[f"{name}-always"], f"{name}-always"
+    assert_alone(scanned, name, "PARTIAL", "users", "UsersNotConfirmed")
+    assert_no_better(scanned, shortened.calm(name), name)
+    assert scanned.row(name)["users"] == 6
     # Both sources once more, and no further.
-    assert scanned.asked("ListUsers", struck.name) == 2
-    assert scanned.asked("GetAccountSummary", struck.name) == 2
+    assert scanned.asked("ListUsers", name) == 2
+    assert scanned.asked("GetAccountSummary", name) == 2
 
 
-@pytest.mark.parametrize(
-    ("denied", "missing"),
-    [
-        ("GetAccountSummary", "users,account_summary"),
-        ("GetCredentialReport", "credential_report,users"),
-    ],
-)
-async def test_fault_34_report_or_summary_alone_show_that_users_are_missing(
-    small: World, tmp_path: Path, denied: str, missing: str
-) -> None:
-    struck = next(one.id for one in small.accounts if one.name == STRUCK)
-    scanned = await scan(
-        small,
-        tmp_path / "run",
-        Fault(effect=faults.HideMember("ci-deploy"), action="ListUsers", account=struck),
-        Fault(effect=DENIED, action=denied, account=struck),
+SHORT_AND_DENIED = {
+    "short-without-summary": ("GetAccountSummary", "users,account_summary"),
+    "short-without-report": ("GetCredentialReport", "credential_report,users"),
+}
+CASES |= {
+    name: Case(
+        tidy(),
+        (
+            Fault(effect=faults.HideMember("ci-deploy"), action="ListUsers"),
+            Fault(effect=DENIED, action=denied),
+        ),
     )
+    for name, (denied, _missing) in SHORT_AND_DENIED.items()
+}
+
+
+@pytest.mark.parametrize("name", SHORT_AND_DENIED)
+def test_fault_34_report_or_summary_alone_show_that_users_are_missing(
+    struck: Struck, name: str
+) -> None:
+    scanned = struck[name]
+    denied, missing = SHORT_AND_DENIED[name]
     assert_sound(scanned)
-    coverage, lacking, _ = scanned.state(STRUCK)
+    coverage, lacking, _ = scanned.state(name)
     assert (coverage, lacking) == ("PARTIAL", missing)
     assert scanned.run.exit_code() == ExitCode.COVERAGE_GAPS
-    assert set(verdicts(scanned, STRUCK).values()) == {"UNKNOWN"}
+    assert set(verdicts(scanned, name).values()) == {"UNKNOWN"}
     if denied == "GetAccountSummary":
-        assert "ci-deploy" in existing(scanned, STRUCK)
+        assert "ci-deploy" in existing(scanned, name)
 
 
-async def test_fault_34_the_summary_counts_a_user_that_no_source_names(tmp_path: Path) -> None:
-    scanned = await scan(case("summary-more-users"), tmp_path / "run")
+def test_fault_34_the_summary_counts_a_user_that_no_source_names(
+    contradiction: Callable[[str], Scanned],
+) -> None:
+    scanned = contradiction("summary-more-users")
     assert_alone(scanned, "summary-more-users", "PARTIAL", "users", "UsersNotConfirmed")
     assert "ci-deploy" in existing(scanned, "summary-more-users")
 
 
-async def test_fault_34_users_that_were_really_deleted_are_no_gap(
-    small: World, tmp_path: Path
-) -> None:
-    struck = next(one.id for one in small.accounts if one.name == STRUCK)
-    deleted = Fault(effect=faults.DeleteUser("ci-deploy"), action="ListUsers", account=struck)
-    scanned = await scan(small, tmp_path / "run", deleted)
-    assert_alone(scanned, STRUCK, "COMPLETE")
-    assert existing(scanned, STRUCK) == {ROOT_USER, "backup-agent"}
-    assert verdicts(scanned, STRUCK, "ci-deploy") == {}
+CASES["deleted-user"] = Case(
+    tidy(), (Fault(effect=faults.DeleteUser("ci-deploy"), action="ListUsers"),)
+)
+
+
+def test_fault_34_users_that_were_really_deleted_are_no_gap(struck: Struck) -> None:
+    scanned, name = struck["deleted-user"], "deleted-user"
+    assert_alone(scanned, name, "COMPLETE")
+    assert existing(scanned, name) == {ROOT_USER, "backup-agent"}
+    assert verdicts(scanned, name, "ci-deploy") == {}
     # The row of what the report still shows is kept.
-    assert "ci-deploy" in set(scanned.of("credentials", STRUCK)["user"])
+    assert "ci-deploy" in set(scanned.of("credentials", name)["user"])
 
 
 PAGED = {
@@ -300,37 +338,44 @@ PAGED = {
 }
 
 
-@pytest.mark.parametrize("name", ["marker-not-truncated", "marker-without-flag"])
+MARKED = ["marker-not-truncated", "marker-without-flag"]
+
+
+@pytest.fixture(scope="session")
+def paged(tmp_path_factory: pytest.TempPathFactory) -> Struck:
+    """Pages of one entry each, whose flags and markers contradict each other."""
+    cases = {
+        f"{action}-{name}": Case(FAILING, (Fault(effect=faults.PAGING_EDITS[name], action=action),))
+        for action in PAGED
+        for name in (*MARKED, "neither")
+    }
+    return strike(fleet(iam_page_size=1), cases, tmp_path_factory.mktemp("paged"))
+
+
+@pytest.mark.parametrize("name", MARKED)
 @pytest.mark.parametrize("action", PAGED)
-async def test_fault_35_a_marker_leads_to_the_next_page_in_a_whole_scan(
-    tmp_path: Path, action: str, name: str
+def test_fault_35_a_marker_leads_to_the_next_page_in_a_whole_scan(
+    paged: Struck, action: str, name: str
 ) -> None:
-    world = fleet(iam_page_size=1)
-    edited = Fault(effect=faults.PAGING_EDITS[name], action=action)
-    scanned = await scan(world, tmp_path / "run", edited)
-    assert_alone(scanned, world.accounts[2].name, "COMPLETE")
-    assert_same_tables(scanned.run, (await scan(world, tmp_path / "calm")).run)
+    case = f"{action}-{name}"
+    assert_alone(paged[case], case, "COMPLETE")
+    assert_same_tables(paged[case].run, paged.calm(case).run)
 
 
 @pytest.mark.parametrize("action", PAGED)
-async def test_fault_35_a_page_with_neither_flag_nor_marker_is_a_gap(
-    tmp_path: Path, action: str
-) -> None:
-    world = fleet(iam_page_size=1)
-    struck = world.accounts[2]
-    edited = Fault(effect=faults.PAGING_EDITS["neither"], action=action, account=struck.id)
-    scanned = await scan(world, tmp_path / "run", edited)
-    assert_alone(scanned, struck.name, "PARTIAL", PAGED[action], "MalformedAnswer")
-    assert existing(scanned, struck.name) == {
+def test_fault_35_a_page_with_neither_flag_nor_marker_is_a_gap(paged: Struck, action: str) -> None:
+    case = f"{action}-neither"
+    assert_alone(paged[case], case, "PARTIAL", PAGED[action], "MalformedAnswer")
+    assert existing(paged[case], case) == {
         ROOT_USER,
-        *(user.name for user in struck.all_users()),
+        *(user.name for user in FAILING.all_users()),
     }
 
 
-async def test_fault_36_a_user_created_again_is_not_judged_by_the_former_one(
-    tmp_path: Path,
+def test_fault_36_a_user_created_again_is_not_judged_by_the_former_one(
+    contradiction: Callable[[str], Scanned],
 ) -> None:
-    scanned = await scan(case("created-again"), tmp_path / "run")
+    scanned = contradiction("created-again")
     assert_alone(scanned, "created-again", "COMPLETE")
     rows = scanned.of("credentials", "created-again").query("user == 'ines.abara'")
     former, present = rows.sort_values("user_created_at").to_dict("records")
@@ -347,18 +392,17 @@ async def test_fault_36_a_user_created_again_is_not_judged_by_the_former_one(
 
 
 async def test_fault_36_a_renamed_user_is_the_same_principal_with_the_same_key(
-    tmp_path: Path,
+    contradiction: Callable[[str], Scanned], tmp_path: Path
 ) -> None:
-    world = case("renamed")
-    management, changed = world.accounts
+    changed = contradictory("renamed")
     before = replace(
         changed,
         users=tuple(
             replace(user, name=user.first_name, name_in_report="") for user in changed.users
         ),
     )
-    calm = await scan(replace(world, accounts=(management, before)), tmp_path / "calm")
-    scanned = await scan(world, tmp_path / "run")
+    calm = await scan(only(before), tmp_path / "calm")
+    scanned = contradiction("renamed")
     assert_alone(scanned, "renamed", "COMPLETE")
     assert existing(scanned, "renamed") == {ROOT_USER, "hana.sato", "monitoring"}
     assert verdicts(scanned, "renamed", "hana.kimura") == {}
@@ -389,10 +433,10 @@ AGAINST_THE_SUMMARY = {
 
 
 @pytest.mark.parametrize("name", AGAINST_THE_SUMMARY)
-async def test_fault_37_the_summary_contradicts_the_report_about_root(
-    tmp_path: Path, name: str
+def test_fault_37_the_summary_contradicts_the_report_about_root(
+    contradiction: Callable[[str], Scanned], name: str
 ) -> None:
-    scanned = await scan(case(name), tmp_path / "run")
+    scanned = contradiction(name)
     assert_sound(scanned)
     assert scanned.state(name) == ("COMPLETE", "", "")
     found = verdicts(scanned, name)
@@ -407,67 +451,61 @@ async def test_fault_37_the_summary_contradicts_the_report_about_root(
     assert reasons.str.contains("account summary of 2026-11-03 12:00 UTC").all()
 
 
-async def test_fault_37_a_summary_that_lacks_what_verdicts_rest_on_is_a_gap(
-    tmp_path: Path,
+def test_fault_37_a_summary_that_lacks_what_verdicts_rest_on_is_a_gap(
+    contradiction: Callable[[str], Scanned],
 ) -> None:
-    scanned = await scan(case("summary-incomplete"), tmp_path / "run")
+    scanned = contradiction("summary-incomplete")
     assert_alone(scanned, "summary-incomplete", "PARTIAL", "account_summary", "MalformedAnswer")
     assert set(verdicts(scanned, "summary-incomplete").values()) == {"UNKNOWN"}
 
 
 AGES = {
-    "from the future": (timedelta(hours=-1), "ReportFromFuture"),
-    "just beyond the lifetime": (timedelta(hours=4, minutes=6), "ReportTooOld"),
-    "3 days": (timedelta(days=3), "ReportTooOld"),
-    "400 days": (timedelta(days=400), "ReportTooOld"),
+    "from-the-future": (timedelta(hours=-1), "ReportFromFuture"),
+    "just-beyond-the-lifetime": (timedelta(hours=4, minutes=6), "ReportTooOld"),
+    "3-days-old": (timedelta(days=3), "ReportTooOld"),
+    "400-days-old": (timedelta(days=400), "ReportTooOld"),
 }
 
 
+def of_age(age: timedelta, **which: int) -> tuple[Fault, ...]:
+    return (Fault(effect=faults.ShiftReport(age), action="GetCredentialReport", **which),)  # type: ignore[arg-type]
+
+
+CASES |= {name: Case(FAILING, of_age(age)) for name, (age, _code) in AGES.items()}
+
+
 @pytest.mark.parametrize("name", AGES)
-async def test_fault_38_a_report_of_an_impossible_age_is_a_gap(tmp_path: Path, name: str) -> None:
-    age, code = AGES[name]
-    world = fleet()
-    struck = world.accounts[2]
-    shifted = Fault(effect=faults.ShiftReport(age), action="GetCredentialReport", account=struck.id)
-    scanned = await scan(world, tmp_path / "run", shifted)
-    assert_alone(scanned, struck.name, "PARTIAL", "credential_report", code)
-    calm = await scan(world, tmp_path / "calm")
+def test_fault_38_a_report_of_an_impossible_age_is_a_gap(struck: Struck, name: str) -> None:
+    scanned = struck[name]
+    assert_alone(scanned, name, "PARTIAL", "credential_report", AGES[name][1])
     # Only the root user is unknown without a report; its verdicts are there.
-    assert existing(scanned, struck.name) | {ROOT_USER} == existing(calm, struck.name)
-    assert verdicts(scanned, struck.name) == dict.fromkeys(ROOT_CONTROLS, "UNKNOWN")
-    users = scanned.of("findings", struck.name)
+    assert existing(scanned, name) | {ROOT_USER} == existing(struck.calm(name), name)
+    assert verdicts(scanned, name) == dict.fromkeys(ROOT_CONTROLS, "UNKNOWN")
+    users = scanned.of("findings", name)
     assert set(users[users["control_id"] == "console-mfa"]["status"]) == {"UNKNOWN"}
-    assert scanned.asked("GetCredentialReport", struck.name) == 2
+    assert scanned.asked("GetCredentialReport", name) == 2
 
 
-@pytest.mark.parametrize("minutes", [-4, 3 * 60 + 59, 4 * 60 + 4])
-async def test_fault_38_a_report_within_the_margin_is_accepted(
-    small: World, tmp_path: Path, minutes: int
-) -> None:
-    # Nothing in this account is younger than a day, so its report may be hours old.
-    name = "tidy-production"
-    shifted = Fault(
-        effect=faults.ShiftReport(timedelta(minutes=minutes)),
-        action="GetCredentialReport",
-        account=next(one.id for one in small.accounts if one.name == name),
-    )
-    scanned = await scan(small, tmp_path / "run", shifted)
-    assert_alone(scanned, name, "COMPLETE")
-    assert scanned.asked("GetCredentialReport", name) == 1
+WITHIN = {f"{minutes}-minutes-old": minutes for minutes in (-4, 3 * 60 + 59, 4 * 60 + 4)}
+# Nothing in this account is younger than a day, so its report may be hours old.
+CASES |= {
+    name: Case(tidy("tidy-production"), of_age(timedelta(minutes=minutes)))
+    for name, minutes in WITHIN.items()
+}
 
 
-async def test_fault_38_an_impossible_age_that_passes_is_asked_for_once_more(
-    small: World, tmp_path: Path
-) -> None:
-    once = Fault(
-        effect=faults.ShiftReport(timedelta(days=3)),
-        action="GetCredentialReport",
-        account=next(one.id for one in small.accounts if one.name == STRUCK),
-        nth=1,
-    )
-    scanned = await scan(small, tmp_path / "run", once)
-    assert_alone(scanned, STRUCK, "COMPLETE")
-    assert_same_tables(scanned.run, (await scan(small, tmp_path / "calm")).run)
+@pytest.mark.parametrize("name", WITHIN)
+def test_fault_38_a_report_within_the_margin_is_accepted(struck: Struck, name: str) -> None:
+    assert_alone(struck[name], name, "COMPLETE")
+    assert struck[name].asked("GetCredentialReport", name) == 1
+
+
+CASES["old-once"] = Case(tidy(), of_age(timedelta(days=3), nth=1))
+
+
+def test_fault_38_an_impossible_age_that_passes_is_asked_for_once_more(struck: Struck) -> None:
+    assert_alone(struck["old-once"], "old-once", "COMPLETE")
+    assert_same_tables(struck["old-once"].run, struck.calm("old-once").run)
 
 
 @pytest.mark.parametrize("days", [-3, 3])
@@ -536,31 +574,35 @@ async def test_source_04_every_way_to_drift_ends_without_unknown(tmp_path: Path)
     assert not {status for _, _, status in failing(scanned, "drift-member")} & {"UNKNOWN"}
 
 
-@pytest.mark.parametrize(
-    ("action", "unknown"),
-    [
-        ("GetLoginProfile", {"console-mfa", "unused-password", "console-user"}),
-        ("ListMFADevices", {"console-mfa"}),
-        ("ListSigningCertificates", {"signing-certificate"}),
-        ("GetAccessKeyLastUsed", {"unused-access-key", "never-used-access-key"}),
-    ],
-)
-async def test_source_04_what_may_not_be_asked_directly_is_unknown_and_a_gap(
-    tmp_path: Path, action: str, unknown: set[str]
+UNASKED = {
+    "GetLoginProfile": {"console-mfa", "unused-password", "console-user"},
+    "ListMFADevices": {"console-mfa"},
+    "ListSigningCertificates": {"signing-certificate"},
+    "GetAccessKeyLastUsed": {"unused-access-key", "never-used-access-key"},
+}
+CASES |= {
+    f"without-{action}": Case(contradictory("renamed"), (Fault(effect=DENIED, action=action),))
+    for action in UNASKED
+}
+
+
+@pytest.mark.parametrize("action", UNASKED)
+def test_source_04_what_may_not_be_asked_directly_is_unknown_and_a_gap(
+    struck: Struck, action: str
 ) -> None:
-    scanned = await scan(case("renamed"), tmp_path / "run", Fault(effect=DENIED, action=action))
-    assert_alone(scanned, "renamed", "PARTIAL", "user_details", "AccessDenied")
-    assert f"iam:{action}" in scanned.row("renamed")["reason"]
-    found = scanned.of("findings", "renamed").query("user == 'hana.sato' and status == 'UNKNOWN'")
-    assert unknown <= set(found["control_id"])
+    scanned, name = struck[f"without-{action}"], f"without-{action}"
+    assert_alone(scanned, name, "PARTIAL", "user_details", "AccessDenied")
+    assert f"iam:{action}" in scanned.row(name)["reason"]
+    found = scanned.of("findings", name).query("user == 'hana.sato' and status == 'UNKNOWN'")
+    assert UNASKED[action] <= set(found["control_id"])
     # Nobody else is touched.
-    assert "UNKNOWN" not in verdicts(scanned, "renamed", "monitoring").values()
+    assert "UNKNOWN" not in verdicts(scanned, name, "monitoring").values()
 
 
-async def test_source_08_an_unknown_status_is_unknown_and_an_expired_key_cannot_be_used(
-    tmp_path: Path,
+def test_source_08_an_unknown_status_is_unknown_and_an_expired_key_cannot_be_used(
+    contradiction: Callable[[str], Scanned],
 ) -> None:
-    scanned = await scan(case("key-statuses"), tmp_path / "run")
+    scanned = contradiction("key-statuses")
     assert_sound(scanned)
     assert scanned.state("key-statuses") == ("COMPLETE", "", "")
     assert scanned.run.exit_code() == ExitCode.COVERAGE_GAPS
@@ -580,86 +622,91 @@ async def test_source_08_an_unknown_status_is_unknown_and_an_expired_key_cannot_
     assert "UNKNOWN" not in expired.values()
 
 
-@pytest.mark.parametrize("how", [Mutation.DROPPED, Mutation.EMPTIED])
+KEY, USER = "ListAccessKeysResult/AccessKeyMetadata/member", "ListUsersResult/Users/member[2]"
+LOST = [Mutation.DROPPED, Mutation.EMPTIED]
+
+
+def lacking(action: str, path: str, elements: Iterable[str]) -> dict[str, Case]:
+    """Accounts whose answers lack an element, by the element and how it is lost."""
+    return {
+        f"{action}-{element}-{how.name}": Case(
+            FAILING, (Fault(effect=MutateElement(f"{path}/{element}", how), action=action),)
+        )
+        for element in elements
+        for how in LOST
+    }
+
+
+CASES |= lacking("ListAccessKeys", KEY, ["AccessKeyId", "Status", "CreateDate"])
+CASES |= lacking("ListUsers", USER, ["UserName", "UserId", "Arn", "CreateDate"])
+
+
+@pytest.mark.parametrize("how", LOST)
 @pytest.mark.parametrize("element", ["AccessKeyId", "Status", "CreateDate"])
-async def test_source_08_a_key_that_lacks_a_field_is_malformed(
-    tmp_path: Path, element: str, how: Mutation
+def test_source_08_a_key_that_lacks_a_field_is_malformed(
+    struck: Struck, element: str, how: Mutation
 ) -> None:
-    world = fleet()
-    struck = world.accounts[2]
-    path = f"ListAccessKeysResult/AccessKeyMetadata/member/{element}"
-    lost = Fault(effect=MutateElement(path, how), action="ListAccessKeys", account=struck.id)
-    scanned = await scan(world, tmp_path / "run", lost)
-    assert_alone(scanned, struck.name, "PARTIAL", "access_keys", "MalformedAnswer")
-    assert_no_better(scanned, await scan(world, tmp_path / "calm"), struck.name)
+    name = f"ListAccessKeys-{element}-{how.name}"
+    assert_alone(struck[name], name, "PARTIAL", "access_keys", "MalformedAnswer")
+    assert_no_better(struck[name], struck.calm(name), name)
 
 
-@pytest.mark.parametrize("how", [Mutation.DROPPED, Mutation.EMPTIED])
+@pytest.mark.parametrize("how", LOST)
 @pytest.mark.parametrize("element", ["UserName", "UserId", "Arn", "CreateDate"])
-async def test_source_08_a_user_that_lacks_a_field_is_malformed(
-    tmp_path: Path, element: str, how: Mutation
+def test_source_08_a_user_that_lacks_a_field_is_malformed(
+    struck: Struck, element: str, how: Mutation
 ) -> None:
-    world = fleet()
-    struck = world.accounts[2]
-    effect = MutateElement(f"ListUsersResult/Users/member[2]/{element}", how)
-    lost = Fault(effect=effect, action="ListUsers", account=struck.id)
-    scanned = await scan(world, tmp_path / "run", lost)
-    assert_alone(scanned, struck.name, "PARTIAL", "users,access_keys", "MalformedAnswer")
-    assert_no_better(scanned, await scan(world, tmp_path / "calm"), struck.name)
+    name = f"ListUsers-{element}-{how.name}"
+    assert_alone(struck[name], name, "PARTIAL", "users,access_keys", "MalformedAnswer")
+    assert_no_better(struck[name], struck.calm(name), name)
 
 
-def emptied(world: World, **which: int | range) -> Fault:
+def emptied(nth: int | None = None) -> Fault:
     """The keys of ci-deploy are not listed."""
-    return Fault(
-        effect=faults.EmptyList(),
-        action="ListAccessKeys",
-        account=next(one.id for one in world.accounts if one.name == STRUCK),
-        user="ci-deploy",
-        **which,  # type: ignore[arg-type]
-    )
+    return Fault(effect=faults.EmptyList(), action="ListAccessKeys", user="ci-deploy", nth=nth)
 
 
-async def test_source_08_a_key_missing_once_is_found_by_the_next_listings(
-    small: World, tmp_path: Path
-) -> None:
-    scanned = await scan(small, tmp_path / "run", emptied(small, nth=1))
-    assert_alone(scanned, STRUCK, "COMPLETE")
-    assert_same_tables(scanned.run, (await scan(small, tmp_path / "calm")).run)
+CASES |= {
+    "key-missing-once": Case(tidy(), (emptied(nth=1),)),
+    "key-deleted": Case(tidy(), (emptied(),)),
+    "key-wavering": Case(tidy(), (emptied(nth=1), emptied(nth=3))),
+}
+
+
+def test_source_08_a_key_missing_once_is_found_by_the_next_listings(struck: Struck) -> None:
+    scanned, name = struck["key-missing-once"], "key-missing-once"
+    assert_alone(scanned, name, "COMPLETE")
+    assert_same_tables(scanned.run, struck.calm(name).run)
     # Missing, there, and there again; and once for the other user.
-    assert scanned.asked("ListAccessKeys", STRUCK) == 3 + 1
+    assert scanned.asked("ListAccessKeys", name) == 3 + 1
 
 
-async def test_source_08_a_key_missing_from_two_listings_was_deleted(
-    small: World, tmp_path: Path
-) -> None:
-    scanned = await scan(small, tmp_path / "run", emptied(small))
-    assert_alone(scanned, STRUCK, "COMPLETE")
-    assert scanned.asked("ListAccessKeys", STRUCK) == 2 + 1
-    (key,) = scanned.of("access_keys", STRUCK).query("user == 'ci-deploy'").to_dict("records")
+def test_source_08_a_key_missing_from_two_listings_was_deleted(struck: Struck) -> None:
+    scanned, name = struck["key-deleted"], "key-deleted"
+    assert_alone(scanned, name, "COMPLETE")
+    assert scanned.asked("ListAccessKeys", name) == 2 + 1
+    (key,) = scanned.of("access_keys", name).query("user == 'ci-deploy'").to_dict("records")
     assert (key["match"], bool(key["exists"])) == ("report_only", False)
-    found = verdicts(scanned, STRUCK, "ci-deploy")
+    found = verdicts(scanned, name, "ci-deploy")
     assert "access-key-rotation" not in found
     # The user exists and has nothing left.
     assert found["user-without-credentials"] == "FAIL"
 
 
-async def test_source_08_listings_of_keys_that_never_agree_are_a_gap(
-    small: World, tmp_path: Path
-) -> None:
-    wavering = [emptied(small, nth=nth) for nth in (1, 3)]
-    scanned = await scan(small, tmp_path / "run", *wavering)
-    coverage, missing, _ = scanned.state(STRUCK)
+def test_source_08_listings_of_keys_that_never_agree_are_a_gap(struck: Struck) -> None:
+    scanned, name = struck["key-wavering"], "key-wavering"
+    coverage, missing, _ = scanned.state(name)
     assert (coverage, missing) == ("PARTIAL", "access_keys")
-    assert "ci-deploy" in scanned.row(STRUCK)["reason"]
+    assert "ci-deploy" in scanned.row(name)["reason"]
     assert scanned.run.exit_code() == ExitCode.COVERAGE_GAPS
     # Judged by the report's slot.
-    assert "access-key-rotation" in verdicts(scanned, STRUCK, "ci-deploy")
+    assert "access-key-rotation" in verdicts(scanned, name, "ci-deploy")
 
 
-async def test_source_10_credentials_of_root_that_no_column_describes_are_unknown(
-    tmp_path: Path,
+def test_source_10_credentials_of_root_that_no_column_describes_are_unknown(
+    contradiction: Callable[[str], Scanned],
 ) -> None:
-    scanned = await scan(case("additional-of-root"), tmp_path / "run")
+    scanned = contradiction("additional-of-root")
     assert_sound(scanned)
     assert scanned.state("additional-of-root") == ("COMPLETE", "", "")
     assert scanned.run.exit_code() == ExitCode.COVERAGE_GAPS
@@ -671,10 +718,10 @@ async def test_source_10_credentials_of_root_that_no_column_describes_are_unknow
     assert unknown["reason"].str.contains("additional credentials of root").all()
 
 
-async def test_source_10_a_user_with_credentials_no_column_describes_is_not_called_empty(
-    tmp_path: Path,
+def test_source_10_a_user_with_credentials_no_column_describes_is_not_called_empty(
+    contradiction: Callable[[str], Scanned],
 ) -> None:
-    scanned = await scan(case("additional-of-a-user"), tmp_path / "run")
+    scanned = contradiction("additional-of-a-user")
     assert scanned.state("additional-of-a-user") == ("COMPLETE", "", "")
     assert scanned.run.exit_code() == ExitCode.COVERAGE_GAPS
     bare = verdicts(scanned, "additional-of-a-user", "bare")
@@ -683,31 +730,34 @@ async def test_source_10_a_user_with_credentials_no_column_describes_is_not_call
     assert "UNKNOWN" not in other.values()
 
 
-async def test_source_10_root_s_own_device_is_known_by_its_serial_number(tmp_path: Path) -> None:
-    scanned = await scan(case("device-without-user"), tmp_path / "run")
+def test_source_10_root_s_own_device_is_known_by_its_serial_number(
+    contradiction: Callable[[str], Scanned],
+) -> None:
+    scanned = contradiction("device-without-user")
     assert_alone(scanned, "device-without-user", "COMPLETE")
     found = verdicts(scanned, "device-without-user")
     assert (found["root-mfa"], found["root-hardware-mfa"]) == ("PASS", "FAIL")
 
 
-async def test_source_10_an_assigned_device_of_nobody_may_be_root_s(tmp_path: Path) -> None:
-    ago = Ages(NOW)
-    member = account(
+AGO = Ages(NOW)
+CASES["device-of-nobody"] = Case(
+    account(
         0,
         "device-of-nobody",
         "Root",
-        ago(900),
-        root=guarded_root(ago, Mfa.HARDWARE),
-        users=(ago.human("mei.tanaka", 300, 3),),
-    )
-    calm = await scan(only(member), tmp_path / "calm")
-    assert verdicts(calm, member.name)["root-hardware-mfa"] == "PASS"
-    nobody = Fault(
-        effect=faults.DEVICE_WITHOUT_USER, action="ListVirtualMFADevices", account=member.id
-    )
-    scanned = await scan(only(member), tmp_path / "run", nobody)
-    assert scanned.state(member.name) == ("COMPLETE", "", "")
-    found = verdicts(scanned, member.name)
+        AGO(900),
+        root=guarded_root(AGO, Mfa.HARDWARE),
+        users=(AGO.human("mei.tanaka", 300, 3),),
+    ),
+    (Fault(effect=faults.DEVICE_WITHOUT_USER, action="ListVirtualMFADevices"),),
+)
+
+
+def test_source_10_an_assigned_device_of_nobody_may_be_root_s(struck: Struck) -> None:
+    scanned, name = struck["device-of-nobody"], "device-of-nobody"
+    assert verdicts(struck.calm(name), name)["root-hardware-mfa"] == "PASS"
+    assert scanned.state(name) == ("COMPLETE", "", "")
+    found = verdicts(scanned, name)
     assert (found["root-mfa"], found["root-hardware-mfa"]) == ("PASS", "UNKNOWN")
     assert scanned.run.exit_code() == ExitCode.COVERAGE_GAPS
 
@@ -726,11 +776,11 @@ SERVICE_CREDENTIALS = {
 }
 
 
-async def test_source_11_service_specific_credentials_are_judged_and_count_as_credentials(
-    tmp_path: Path,
+def test_source_11_service_specific_credentials_are_judged_and_count_as_credentials(
+    contradiction: Callable[[str], Scanned],
 ) -> None:
     name = "service-credentials"
-    scanned = await scan(case(name), tmp_path / "run")
+    scanned = contradiction(name)
     assert_alone(scanned, name, "COMPLETE")
     table = scanned.of("service_credentials", name)
     assert set(table["user"]) == SERVICE_CREDENTIALS.keys()
@@ -743,69 +793,79 @@ async def test_source_11_service_specific_credentials_are_judged_and_count_as_cr
     assert scanned.asked("ListServiceSpecificCredentials", name) == 2
 
 
-async def test_source_11_a_credential_missing_once_is_found_by_the_next_listings(
-    tmp_path: Path,
-) -> None:
-    world = case("service-credentials")
-    once = Fault(
-        effect=faults.HideMember("bedrock-for-ever"),
-        action="ListServiceSpecificCredentials",
-        account=world.accounts[1].id,
-        nth=1,
-    )
-    scanned = await scan(world, tmp_path / "run", once)
-    assert_alone(scanned, "service-credentials", "COMPLETE")
-    assert_same_tables(scanned.run, (await scan(world, tmp_path / "calm")).run)
-    assert scanned.asked("ListServiceSpecificCredentials", "service-credentials") == 3
+CASES["credential-missing-once"] = Case(
+    contradictory("service-credentials"),
+    (
+        Fault(
+            effect=faults.HideMember("bedrock-for-ever"),
+            action="ListServiceSpecificCredentials",
+            nth=1,
+        ),
+    ),
+)
+CASES["ssh-key-missing-once"] = Case(
+    contradictory("ssh-only"),
+    (Fault(effect=faults.EmptyList(), action="ListSSHPublicKeys", nth=1),),
+)
 
 
-async def test_source_11_ssh_keys_are_asked_for_where_nothing_else_is_left(
-    tmp_path: Path,
+def test_source_11_a_credential_missing_once_is_found_by_the_next_listings(
+    struck: Struck,
 ) -> None:
-    scanned = await scan(case("ssh-only"), tmp_path / "run")
+    scanned, name = struck["credential-missing-once"], "credential-missing-once"
+    assert_alone(scanned, name, "COMPLETE")
+    assert_same_tables(scanned.run, struck.calm(name).run)
+    assert scanned.asked("ListServiceSpecificCredentials", name) == 3
+
+
+def test_source_11_ssh_keys_are_asked_for_where_nothing_else_is_left(
+    contradiction: Callable[[str], Scanned],
+) -> None:
+    scanned = contradiction("ssh-only")
     assert_alone(scanned, "ssh-only", "COMPLETE")
     found = verdicts(scanned, "ssh-only", "git-mirror")
     assert found["user-without-credentials"] == "PASS"
     # No other source knows them, so they are listed twice.
     assert scanned.asked("ListSSHPublicKeys", "ssh-only") == 2
-    other = await scan(case("summary-more-users"), tmp_path / "other")
-    assert other.simulator.count(action="ListSSHPublicKeys") == 0
+    other = contradiction("summary-more-users")
+    for one in other.accounts:
+        assert other.asked("ListSSHPublicKeys", one.name) == 0
 
 
-async def test_source_11_ssh_keys_missing_once_are_found_by_the_next_listings(
-    tmp_path: Path,
+def test_source_11_ssh_keys_missing_once_are_found_by_the_next_listings(struck: Struck) -> None:
+    name = "ssh-key-missing-once"
+    assert_alone(struck[name], name, "COMPLETE")
+    assert_same_tables(struck[name].run, struck.calm(name).run)
+
+
+def test_source_11_a_service_that_is_not_supported_has_no_credentials(
+    contradiction: Callable[[str], Scanned],
 ) -> None:
-    world = case("ssh-only")
-    once = Fault(effect=faults.EmptyList(), action="ListSSHPublicKeys", nth=1)
-    scanned = await scan(world, tmp_path / "run", once)
-    assert_alone(scanned, "ssh-only", "COMPLETE")
-    assert_same_tables(scanned.run, (await scan(world, tmp_path / "calm")).run)
-
-
-async def test_source_11_a_service_that_is_not_supported_has_no_credentials(
-    tmp_path: Path,
-) -> None:
-    scanned = await scan(case("no-service-credentials"), tmp_path / "run")
+    scanned = contradiction("no-service-credentials")
     assert_alone(scanned, "no-service-credentials", "COMPLETE")
     assert scanned.of("service_credentials", "no-service-credentials").empty
 
 
-@pytest.mark.parametrize(
-    ("name", "action", "missing"),
-    [
-        ("service-credentials", "ListServiceSpecificCredentials", "service_specific_credentials"),
-        ("ssh-only", "ListSSHPublicKeys", "ssh_public_keys"),
-    ],
-)
-async def test_source_11_a_user_is_not_called_empty_where_its_credentials_are_unread(
-    tmp_path: Path, name: str, action: str, missing: str
+UNREAD = {
+    "unread-service-credentials": ("service-credentials", "service_specific_credentials"),
+    "unread-ssh-keys": ("ssh-only", "ssh_public_keys"),
+}
+CASES |= {
+    name: Case(contradictory(account), (Fault(effect=DENIED, action=action),))
+    for (name, (account, _)), action in zip(
+        UNREAD.items(), ["ListServiceSpecificCredentials", "ListSSHPublicKeys"], strict=True
+    )
+}
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_source_11_a_user_is_not_called_empty_where_its_credentials_are_unread(
+    struck: Struck, name: str
 ) -> None:
-    world = case(name)
-    denied = Fault(effect=DENIED, action=action, account=world.accounts[1].id)
-    scanned = await scan(world, tmp_path / "run", denied)
-    assert_alone(scanned, name, "PARTIAL", missing, "AccessDenied")
-    for user in world.accounts[1].users:
-        found = verdicts(scanned, name, user.name)
+    account, missing = UNREAD[name]
+    assert_alone(struck[name], name, "PARTIAL", missing, "AccessDenied")
+    for user in contradictory(account).users:
+        found = verdicts(struck[name], name, user.name)
         assert found["user-without-credentials"] == "UNKNOWN", user.name
 
 
@@ -882,21 +942,25 @@ async def test_source_12_in_china_a_missing_summary_leaves_root_unknown(tmp_path
     assert verdicts(scanned, STRUCK) == dict.fromkeys(ROOT_CONTROLS, "UNKNOWN")
 
 
-async def test_fault_38_a_time_later_than_the_report_itself_is_a_gap(
-    small: World, tmp_path: Path
-) -> None:
-    struck = next(one.id for one in small.accounts if one.name == STRUCK)
-
-    def used_in_2099(content: bytes) -> bytes:
-        return re.sub(
-            rb"(?m)^(backup-agent(?:,[^,]*){9},)[^,]*", rb"\g<1>2099-01-01T00:00:00Z", content
-        )
-
-    late = Fault(
-        effect=faults.EditReport(used_in_2099), action="GetCredentialReport", account=struck
+def used_in_2099(content: bytes) -> bytes:
+    return re.sub(
+        rb"(?m)^(backup-agent(?:,[^,]*){9},)[^,]*", rb"\g<1>2099-01-01T00:00:00Z", content
     )
-    scanned = await scan(small, tmp_path / "run", late)
-    assert_alone(scanned, STRUCK, "PARTIAL", "credential_report", "ReportTimeImpossible")
+
+
+CASES["used-in-2099"] = Case(
+    tidy(), (Fault(effect=faults.EditReport(used_in_2099), action="GetCredentialReport"),)
+)
+
+
+def test_fault_38_a_time_later_than_the_report_itself_is_a_gap(struck: Struck) -> None:
+    assert_alone(
+        struck["used-in-2099"],
+        "used-in-2099",
+        "PARTIAL",
+        "credential_report",
+        "ReportTimeImpossible",
+    )
 
 
 async def test_source_12_elsewhere_a_report_without_root_stays_a_gap(tmp_path: Path) -> None:
@@ -914,46 +978,38 @@ CERTIFICATES: dict[str, tuple[str, dict[str, int | None]]] = {
 }
 
 
+CASES |= {
+    f"certificate-{source}": Case(replace(contradictory(name), summary=summary))
+    for source, (name, summary) in CERTIFICATES.items()
+}
+
+
 @pytest.mark.parametrize("source", CERTIFICATES)
-async def test_source_13_a_signing_certificate_of_root_fails_by_either_source(
-    tmp_path: Path, source: str
+def test_source_13_a_signing_certificate_of_root_fails_by_either_source(
+    struck: Struck, source: str
 ) -> None:
-    name, summary = CERTIFICATES[source]
-    world = case(name)
-    accounts = (world.accounts[0], replace(world.accounts[1], summary=summary))
-    world = replace(world, accounts=accounts)
-    scanned = await scan(world, tmp_path / "run")
-    assert scanned.state(name) == ("COMPLETE", "", "")
-    rows = scanned.of("findings", name).set_index("control_id")
+    name = f"certificate-{source}"
+    assert struck[name].state(name) == ("COMPLETE", "", "")
+    rows = struck[name].of("findings", name).set_index("control_id")
     assert rows["status"]["root-signing-certificate"] == "FAIL"
     assert rows["severity"]["root-signing-certificate"] == "high"
 
 
-async def test_source_13_without_a_certificate_it_passes_and_without_the_summary_it_is_unknown(
-    small: World, tmp_path: Path
+CASES["no-summary"] = Case(tidy(), (Fault(effect=DENIED, action="GetAccountSummary"),))
+
+
+def test_source_13_without_a_certificate_it_passes_and_without_the_summary_it_is_unknown(
+    struck: Struck,
 ) -> None:
-    calm = await scan(small, tmp_path / "calm")
-    denied = Fault(effect=DENIED, action="GetAccountSummary")
-    scanned = await scan(small, tmp_path / "run", denied)
     control = "root-signing-certificate"
-    assert verdicts(calm, STRUCK)[control] == "PASS"
-    assert verdicts(scanned, STRUCK)[control] == "UNKNOWN"
+    assert verdicts(struck.calm("no-summary"), "no-summary")[control] == "PASS"
+    assert verdicts(struck["no-summary"], "no-summary")[control] == "UNKNOWN"
 
 
-def with_older_roles(world: World) -> World:
-    """The audit roles of orgscan 0.1.0, which allow none of the new actions."""
-    return replace(
-        world,
-        accounts=tuple(
-            replace(
-                one,
-                roles=tuple(
-                    replace(role, denied_actions=frozenset(MORE_ACTIONS)) for role in one.roles
-                ),
-            )
-            for one in world.accounts
-        ),
-    )
+def with_older_roles(one: Account) -> Account:
+    """Its audit roles are those of orgscan 0.1.0, which allow none of the new actions."""
+    denied = frozenset(MORE_ACTIONS)
+    return replace(one, roles=tuple(replace(role, denied_actions=denied) for role in one.roles))
 
 
 def test_older_actions_are_all_but_those_written_out_here() -> None:
@@ -961,22 +1017,30 @@ def test_older_actions_are_all_but_those_written_out_here() -> None:
     assert len(set(collectors.ACTIONS) - MORE_ACTIONS) == 7
 
 
-@pytest.mark.parametrize(
-    ("name", "missing"),
-    [
-        ("root-certificate", "service_specific_credentials"),
-        ("key-statuses", "service_specific_credentials,ssh_public_keys"),
-        ("created-again", "user_details,service_specific_credentials"),
-        ("ssh-only", "service_specific_credentials,ssh_public_keys"),
-    ],
-)
-async def test_older_roles_leave_exactly_the_kinds_that_were_needed(
-    tmp_path: Path, name: str, missing: str
+OLDER = {
+    "root-certificate": "service_specific_credentials",
+    "key-statuses": "service_specific_credentials,ssh_public_keys",
+    "created-again": "user_details,service_specific_credentials",
+    "ssh-only": "service_specific_credentials,ssh_public_keys",
+}
+
+
+@pytest.fixture(scope="session")
+def with_and_without(tmp_path_factory: pytest.TempPathFactory) -> tuple[Scanned, Scanned]:
+    """The same accounts with the present audit roles and with those of orgscan 0.1.0."""
+    accounts = [contradictory(name) for name in OLDER]
+    parent = tmp_path_factory.mktemp("older")
+    worlds = {"calm": only(*accounts), "older": only(*map(with_older_roles, accounts))}
+    calm, older = (asyncio.run(scan(world, parent / name)) for name, world in worlds.items())
+    return calm, older
+
+
+@pytest.mark.parametrize("name", OLDER)
+def test_older_roles_leave_exactly_the_kinds_that_were_needed(
+    with_and_without: tuple[Scanned, Scanned], name: str
 ) -> None:
-    world = case(name)
-    calm = await scan(world, tmp_path / "calm")
-    scanned = await scan(with_older_roles(world), tmp_path / "run")
-    assert_alone(scanned, name, "PARTIAL", missing, "AccessDenied")
+    calm, scanned = (one.alone(name) for one in with_and_without)
+    assert_alone(scanned, name, "PARTIAL", OLDER[name], "AccessDenied")
     before, after = (
         one.of("findings", name).set_index("finding_id")["status"] for one in (calm, scanned)
     )
@@ -1035,7 +1099,8 @@ async def test_older_evidence_is_rendered_with_the_controls_it_was_collected_for
 
 
 async def test_older_runs_are_resumed_without_asking_for_more(tmp_path: Path) -> None:
-    world = with_older_roles(fleet())
+    world = fleet()
+    world = replace(world, accounts=tuple(map(with_older_roles, world.accounts)))
     done, unread, partial, _ = (one.id for one in world.accounts)
     denied = Fault(effect=DENIED, action="ListUsers", account=partial)
     await scan(world, tmp_path / "run", denied)

@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -109,22 +108,6 @@ class Machine:
         name = sha1(key.encode(), usedforsecurity=False).hexdigest()
         (folder / f"{name}.json").write_text(content)
 
-    def sso_refused(self, *names: str) -> None:
-        """As :meth:`refused`, in a process that starts anew: the SDK looks for ``HOME`` once."""
-        (self.orgscan.work / "settings.toml").write_text(f"call_timeout_seconds = {TIMEOUT}\n")
-        done = subprocess.run(
-            [sys.executable, "-m", "orgscan", "scan", "--profile", "p", "--quiet", "--output",
-             "run", "--config", "settings.toml", "--role-name", AUDIT_ROLE],
-            cwd=self.orgscan.work, env=self.orgscan.environment | self.env, check=False,
-            capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30,
-        )  # fmt: skip
-        finished = Finished(done.returncode, 0, done.stdout, done.stderr)
-        assert finished.returncode == 2, finished.stderr
-        assert not (self.orgscan.work / "run").exists()
-        assert SECRET not in finished.stdout + finished.stderr
-        for name in names:
-            assert name in finished.line
-
     def run(self, command: str, *more: object, profile: str | None = "p") -> Finished:
         chosen = [] if profile is None else ["--profile", profile]
         given = ["--config", "settings.toml", "--role-name", AUDIT_ROLE, "--quiet", *chosen, *more]
@@ -154,7 +137,7 @@ class TestSso:
     @pytest.mark.parametrize("config", [SSO, LEGACY_SSO], ids=["session", "legacy"])
     def test_without_a_cached_session(self, machine: Machine, config: str) -> None:
         machine.settings(config)
-        machine.sso_refused("AWS SSO session", "aws sso login --profile p")
+        machine.refused("AWS SSO session", "aws sso login --profile p")
 
     @pytest.mark.parametrize("content", ["", "not JSON", "[]", "{}", '"x"'])
     @pytest.mark.parametrize(
@@ -165,7 +148,7 @@ class TestSso:
     ) -> None:
         machine.settings(config)
         machine.sso_token(key, content)
-        machine.sso_refused("SSO session")
+        machine.refused("SSO session")
 
     @pytest.mark.parametrize(
         ("config", "key"), [(SSO, "corp"), (LEGACY_SSO, START_URL)], ids=["session", "legacy"]
@@ -174,12 +157,12 @@ class TestSso:
         machine.settings(config)
         token = {"accessToken": SECRET, "expiresAt": "2020-01-01T00:00:00Z"}
         machine.sso_token(key, json.dumps(token))
-        machine.sso_refused("AWS SSO session", "aws sso login --profile p")
+        machine.refused("AWS SSO session", "aws sso login --profile p")
 
     def test_with_an_expiry_that_is_no_time(self, machine: Machine) -> None:
         machine.settings(LEGACY_SSO)
         machine.sso_token(START_URL, json.dumps({"accessToken": "x", "expiresAt": SECRET}))
-        machine.sso_refused("SSO session")
+        machine.refused("SSO session")
 
     def test_behind_a_proxy_that_never_answers(self, machine: Machine) -> None:
         machine.settings(SSO)
@@ -187,7 +170,7 @@ class TestSso:
         machine.sso_token("corp", json.dumps(token))
         with silent() as url:
             machine.env["HTTPS_PROXY"] = url
-            machine.sso_refused("SSO session", "proxy")
+            machine.refused("SSO session", "proxy")
 
 
 class TestChainedProfile:

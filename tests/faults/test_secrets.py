@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from orgscan.log import RunLog
 from orgscan.role.policy import declared_actions
 from orgscan.simulator import AUDIT_ROLE, Fault, Simulator
 from orgscan.simulator.cloud import CANARY
@@ -50,8 +51,9 @@ def assert_none_in(text: str | bytes, secrets: set[str], where: str) -> None:
     assert not [secret for secret in secrets if secret.encode() in raw], where
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
 def test_no_secret_in_any_file_or_stream_of_the_most_talkative_process(
-    small: World, tmp_path: Path
+    small: World, tmp_path: Path, form: str
 ) -> None:
     garbled = Fault(effect=faults.HTML, action="AssumeRole", nth=2)
     refused = Fault(effect=faults.SIGNATURE_EXPIRED, action="ListUsers", nth=2)
@@ -61,7 +63,7 @@ def test_no_secret_in_any_file_or_stream_of_the_most_talkative_process(
             [
                 sys.executable, "-X", "dev", "-W", "ignore", "-c", _TALKATIVE, "scan",
                 "--role-name", AUDIT_ROLE, "--endpoint-url", simulator.endpoint_url,
-                "--external-id", EXTERNAL_ID, "--output", "run", "--log-format", "json",
+                "--external-id", EXTERNAL_ID, "--output", "run", "--log-format", form, "--verbose",
             ],
             cwd=tmp_path,
             env={
@@ -99,7 +101,7 @@ async def test_no_secret_in_a_log_record_or_the_traceback_of_a_crash(
     monkeypatch.setattr("orgscan.collect.collectors.users.document", crash)
     async with Simulator(small) as simulator:
         with pytest.raises(BaseException, match=r".*") as caught:
-            await collect(simulator, tmp_path / "run", external_id=EXTERNAL_ID)
+            await collect(simulator, tmp_path / "run", external_id=EXTERNAL_ID, observer=RunLog())
         secrets = secrets_of(simulator)
     told = "".join(
         traceback.TracebackException.from_exception(caught.value, capture_locals=True).format()

@@ -13,12 +13,14 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
 
 from orgscan.simulator import AUDIT_ROLE
@@ -129,27 +131,40 @@ for line in sys.stdin:
 """
 
 
-_IDLE: list[subprocess.Popen[str]] = []
+class _Parent:
+    """The process that imports everything, and the home of its children.
+
+    The SDK asks where home is when it is imported, so all children of one parent share it; each
+    test finds it empty.
+    """
+
+    def __init__(self) -> None:
+        self._folder = TemporaryDirectory(prefix="orgscan-home-")
+        self.home = Path(self._folder.name, "home")
+        kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _PARENT],
+            cwd=ROOT,
+            env=kept | {"PYTHONPATH": str(ROOT), "HOME": str(self.home)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def end(self) -> None:
+        self.process.terminate()
+        self.process.communicate()
+        self._folder.cleanup()
+
+
+_IDLE: list[_Parent] = []
 """Parents that wait for their next test."""
-
-
-def _parent() -> subprocess.Popen[str]:
-    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-    return subprocess.Popen(
-        [sys.executable, "-c", _PARENT],
-        cwd=ROOT,
-        env=kept | {"PYTHONPATH": str(ROOT)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
 
 
 @atexit.register
 def _dismiss() -> None:
-    for process in _IDLE:
-        process.terminate()
-        process.communicate()
+    for parent in _IDLE:
+        parent.end()
 
 
 @dataclass(frozen=True)
@@ -182,18 +197,20 @@ class Orgscan:
     pid: int = 0
     """The command under way."""
     environment: dict[str, str] = field(default_factory=dict)
+    _parent: Any = None
     _process: Any = None
     _under_way: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Self:
         self.work.mkdir(exist_ok=True)
+        self._parent = _IDLE.pop() if _IDLE else _Parent()
+        self._process = self._parent.process
         kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
         self.environment = kept | {
-            "HOME": str(self.work / "nobody"),
+            "HOME": str(self._parent.home),
             "AWS_EC2_METADATA_DISABLED": "true",
             "PYTHONPATH": str(ROOT),
         }
-        self._process = _IDLE.pop() if _IDLE else _parent()
         return self
 
     def __exit__(
@@ -205,7 +222,8 @@ class Orgscan:
         if self._under_way.is_set():  # the test failed, or has seen enough
             self.send(signal.SIGKILL)
             self.wait()
-        _IDLE.append(self._process)
+        shutil.rmtree(self._parent.home, ignore_errors=True)
+        _IDLE.append(self._parent)
 
     def start(
         self,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from orgscan.controls.catalogue import CATALOGUE
 from orgscan.controls.evaluate import evaluate
-from orgscan.settings import Thresholds
 from orgscan.tables import build
+from orgscan.thresholds import Thresholds
 from tests.kit.readings import AS_OF, reading
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from orgscan.controls.frameworks.framework import Framework
     from orgscan.models import Reading
-    from orgscan.settings import ThresholdOverride
+    from orgscan.thresholds import ThresholdOverride
 
 ORGANIZATION = "o-example1234"
 

@@ -7,6 +7,7 @@ runs of one world differ in nothing but how long they took.
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -35,15 +36,19 @@ from orgscan.pipeline.scan import collect as collect_run
 from orgscan.runs.evidence import EvidenceStore
 from orgscan.runs.run import Run
 from orgscan.runs.rundir import EVIDENCE
-from orgscan.settings import DEFAULT_FRAMEWORK, Thresholds
+from orgscan.settings import DEFAULT_FRAMEWORK
 from orgscan.simulator import AUDIT_ROLE, Simulator
+from orgscan.simulator.people import account_id
+from orgscan.thresholds import Thresholds
 from tests.kit.clocks import HurriedClock
 from tests.kit.manifests import described
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from orgscan.simulator import Fault, World
+    from orgscan.simulator.world import Account
 
 NOW = datetime(2026, 11, 3, 12, tzinfo=UTC)
 TABLES = ("accounts", "credentials", "access_keys", "service_credentials", "findings")
@@ -59,9 +64,19 @@ class Scanned:
 
     run: Run
     simulator: Simulator
+    accounts: tuple[Account, ...]
+    """Those of the organization that ``run`` is to hold."""
 
     def id_of(self, name: str) -> str:
-        return next(one.id for one in self.simulator.world.accounts if one.name == name)
+        return next(one.id for one in self.accounts if one.name == name)
+
+    def alone(self, *names: str) -> Scanned:
+        """What the run says of the management account and of these."""
+        kept = tuple(one for one in self.accounts[1:] if one.name in names)
+        assert len(kept) == len(names)
+        accounts = (self.accounts[0], *kept)
+        assert isinstance(self.run, Judged)
+        return replace(self, run=self.run.only({one.id for one in accounts}), accounts=accounts)
 
     def row(self, name: str) -> dict[str, Any]:
         """The account's row in the coverage table; fails unless there is exactly one."""
@@ -91,9 +106,7 @@ def _plain(value: Any) -> Any:
 def assert_sound(scanned: Scanned) -> None:
     """Every account of the organization once, with an end state and a reason for every gap."""
     accounts = scanned.run.accounts
-    assert Counter(accounts["account_id"]) == Counter(
-        account.id for account in scanned.simulator.world.accounts
-    )
+    assert Counter(accounts["account_id"]) == Counter(account.id for account in scanned.accounts)
     gaps = scanned.run.gaps
     assert gaps["reason"].str.len().gt(0).all()
     partial = accounts[accounts["coverage"] == Coverage.PARTIAL]
@@ -195,7 +208,56 @@ async def scan(world: World, directory: Path, *faults: Fault, **options: Any) ->
         made["clock"] = made.pop("clock_of_aws")
     async with Simulator(world, faults=faults, **made) as simulator:
         await collect(simulator, directory, **options)
-    return Scanned(Judged(directory), simulator)
+    return Scanned(Judged(directory), simulator, world.accounts)
+
+
+@dataclass(frozen=True)
+class Case:
+    """An account, and what befalls it alone."""
+
+    account: Account
+    faults: tuple[Fault, ...] = ()
+
+
+def id_of_case(name: str) -> str:
+    """The id of the account a case gets."""
+    return account_id("case", name)
+
+
+@dataclass(frozen=True)
+class Struck:
+    """One organization in which each case has an account of its own, which bears its name.
+
+    It was scanned twice: with the faults and without.
+    """
+
+    directory: Path
+    struck: Scanned
+    unharmed: Scanned
+
+    def __getitem__(self, case: str) -> Scanned:
+        return self.struck.alone(case)
+
+    def calm(self, case: str) -> Scanned:
+        return self.unharmed.alone(case)
+
+
+def strike(world: World, cases: Mapping[str, Case], parent: Path, **options: Any) -> Struck:
+    """Scan the management account of ``world`` and the accounts of the cases."""
+    accounts = [
+        replace(case.account, id=id_of_case(name), name=name) for name, case in cases.items()
+    ]
+    faults = [
+        replace(fault, account=id_of_case(name))
+        for name, case in cases.items()
+        for fault in case.faults
+    ]
+    world = replace(world, accounts=(world.accounts[0], *accounts), faults=())
+    return Struck(
+        parent / "struck",
+        asyncio.run(scan(world, parent / "struck", *faults, **options)),
+        asyncio.run(scan(world, parent / "calm")),
+    )
 
 
 class Judged(Run):
@@ -231,6 +293,16 @@ class Judged(Run):
         )
         self.manifest = _manifest(info, built.accounts, found)
         self.details = described(**self.manifest)
+
+    def only(self, accounts: set[str]) -> Judged:
+        """The part of the run that is about these accounts, with an exit code of its own."""
+        part = copy.copy(self)
+        for name in TABLES:
+            frame = getattr(self, name)
+            setattr(part, name, frame[frame["account_id"].isin(accounts)].reset_index(drop=True))
+        part.manifest = _manifest(self.info, part.accounts, part.findings)
+        part.details = described(**part.manifest)
+        return part
 
 
 def assert_same_evidence(one: Path, other: Path) -> None:

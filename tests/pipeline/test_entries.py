@@ -20,8 +20,8 @@ from orgscan.pipeline.render import render
 from orgscan.pipeline.scan import collect
 from orgscan.pipeline.verify import verify
 from orgscan.runs.run import Run as Run_
-from orgscan.settings import DueDays
 from orgscan.simulator import AUDIT_ROLE, Simulator
+from orgscan.thresholds import DueDays
 from orgscan.waivers.entries import Decisions, check_decisions, read_decisions
 from orgscan.waivers.entries import Decisions as Decisions_
 from tests.kit.worlds import WORLDS

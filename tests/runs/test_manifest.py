@@ -59,7 +59,7 @@ class TestBytes:
             "limits_unread", "management_account_id", "notes", "organization_id", "overdue",
             "partition", "previous", "rendered_at", "role_name", "run_id", "schema", "scope",
             "settings", "severities", "sha256", "simulated", "started_at", "thresholds",
-            "unknown", "versions", "waivers",
+            "unknown", "versions", "waivers", "work",
         ]  # fmt: skip
         assert parsed["as_of"] == "2026-11-03T23:59:58.000007+00:00"
         assert parsed["finished_at"] is None

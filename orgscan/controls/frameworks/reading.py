@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from orgscan.controls.catalogue import CATALOGUE
 from orgscan.controls.frameworks.framework import Framework
 from orgscan.errors import SettingsError
-from orgscan.settings import read_thresholds, read_toml, refuse_unknown_keys
+from orgscan.settings import read_toml
 from orgscan.text import suggestion
+from orgscan.thresholds import read_thresholds, refuse_unknown_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from orgscan.models import Reading
 from orgscan.runs.evidence import rows, seal
 from orgscan.runs.evidence.consistency import contradiction
+from orgscan.text import and_more
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,9 +89,8 @@ class _Inspector:
             except _DAMAGE as error:
                 self._problems.append(_damaged(error))
         for reason, accounts in self._unreadable.items():
-            more = f" and {len(accounts) - _NAMED} more" if len(accounts) > _NAMED else ""
-            named = ", ".join(accounts[:_NAMED])
-            self._problems.append(f"evidence cannot be read ({reason}): account {named}{more}")
+            named = and_more(accounts, _NAMED)
+            self._problems.append(f"evidence cannot be read ({reason}): account {named}")
         problems = tuple(dict.fromkeys(self._problems))
         return Inspection(problems, self._hashes, tuple(self._readings), self._altered)
 
