@@ -1,4 +1,8 @@
-"""Columns of a frame as arrays: boolean masks, and times as microseconds since 1970."""
+"""Columns of a frame as arrays: boolean masks, and times as microseconds since 1970.
+
+Controls ask hundreds of these questions of each partition. They are put to the arrays behind the
+columns: a Series takes up to a hundred times as long to answer for a few thousand rows.
+"""
 
 from __future__ import annotations
 
@@ -23,27 +27,27 @@ NULL = np.iinfo(np.int64).min
 
 def equals(column: pd.Series, word: str) -> Mask:
     """Where a text column is ``word``; false where it is null."""
-    return np.asarray(column == word, dtype=np.bool_)
+    return np.asarray(column.array == word, dtype=np.bool_)
 
 
 def truth(column: pd.Series) -> Mask:
     """Where a nullable boolean is true."""
-    return np.asarray(column.fillna(value=False), dtype=np.bool_)
+    return np.asarray(column.array.to_numpy(dtype=np.bool_, na_value=False), dtype=np.bool_)
 
 
 def falsehood(column: pd.Series) -> Mask:
     """Where a nullable boolean is false, as opposed to not known."""
-    return np.asarray(~column.fillna(value=True), dtype=np.bool_)
+    return ~np.asarray(column.array.to_numpy(dtype=np.bool_, na_value=True), dtype=np.bool_)
 
 
 def known(column: pd.Series) -> Mask:
     """Where a column holds a value."""
-    return np.asarray(column.notna(), dtype=np.bool_)
+    return ~np.asarray(column.array.isna(), dtype=np.bool_)
 
 
 def micros(column: pd.Series) -> Micros:
     """A UTC column as microseconds since 1970; the lowest integer where null."""
-    return np.asarray(column.dt.tz_localize(None), dtype="datetime64[us]").astype(np.int64)
+    return np.asarray(column.array.as_unit("us").asi8, dtype=np.int64)
 
 
 def elapsed(since: Micros, as_of: np.int64) -> Micros:

@@ -82,7 +82,7 @@ def _statement(
 ) -> _Statement:
     """``explained`` is where the summary counts something that the report shows as unusable."""
     flag = frame[column]
-    value = np.where(explained, 0, np.asarray(flag.fillna(0), dtype=np.int64))
+    value = np.where(explained, 0, flag.array.to_numpy(dtype=np.int64, na_value=0))
     rooted = truth(frame["has_root_row"])
     return _Statement(name, yes & rooted, no & rooted, value > 0, known(flag) & (value == 0))
 
