@@ -32,7 +32,7 @@ def test_a_line_a_step_then_the_calls_then_the_verdict_and_nothing_written(
     assert [line[13:].partition(":")[0] for line in lines[: len(STEPS)]] == list(STEPS)
     assert {line[:11].strip() for line in lines[: len(STEPS)]} == {"OK", "NOT CHECKED"}
     assert "  sts: AssumeRole, GetCallerIdentity" in lines
-    assert lines[-1] == "Ready: nothing that was tried failed."
+    assert lines[-1] == "Ready: all attempted checks passed."
     assert list(orgscan.work.iterdir()) == []
 
 
@@ -48,7 +48,7 @@ def test_gaps_leave_with_four_and_other_people_s_words_are_shown_harmless(
     assert finished.returncode == ExitCode.COVERAGE_GAPS, finished.stderr
     assert "FAILED       OU tree: the OU tree cannot be read" in finished.stdout
     assert "No?[31m, not you" in finished.stdout
-    verdict = "Not ready: something would be missing from a scan; 1 step failed."
+    verdict = "Not ready: a scan would be incomplete; 1 step failed."
     assert finished.stdout.splitlines()[-1] == verdict
 
 

@@ -51,7 +51,7 @@ def test_an_interrupted_scan_on_workers_is_drained_and_goes_on(
         os.killpg(process.pid, signal.SIGINT)  # a terminal tells the workers as well
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == ExitCode.INTERRUPTED, stderr
-        assert "what was read is kept" in stderr
+        assert "evidence is kept" in stderr
         assert "Traceback" not in stderr
         drained = simulator.count(action="AssumeRole")
 

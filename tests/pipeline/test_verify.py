@@ -187,7 +187,7 @@ class TestWhole:
     ) -> None:
         code, out, err = cli(capsys, "verify", unsigned)
         assert (code, err) == (0, "")
-        assert out == f"{unsigned}: whole: 7 files, evidence of 4 accounts\n"
+        assert out == f"{unsigned}: verified: 7 files, evidence of 4 accounts\n"
 
     def test_nothing_is_written_not_even_a_journal(self, run: Path) -> None:
         before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in run.iterdir()}
@@ -321,7 +321,7 @@ class TestChanges:
         (line,) = out.splitlines()
         assert line.startswith(f"{name.replace(chr(27), '?')}: ")
         assert words in line
-        assert err == f"orgscan: {unsigned}: is not what its manifest says: 1 problem\n"
+        assert err == f"orgscan: {unsigned}: does not match its manifest (1 problem)\n"
 
     def test_a_folder_that_was_added_is_named(self, unsigned: Path) -> None:
         unsigned.joinpath("old").mkdir()
