@@ -64,7 +64,7 @@ def test_the_scope_is_chosen_as_for_a_scan(orgscan: Command) -> None:
     assert inside.returncode == ExitCode.OK, inside.stdout
     assert f"audit role: {AUDIT_ROLE} assumed in {world.accounts[3].id}" in inside.stdout
     assert nowhere.returncode == ExitCode.USAGE
-    assert "FAILED       scope: there is no OU 'Nope'" in nowhere.stdout
+    assert "FAILED       scope: OU 'Nope' does not exist" in nowhere.stdout
 
 
 def test_without_credentials_every_step_has_its_line(orgscan: Command) -> None:
@@ -79,7 +79,7 @@ def test_without_credentials_every_step_has_its_line(orgscan: Command) -> None:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ((), "no audit role; give --role-name NAME"),
+        ((), "no audit role is set; use --role-name NAME"),
         (("--role-name", "a b"), "is not a role name"),
         (("--role-name", "x", "--account", "12"), "--account: '12' is not an account id"),
         (("--role-name", "x", "--exclude-account", "12"), "'12' is not an account id"),

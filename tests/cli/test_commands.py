@@ -193,7 +193,7 @@ def test_credentials_aws_does_not_know_are_one_line(orgscan: Command) -> None:
             env={"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"},
         )  # fmt: skip
     assert finished.returncode == ExitCode.USAGE
-    assert "refuses the caller" in one_line(finished)
+    assert "rejects the caller" in one_line(finished)
 
 
 @pytest.mark.parametrize("odd", ["\n", " ", "\u00e9", "\udcff", "\x1b"])
@@ -251,7 +251,7 @@ def test_nothing_in_scope_leaves_with_one(
             env=credentials(simulator),
         )  # fmt: skip
     assert finished.returncode == ExitCode.RUN_FAILED
-    assert "no account in scope" in one_line(finished)
+    assert "no account is in scope" in one_line(finished)
 
 
 @pytest.mark.parametrize(
@@ -651,9 +651,9 @@ def test_a_report_for_a_time_before_the_scan_says_what_it_is_not(
     (note,) = [
         one
         for one in json.loads((orgscan.work / "then/manifest.json").read_text())["notes"]
-        if one.startswith("Judged for 2020-01-01T00:00:00+00:00, before")
+        if one.startswith("Evaluated as of 2020-01-01 00:00 UTC, before")
     ]
-    assert note.endswith("It is no proof of what was so then.")
+    assert note.endswith("It does not show the state at that time.")
 
 
 HOSTILE = "No\x1b[2J\x1b]0;owned\x07 way\r\norgscan: all is \u202ewell\u2066 \x9b31m\u200b end"
