@@ -5,6 +5,7 @@ import gc
 import os
 import pickle
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aioboto3  # noqa: F401 - see below
@@ -16,10 +17,10 @@ import pytest
 
 from orgscan.models import Credentials
 from tests.kit.clocks import FakeClock
+from tests.kit.earlier import reports
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
-    from pathlib import Path
 
     from distributed import LocalCluster, Scheduler
 
@@ -39,6 +40,14 @@ def pytest_collection_finish() -> None:
     """What was imported lives as long as the process: the garbage collector need not look at it."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count the tests of an earlier process (EARLIER_RESULTS, a JUnit file) in the last line."""
+    if path := os.environ.get("EARLIER_RESULTS"):
+        for report in reports(Path(path)):
+            terminalreporter.stats.setdefault(report.outcome, []).append(report)
 
 
 _PREFIXES = ("AWS_", "ORGSCAN_")

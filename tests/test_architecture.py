@@ -160,8 +160,32 @@ def test_ci_can_be_run_anywhere() -> None:
     assert os.access(script, os.X_OK)
     text = script.read_text("utf-8")
     assert text.startswith("#!/usr/bin/env bash\n")
-    for step in ("ruff check", "ruff format --check", "mypy", "lint-imports", "-m pytest"):
+    for step in ("ruff check", "ruff format --check", "mypy", "lint-imports"):
         assert step in text
+    commands = [line.partition("#")[0].strip() for line in text.splitlines()]
+    assert any(line.startswith(".venv-ci/bin/python -m pytest --junitxml") for line in commands)
+    assert any("-m 'slow or cluster'" in line for line in commands)
+
+
+def test_ci_counts_the_tests_of_both_its_processes(tmp_path: Path) -> None:
+    earlier = tmp_path / "first.xml"
+    earlier.write_text(
+        '<testsuites><testsuite><testcase classname="a" name="b"/>'
+        '<testcase classname="a" name="c"><skipped message="no office"/></testcase>'
+        "</testsuite></testsuites>"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "0", "tests/test_errors.py"],
+        cwd=ROOT,
+        env={**os.environ, "EARLIER_RESULTS": str(earlier)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    alone = len(re.findall(r"\.", done.stdout.splitlines()[0]))
+    assert re.search(rf"^{alone + 1} passed, 1 skipped", done.stdout, re.MULTILINE), done.stdout
+    assert "no office" in done.stdout
 
 
 _BACKWARDS = {

@@ -11,7 +11,6 @@ from orgscan.controls.control import (
     Case,
     Cases,
     Control,
-    Figures,
     Unit,
     count,
     over,
@@ -30,6 +29,7 @@ from orgscan.controls.masks import (
     micros,
 )
 from orgscan.controls.reported import without_report_row
+from orgscan.controls.sentences import Figures
 from orgscan.models import Kind, Severity, Status
 
 if TYPE_CHECKING:

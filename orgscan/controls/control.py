@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from orgscan.controls.masks import DAY, Mask, Micros
+from orgscan.controls.sentences import Figures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,19 +37,6 @@ class Unit(StrEnum):
     USER = "user"
     ACCESS_KEY = "access key"
     SERVICE_CREDENTIAL = "service-specific credential"
-
-
-class Figures:
-    """A sentence with figures that differ from row to row.
-
-    ``text`` is called once per distinct combination of ``values`` among the rows it is needed
-    for, never once per row: a million findings share a few thousand sentences.
-    """
-
-    def __init__(self, text: Callable[..., str], *values: Any) -> None:
-        """Keep the pieces; ``values`` are arrays aligned with the frame, or scalars."""
-        self.text = text
-        self.figures = values
 
 
 OTHERWISE = True

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from orgscan.controls.control import Control
     from orgscan.controls.frameworks.framework import Framework
-    from orgscan.controls.requirements import Tally
+    from orgscan.controls.tally import Tally
     from orgscan.models import Assessment, RunInfo
     from orgscan.settings import Settings
 

@@ -13,7 +13,8 @@ from orgscan.models import Status
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from orgscan.controls.control import Cases, Figures
+    from orgscan.controls.control import Cases
+    from orgscan.controls.sentences import Figures
 
 STATUSES: tuple[Status, ...] = tuple(Status)
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orgscan.controls.control import Figures
 from orgscan.controls.masks import DAY
+from orgscan.controls.sentences import Figures
 from orgscan.models import is_in_unit
 from orgscan.thresholds import Thresholds
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orgscan.controls.control import OTHERWISE, Case, Cases, Control, Figures, Unit, setting_text
+from orgscan.controls.control import OTHERWISE, Case, Cases, Control, Unit, setting_text
 from orgscan.controls.masks import falsehood, known, truth
+from orgscan.controls.sentences import Figures
 from orgscan.models import Kind, Severity, Status
 
 if TYPE_CHECKING:

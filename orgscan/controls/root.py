@@ -9,16 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orgscan.controls.control import (
-    OTHERWISE,
-    Case,
-    Cases,
-    Control,
-    Figures,
-    Unit,
-    count,
-    setting_text,
-)
+from orgscan.controls.control import OTHERWISE, Case, Cases, Control, Unit, count, setting_text
 from orgscan.controls.masks import (
     DAY,
     NULL,
@@ -31,6 +22,7 @@ from orgscan.controls.masks import (
     micros,
     truth,
 )
+from orgscan.controls.sentences import Figures
 from orgscan.models import Kind, ReportWord, Severity, Status
 
 if TYPE_CHECKING:

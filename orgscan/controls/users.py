@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orgscan.controls.control import OTHERWISE, Case, Cases, Control, Figures, Unit, count
+from orgscan.controls.control import OTHERWISE, Case, Cases, Control, Unit, count
 from orgscan.controls.masks import Mask, known, truth
 from orgscan.controls.reported import without_report_row
+from orgscan.controls.sentences import Figures
 from orgscan.models import Kind, Severity, Status
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from orgscan import compare, files, frames, tables
 from orgscan.controls.catalogue import requested
 from orgscan.controls.evaluate import evaluate
 from orgscan.controls.limits import limits_unread, override_notes
-from orgscan.controls.requirements import Tally
+from orgscan.controls.tally import Tally
 from orgscan.endpoint import is_simulated
 from orgscan.errors import UsageError
 from orgscan.models import Coverage

@@ -12,7 +12,7 @@ import pandas as pd
 
 from orgscan import frames
 from orgscan.controls.due import DueDates
-from orgscan.controls.requirements import Tally
+from orgscan.controls.tally import Tally
 from orgscan.models import Coverage, Severity, Status
 from orgscan.reports.rows import as_rows
 

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from orgscan.controls.frameworks.reading import shipped
-from orgscan.controls.requirements import Tally, assess
+from orgscan.controls.requirements import assess
+from orgscan.controls.tally import Tally
 from orgscan.models import RequirementStatus, Status
 
 CIS = shipped()["cis-7.0"]

@@ -16,7 +16,7 @@ from openpyxl import Workbook, load_workbook
 from openpyxl.utils import range_boundaries
 from python_calamine import CalamineWorkbook
 
-from orgscan.controls.requirements import Tally
+from orgscan.controls.tally import Tally
 from orgscan.models import Coverage, RequirementStatus
 from orgscan.reports import FrameRows, look, write_workbook
 from orgscan.reports.columns import access_keys, coverage, findings, users
