@@ -66,7 +66,7 @@ def must_be_safe(url: str) -> None:
     if parts.scheme not in {"http", "https"} or not host:
         raise ValueError(f"{shown!r} is not a URL; it looks like https://host:port")
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("the endpoint URL may hold a host, a port and a path only")
+        raise ValueError("the endpoint URL can contain only a host, a port and a path")
     if parts.scheme == "http" and not is_loopback(host):
         raise ValueError(
             f"{url!r} would send credentials unencrypted; use https "

@@ -230,10 +230,10 @@ class Settings(BaseSettings):
         for item in value:
             for name in item.given:
                 if (item.label, name) in seen:
-                    raise ValueError(f"{name} is set twice for {item.label}; keep one")
+                    raise ValueError(f"{name} is set twice for {item.label}; remove one")
                 seen.add((item.label, name))
             if item.tag is not None and not others.data.get("account_tags", True):
-                raise ValueError(f"{item.label} needs the accounts' tags; set account_tags = true")
+                raise ValueError(f"{item.label} requires account tags; set account_tags = true")
         return value
 
     @field_validator("scheduler")
@@ -243,7 +243,7 @@ class Settings(BaseSettings):
             raise ValueError("is empty; give an address, as in tls://scheduler.internal:8786")
         if value is not None and others.data.get("workers") is not None:
             raise ValueError(
-                "workers and scheduler exclude each other; start workers or use a cluster's"
+                "workers and scheduler cannot be combined; start workers or use a cluster's"
             )
         return value
 
@@ -251,21 +251,23 @@ class Settings(BaseSettings):
     @classmethod
     def _resume(cls, value: Path | None, others: ValidationInfo) -> Path | None:
         if value is not None and others.data.get("output") is not None:
-            raise ValueError("output and resume exclude each other; a resumed run stays in place")
+            raise ValueError(
+                "output and resume cannot be combined; a resumed run stays in its directory"
+            )
         return value
 
     @field_validator("verbose")
     @classmethod
     def _verbose(cls, value: bool, others: ValidationInfo) -> bool:  # noqa: FBT001
         if value and others.data.get("quiet"):
-            raise ValueError("quiet and verbose exclude each other")
+            raise ValueError("quiet and verbose cannot be combined")
         return value
 
     @field_validator("retry_gaps")
     @classmethod
     def _retry_gaps(cls, value: bool, others: ValidationInfo) -> bool:  # noqa: FBT001
         if value and others.data.get("resume", value) is None:
-            raise ValueError("goes with --resume RUN")
+            raise ValueError("requires --resume RUN")
         return value
 
 
@@ -403,7 +405,7 @@ def read_toml(file: Path, noun: str = "settings file") -> dict[str, Any]:
             f"{file}: cannot be read ({error.strerror}); check the path and its permissions"
         ) from None
     if len(raw) > _MAX_FILE_BYTES:
-        raise SettingsError(f"{file}: larger than 1 MB; this is no {noun}")
+        raise SettingsError(f"{file}: larger than 1 MB, which is too large for a {noun}")
     try:
         # A byte order mark is what Windows editors add; it changes nothing.
         return tomllib.loads(raw.decode("utf-8-sig"))

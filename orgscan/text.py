@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
 _ALIKE = 0.5
 """How alike a misspelled word and its suggestion must be, from 0 to 1."""
@@ -15,6 +17,11 @@ _ALIKE = 0.5
 def count(number: int, noun: str, plural: str = "") -> str:
     """A number with its noun: ``1 account``, ``1,200 accounts``."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def minute(moment: datetime) -> str:
+    """A time for people: ``2026-11-24 13:33 UTC``."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def and_more(names: Sequence[str], shown: int, see: str = "") -> str:

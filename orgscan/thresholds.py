@@ -105,7 +105,7 @@ class ThresholdOverride(Thresholds):
         scopes = [name for name in _SCOPES if getattr(self, name) is not None]
         if len(scopes) != 1:
             raise ValueError(
-                f"name exactly one of account, ou and tag (here: {' and '.join(scopes) or 'none'})"
+                f"set exactly one of account, ou and tag (here: {' and '.join(scopes) or 'none'})"
             )
         if not self.given:
             raise ValueError(
@@ -146,7 +146,7 @@ def read_thresholds(values: object, place: str) -> dict[str, Any]:
     Raises :class:`orgscan.errors.SettingsError` with one line beginning with ``place``.
     """
     if not isinstance(values, dict):
-        raise SettingsError(f"{place}: must be a section of its own (got {values!r:.60})")
+        raise SettingsError(f"{place}: must be a section (got {values!r:.60})")
     refuse_unknown_keys(values, Thresholds.model_fields, place)
     try:
         return Thresholds(**values).given
@@ -166,7 +166,7 @@ def refuse_unknown_keys(values: Mapping[str, Any], known: Iterable[str], place: 
 def account_id(value: object) -> object:
     """The value, unless it cannot be an account id."""
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is a number; put account ids in quotes so that zeros are kept")
+        raise ValueError(f"{value!r} is a number; put account IDs in quotes to keep zeros")
     if not re.fullmatch(r"\d{12}", value, re.ASCII):
         raise ValueError(f"{value!r} is not an account id; it has exactly 12 digits")
     return value

@@ -210,7 +210,7 @@ BUGS = (
     Bug(
         "a part of the account list passes for the whole",
         "orgscan/collect/organization/enumeration.py",
-        'raise RunError(f"the account list could not be read to its end: {error}") from error',
+        'raise RunError(f"the account list could not be read in full: {error}") from error',
         "self.notes.append(str(error))",
         _fault(4, "enumeration"),
     ),

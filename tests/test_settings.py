@@ -292,7 +292,7 @@ class TestAccountIds:
 
     @pytest.mark.parametrize("value", ["[123456789012]", "123456789012", "[1.5]"])
     def test_are_no_numbers(self, write: Any, name: str, value: str) -> None:
-        assert "is a number; put account ids in quotes" in refused(write(f"{name} = {value}"))
+        assert "is a number; put account IDs in quotes" in refused(write(f"{name} = {value}"))
 
     def test_keep_their_zeros(self, write: Any, name: str) -> None:
         found = load(write(f"{name} = ['000000000012']"), environment={})
@@ -351,10 +351,10 @@ def test_good_endpoints(url: str) -> None:
         ("http://[127.0.0.1]", "is not a URL"),
         ("http://127.0.0.1\\.evil", "is not HOST or HOST:PORT"),
         ("https://a:99999", "is not between 0 and 65535"),
-        ("https://user:hunter2@host", "a host, a port and a path only"),
-        ("http://user:hunter2@127.0.0.1", "a host, a port and a path only"),
-        ("https://host?key=hunter2", "a host, a port and a path only"),
-        ("https://host#hunter2", "a host, a port and a path only"),
+        ("https://user:hunter2@host", "only a host, a port and a path"),
+        ("http://user:hunter2@127.0.0.1", "only a host, a port and a path"),
+        ("https://host?key=hunter2", "only a host, a port and a path"),
+        ("https://host#hunter2", "only a host, a port and a path"),
         ("https://host:99999", "is not a URL"),
         ("https://host:port", "is not a URL"),
         ("https://user:hunter2@[host", "is not a URL"),
@@ -436,14 +436,14 @@ class TestThresholdOverrides:
     @pytest.mark.parametrize(
         ("text", "said"),
         [
-            ("root_usage_days = 3", "name exactly one of account, ou and tag (here: none)"),
+            ("root_usage_days = 3", "set exactly one of account, ou and tag (here: none)"),
             (
                 "ou = 'Root'\naccount = '000000000001'\nroot_usage_days = 3",
-                "name exactly one of account, ou and tag (here: account and ou)",
+                "set exactly one of account, ou and tag (here: account and ou)",
             ),
             ("ou = 'Root'", "sets no threshold; give at least one"),
-            ("", "name exactly one"),
-            ("account = 123456789012\nroot_usage_days = 3", "put account ids in quotes"),
+            ("", "set exactly one"),
+            ("account = 123456789012\nroot_usage_days = 3", "put account IDs in quotes"),
             ("account = '12345'\nroot_usage_days = 3", "it has exactly 12 digits"),
             ("ou = 5\nroot_usage_days = 3", "ou: must be a valid string"),
             ("ou = ''\nroot_usage_days = 3", "is not an OU path"),
@@ -493,7 +493,7 @@ class TestThresholdOverrides:
     def test_set_nothing_twice(self, write: Any) -> None:
         entry = "[[threshold_overrides]]\nou = 'Root'\nroot_usage_days = {}\n"
         message = refused(write(entry.format(1) + entry.format(1)))
-        assert "root_usage_days is set twice for OU Root; keep one" in message
+        assert "root_usage_days is set twice for OU Root; remove one" in message
         other = "[[threshold_overrides]]\nou = 'Root'\nunused_credential_days = 3\n"
         assert len(load(write(entry.format(1) + other), environment={}).threshold_overrides) == 2
 
@@ -501,7 +501,7 @@ class TestThresholdOverrides:
         entry = "[[threshold_overrides]]\ntag = 'a=b'\nroot_usage_days = 3\n"
         file = write(entry)
         message = refused(file)
-        assert message.startswith(f"{file}: threshold_overrides: tag a=b needs the accounts' tags")
+        assert message.startswith(f"{file}: threshold_overrides: tag a=b requires account tags")
         assert message.endswith("set account_tags = true")
         assert load(file, environment={}, account_tags=True).threshold_overrides
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
+
 import pytest
 
 from orgscan import text
@@ -11,6 +13,12 @@ from orgscan import text
 def test_a_count_has_its_noun(number: int, said: str) -> None:
     assert text.count(number, "account") == said
     assert text.count(2, "has", "have") == "2 have"
+
+
+def test_a_time_is_given_to_the_minute_in_utc() -> None:
+    here = timezone(timedelta(hours=2))
+    moment = datetime(2026, 11, 25, 1, 33, 59, 924_300, tzinfo=here)
+    assert text.minute(moment) == "2026-11-24 23:33 UTC"
 
 
 def test_a_list_says_how_many_names_it_leaves_out() -> None:

@@ -25,8 +25,8 @@ _UsageFault: type[Exception] = next(
 )
 
 _TOO_MANY_FILES = (
-    "too many open files; allow more (`ulimit -n 1024`), or read fewer accounts at a time "
-    "(--concurrency); what was read is kept, `orgscan scan --resume` goes on"
+    "too many open files; raise the limit (`ulimit -n 1024`) or lower --concurrency, "
+    "then run `orgscan scan --resume`; collected evidence is kept"
 )
 
 app = typer.Typer(
@@ -34,7 +34,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Find every long-lived IAM credential in an AWS organization and judge it.",
+    help="Find and evaluate the long-lived IAM credentials of an AWS organization.",
 )
 app.command("demo")(demo.demo)
 app.command("scan")(scan.scan)
@@ -63,9 +63,9 @@ def root(
         False, "--version", callback=_show_version, is_eager=True, help="Show the version."
     ),
 ) -> None:
-    """Find every long-lived IAM credential in an AWS organization and judge it.
+    """Find and evaluate the long-lived IAM credentials of an AWS organization.
 
-    Exit codes: 0 done, coverage without gaps; 1 the run failed; 2 usage or settings;
+    Exit codes: 0 success, no coverage gaps; 1 the run failed; 2 usage or settings;
     3 findings at or above --fail-on; 4 coverage has gaps; 5 integrity failure;
     130 or 143 interrupted, evidence kept.
     """

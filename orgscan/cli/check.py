@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from orgscan.pipeline.check import Readiness
 
 _VERDICTS = {
-    ExitCode.OK: "Ready: nothing that was tried failed.",
+    ExitCode.OK: "Ready: all attempted checks passed.",
     ExitCode.RUN_FAILED: "Not ready: a scan would fail; {failed}.",
-    ExitCode.USAGE: "Not ready: settings or credentials must be put right first; {failed}.",
-    ExitCode.COVERAGE_GAPS: "Not ready: something would be missing from a scan; {failed}.",
-    ExitCode.INTEGRITY: "Not ready: an answer belongs to another account; {failed}.",
+    ExitCode.USAGE: "Not ready: correct the settings or credentials first; {failed}.",
+    ExitCode.COVERAGE_GAPS: "Not ready: a scan would be incomplete; {failed}.",
+    ExitCode.INTEGRITY: "Not ready: a response belongs to another account; {failed}.",
 }
 
 
@@ -42,7 +42,7 @@ def check(
     profile: str | None = PROFILE,
     config: Path | None = CONFIG,
     account: str | None = typer.Option(
-        None, help="Member account to try the role in.  [default: one that a scan would read]"
+        None, help="Try the audit role in this member account.  [default: an account in scope]"
     ),
     include_ou: list[str] = INCLUDE_OU,
     exclude_account: list[str] = EXCLUDE_ACCOUNT,
@@ -51,7 +51,10 @@ def check(
     verbose: bool | None = VERBOSE,
     log_format: str | None = LOG_FORMAT,
 ) -> None:
-    """Try what a scan needs, from credentials to one account's role; writes nothing."""
+    """Check credentials, permissions and the audit role before a scan.
+
+    Writes no files.
+    """
     import asyncio
 
     from orgscan import settings as settings_module
@@ -89,7 +92,7 @@ def _lines(readiness: Readiness) -> Iterator[str]:
     for step in readiness.steps:
         yield f"{step.state:<11}  {step.name}: {printable(step.detail)}"
     yield ""
-    yield "A scan calls nothing but"
+    yield "A scan calls only these actions:"
     for service, actions in readiness.actions.items():
         yield f"  {service}: {', '.join(actions)}"
     failed = f"{count(readiness.failed, 'step')} failed"

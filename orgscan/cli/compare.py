@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from orgscan.models import Change, Severity
-from orgscan.text import printable
+from orgscan.text import minute, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,10 +23,12 @@ def compare(
     previous: Path = typer.Argument(help="Run directory of the earlier run."),
     current: Path = typer.Argument(help="Run directory of the later run."),
     output: Path | None = typer.Option(
-        None, metavar="FILE", help="Also write every change to this file, .csv or .json."
+        None,
+        metavar="FILE",
+        help="Also write every change to this .csv or .json file.  [default: none]",
     ),
 ) -> None:
-    """Tell what changed between two finished runs of one organization; offline."""
+    """Show what changed between two runs of an organization; offline."""
     from orgscan.pipeline.previous import (
         check_difference_file,
         compare_runs,
@@ -44,7 +46,7 @@ def compare(
 
 def _lines(difference: Difference) -> Iterator[str]:
     before, now, compared = difference.previous, difference.current, difference.comparison
-    then, since = before.as_of.isoformat(), now.as_of.isoformat()
+    then, since = minute(before.as_of), minute(now.as_of)
     yield f"Organization {now.organization_id}: from {then} to {since}"
     yield ""
     yield from kinds(compared.changes)
@@ -61,7 +63,7 @@ def kinds(changes: pd.DataFrame) -> Iterator[str]:
     for change in Change:
         if count := int(counts.get(change.value, 0)):
             mark = "  resolved" if change.is_resolved else ""
-            mark = "  no longer judged" if change is Change.OUT_OF_SCOPE else mark
+            mark = "  no longer evaluated" if change is Change.OUT_OF_SCOPE else mark
             yield f"  {change.label:<27} {count:>6}{mark}"
 
 

@@ -17,17 +17,23 @@ if TYPE_CHECKING:
     from orgscan.controls.control import Control
     from orgscan.controls.frameworks.framework import Framework
 
-app = typer.Typer(help="The controls and their framework ids.")
+app = typer.Typer(help="List and explain the controls.")
 
-_FRAMEWORK = typer.Option(None, metavar="KEY", help="A framework, as in cis-7.0.")
+_FRAMEWORK = typer.Option(
+    None,
+    metavar="KEY",
+    help="Show the IDs of this framework, for example cis-7.0.  [default: none]",
+)
 _FRAMEWORK_FILE = typer.Option(
-    [], metavar="FILE", help="Frameworks of your own (TOML); may be repeated."
+    [],
+    metavar="FILE",
+    help="Add your own frameworks from this TOML file; repeatable.  [default: none]",
 )
 
 
 @app.callback(invoke_without_command=True)
 def root(context: typer.Context) -> None:
-    """The controls and their framework ids."""
+    """List and explain the controls."""
     help_alone(context)
 
 
@@ -35,7 +41,7 @@ def root(context: typer.Context) -> None:
 def list_controls(
     framework: str | None = _FRAMEWORK, framework_file: list[Path] = _FRAMEWORK_FILE
 ) -> None:
-    """List the controls; with --framework only those that apply there, with their ids."""
+    """List the controls, or those of a framework with their IDs."""
     from orgscan.controls.catalogue import CATALOGUE
     from orgscan.controls.criteria import known_frameworks, select
     from orgscan.controls.frameworks.reading import shipped
@@ -69,21 +75,21 @@ def _framework(framework: Framework, catalogue: Sequence[Control]) -> Iterator[s
     yield ""
     yield f"{framework.label} ({framework.key})"
     if framework.kind == "related":
-        yield "The requirements ask for more than the controls judge."
+        yield "The controls evaluate only a part of these requirements."
     for name, value in framework.thresholds.items():
-        yield f"Limit of its own: {name} = {value_text(value)}"
+        yield f"Threshold of the framework: {name} = {value_text(value)}"
     unanswered = [name for name, controls in framework.requirements.items() if not controls]
     if unanswered:
-        yield f"Not judged by orgscan: {', '.join(unanswered)}"
+        yield f"Not evaluated by orgscan: {', '.join(unanswered)}"
 
 
 @app.command()
 def show(
-    control_id: str = typer.Argument(metavar="ID", help="The control, as in console-mfa."),
+    control_id: str = typer.Argument(metavar="ID", help="Control ID, for example console-mfa."),
     framework: str | None = _FRAMEWORK,
     framework_file: list[Path] = _FRAMEWORK_FILE,
 ) -> None:
-    """Show one control: what it asks, why, and what to do where it fails."""
+    """Show what a control checks, why, and how to fix a failure."""
     from orgscan.controls.catalogue import CATALOGUE
     from orgscan.controls.criteria import known_frameworks, must_be_known, select
     from orgscan.controls.frameworks.framework import ids_by_framework
@@ -107,11 +113,11 @@ def _page(control: Control, framework_ids: Mapping[str, str]) -> list[str]:
         "",
         *textwrap.wrap(control.description, 88),
         "",
-        "Where it fails:",
+        "How to fix it:",
         *textwrap.wrap(control.remediation, 86, initial_indent="  ", subsequent_indent="  "),
     ]
     if framework_ids:
-        lines += ["", "Ids:"]
+        lines += ["", "IDs:"]
         width = max(map(len, framework_ids))
         lines += [f"  {label:<{width}}  {ids}" for label, ids in framework_ids.items()]
     return lines

@@ -14,19 +14,26 @@ if TYPE_CHECKING:
 
 def demo(
     accounts: int | None = typer.Option(
-        None, min=1, max=50_000, help="How many accounts.  [default: about 25]"
+        None, min=1, max=50_000, help="Number of simulated accounts.  [default: about 25]"
     ),
     output: Path | None = typer.Option(
         None,
-        help="Run directory, new or empty; with --quarters what the runs' directories go into.  "
+        help="Write to this new or empty directory; with --quarters, a subdirectory per quarter.  "
         "[default: orgscan-runs/<UTC time>]",
     ),
     quarters: int | None = typer.Option(
-        None, min=1, max=8, help="So many quarters in a row, each compared with the one before."
+        None,
+        min=1,
+        max=8,
+        help="Simulate this many quarters, each compared with the previous one.  "
+        "[default: one run]",
     ),
-    quiet: bool = typer.Option(False, "--quiet", help="No progress."),
+    quiet: bool = typer.Option(False, "--quiet", help="Hide progress; still show errors."),
 ) -> None:
-    """Audit a simulated organization; needs no AWS and exits with 0."""
+    """Audit a simulated organization; needs no AWS account.
+
+    Exits with 0; the gaps of the demo are intentional.
+    """
     from orgscan import settings
     from orgscan.cli import running
     from orgscan.models import Clock

@@ -25,15 +25,19 @@ from orgscan.models import Severity, is_in_range
 
 
 def report(
-    run: Path = typer.Argument(help="Run directory with the evidence."),
+    run: Path = typer.Argument(help="Run directory to evaluate."),
     as_of: str | None = typer.Option(
-        None, help="Compute ages for this time (ISO 8601; UTC where it names no zone)."
+        None,
+        help="Evaluate as of this date or time (ISO 8601; UTC unless a zone is given).  "
+        "[default: that of the run]",
     ),
     config: Path | None = typer.Option(
-        None, help="Settings file whose thresholds and frameworks to judge by."
+        None,
+        help="Use the thresholds and frameworks of this settings file.  "
+        "[default: those of the run]",
     ),
     output: Path | None = typer.Option(
-        None, help="Where to write, new or empty.  [default: the run directory]"
+        None, help="Write to this new or empty directory.  [default: the run directory]"
     ),
     framework: list[str] = FRAMEWORK,
     framework_file: list[Path] = FRAMEWORK_FILE,
@@ -42,9 +46,11 @@ def report(
     waivers: Path | None = WAIVERS,
     carry: Path | None = CARRY,
     sign_with_kms: str | None = SIGN_WITH_KMS,
-    profile: str | None = typer.Option(None, help="AWS profile to sign and publish with."),
+    profile: str | None = typer.Option(
+        None, help="Sign and publish with this AWS profile.  [default: AWS environment and files]"
+    ),
     endpoint_url: str | None = typer.Option(
-        None, help="Another endpoint than AWS's own, for signing."
+        None, help="Use this endpoint for signing.  [default: AWS]"
     ),
     publish: str | None = PUBLISH,
     formats: list[str] = FORMAT,
@@ -52,7 +58,10 @@ def report(
     verbose: bool | None = VERBOSE,
     log_format: str | None = LOG_FORMAT,
 ) -> None:
-    """Write a run's reports again, with another as-of time, other thresholds or frameworks."""
+    """Evaluate stored evidence again and write the reports; offline.
+
+    Use it to change the as-of time, thresholds, frameworks or waivers of a run.
+    """
     from orgscan.cli import running
     from orgscan.models import Clock
     from orgscan.pipeline import scan as scanning
@@ -92,6 +101,6 @@ def _moment(text: str) -> datetime:
         raise typer.BadParameter(message) from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     if not is_in_range(moment):
-        message = f"--as-of {text!r} is no time to judge for; give one from 1970 to 2199"
+        message = f"--as-of {text!r} is out of range; give a time from 1970 to 2199"
         raise typer.BadParameter(message)
     return moment.astimezone(UTC)

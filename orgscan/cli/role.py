@@ -13,7 +13,7 @@ from orgscan.cli.usage import help_alone
 if TYPE_CHECKING:
     from orgscan.role.templates import AuditRole
 
-app = typer.Typer(help="The audit role, and its permissions.")
+app = typer.Typer(help="Print the audit role and its policies.")
 
 _DEFAULT = "OrgScanAudit"
 _NAME = typer.Option(_DEFAULT, metavar="NAME", help="Name of the audit role.")
@@ -21,10 +21,10 @@ _PATH = typer.Option("/", metavar="PATH", help="Path of the audit role.")
 _TRUSTED = typer.Option(
     None,
     metavar="WHO",
-    help="Who may assume it: an ARN, or an account id.  [default: asked for when rolled out]",
+    help="Trust this principal ARN or account ID.  [default: a parameter of the template]",
 )
 _EXTERNAL_ID = typer.Option(
-    False, "--external-id-required", help="Nobody may assume it without an external id."
+    False, "--external-id-required", help="Require an external ID to assume the role."
 )
 
 
@@ -38,15 +38,13 @@ class Partition(StrEnum):
 
 @app.callback(invoke_without_command=True)
 def root(context: typer.Context) -> None:
-    """The audit role, and its permissions."""
+    """Print the audit role and its policies."""
     help_alone(context)
 
 
 @app.command()
 def policy(
-    caller: bool = typer.Option(
-        False, "--caller", help="The policy of whoever runs orgscan instead."
-    ),
+    caller: bool = typer.Option(False, "--caller", help="Print the caller's policy instead."),
     role_name: str | None = typer.Option(
         None, metavar="NAME", help=f"With --caller, the role's name.  [default: {_DEFAULT}]"
     ),
@@ -54,13 +52,13 @@ def policy(
         None, metavar="PATH", help="With --caller, the role's path.  [default: /]"
     ),
     partition: Partition | None = typer.Option(
-        None, help="With --caller, where the role is.  [default: aws]"
+        None, help="With --caller, the AWS partition.  [default: aws]"
     ),
 ) -> None:
-    """Print the audit role's policy as JSON; with --caller, the caller's."""
+    """Print the policy of the audit role or the caller as JSON."""
     given = {"--role-name": role_name, "--role-path": role_path, "--partition": partition}
     if not caller and (alone := [name for name, value in given.items() if value is not None]):
-        message = f"{alone[0]} goes with --caller: the audit role's own policy names no role"
+        message = f"{alone[0]} requires --caller; the audit role's policy contains no role name"
         raise typer.BadParameter(message)
     from orgscan.role.policy import audit_role_policy, caller_policy
 
@@ -82,7 +80,10 @@ def cloudformation(
     trusted: str | None = _TRUSTED,
     external_id_required: bool = _EXTERNAL_ID,
 ) -> None:
-    """Print the audit role as a CloudFormation template, fit for a StackSet."""
+    """Print the audit role as a CloudFormation template.
+
+    The template is suitable for a stack or a StackSet.
+    """
     role = _role(role_name, role_path, trusted, external_id_required)
     typer.echo(role.cloudformation(), nl=False)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Read = Callable[..., Coroutine[Any, Any, None]]
 
-_FIRST = "stopping: accounts in flight are finished first; once more to stop now"
+_FIRST = "stopping after the accounts in progress; press Ctrl-C again to stop immediately"
 
 
 def collect(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]], output: Path) -> None:
@@ -46,8 +46,8 @@ def collect(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]], output: 
         if not received:
             raise
         complain(
-            f"interrupted; what was read is kept: `orgscan scan --resume {output}` goes on, "
-            f"`orgscan report {output}` shows it"
+            f"interrupted; evidence is kept. Resume with `orgscan scan --resume {output}`, "
+            f"or report with `orgscan report {output}`"
         )
         raise typer.Exit(128 + received[0]) from None
 
@@ -82,7 +82,9 @@ def rendering(output: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        complain(f"interrupted while writing; run `orgscan report {output}` to write again")
+        complain(
+            f"interrupted while writing reports; run `orgscan report {output}` to write them again"
+        )
         raise typer.Exit(128 + signal.SIGINT) from None
 
 

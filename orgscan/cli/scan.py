@@ -37,17 +37,22 @@ def scan(
     profile: str | None = PROFILE,
     config: Path | None = CONFIG,
     output: Path | None = typer.Option(
-        None, help="Run directory, new or empty.  [default: orgscan-runs/<UTC time>]"
+        None,
+        help="Write the run to this new or empty directory.  [default: orgscan-runs/<UTC time>]",
     ),
     include_ou: list[str] = INCLUDE_OU,
-    account: list[str] = typer.Option([], help="Only this account; may be repeated."),
+    account: list[str] = typer.Option(
+        [], help="Scan only this account; repeatable.  [default: all]"
+    ),
     exclude_account: list[str] = EXCLUDE_ACCOUNT,
-    concurrency: int | None = typer.Option(None, help="Accounts read at the same time."),
+    concurrency: int | None = typer.Option(
+        None, help="Read this many accounts at the same time.  [default: 64]"
+    ),
     workers: int | None = typer.Option(
-        None, help="Number of local worker processes, 1 to 256 (needs Dask)."
+        None, help="Start this many local worker processes, 1 to 256 (needs Dask).  [default: none]"
     ),
     scheduler: str | None = typer.Option(
-        None, metavar="ADDRESS", help="Read with the workers of this Dask cluster."
+        None, metavar="ADDRESS", help="Use the workers of this Dask cluster.  [default: none]"
     ),
     framework: list[str] = FRAMEWORK,
     framework_file: list[Path] = FRAMEWORK_FILE,
@@ -57,7 +62,7 @@ def scan(
         None, metavar="RUN", help="Resume this run; completed accounts are skipped."
     ),
     retry_gaps: bool | None = typer.Option(
-        None, "--retry-gaps", help="With --resume, also read the gaps of a finished run again."
+        None, "--retry-gaps", help="With --resume, retry accounts with gaps."
     ),
     previous: Path | None = PREVIOUS,
     waivers: Path | None = WAIVERS,
@@ -69,7 +74,7 @@ def scan(
     verbose: bool | None = VERBOSE,
     log_format: str | None = LOG_FORMAT,
 ) -> None:
-    """Read every account of the organization, judge it and write the reports."""
+    """Collect evidence from every account and write the reports."""
     from orgscan.cli import running
     from orgscan.models import Clock
     from orgscan.pipeline import scan as scanning

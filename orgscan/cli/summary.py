@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orgscan.models import Coverage, RequirementStatus, Status
-from orgscan.text import printable
+from orgscan.text import minute, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ def lines(run: Run) -> Iterator[str]:
     details = run.details
     if details.simulated:
         yield f"SIMULATED: this data comes from {printable(details.endpoint_url)}, not from AWS"
-    yield f"Organization {details.organization_id}, as of {details.as_of.isoformat()}"
+    yield f"Organization {details.organization_id}, as of {minute(details.as_of)}"
     yield ""
     yield from _coverage(run)
     yield ""
@@ -52,7 +52,7 @@ def _coverage(run: Run) -> Iterator[str]:
             mark = "  <- gap" if coverage.is_gap else ""
             yield f"  {coverage.value:<14} {count:>6}{mark}"
     if not details.enumerated:
-        yield "  The account list was NOT read to its end: there may be more accounts."
+        yield "  The account list is INCOMPLETE: there may be more accounts."
     if gaps.empty:
         return
     yield f"Accounts with gaps: {len(gaps)}"
@@ -91,10 +91,10 @@ def _findings(run: Run) -> Iterator[str]:
 
 def _without_fail(run: Run, unknown: int) -> str:
     if run.exit_code() or unknown:
-        return "No FAIL, but not everything could be judged."
+        return "No failures, but not everything could be evaluated."
     if left_out := run.details.coverage[Coverage.EXCLUDED]:
-        return f"Nothing fails in what was judged; {left_out} accounts were left out."
-    return "Nothing fails."
+        return f"No failures in the evaluated accounts; {left_out} accounts are excluded."
+    return "No failures."
 
 
 def _framework(framework: Framework) -> str:
@@ -113,6 +113,6 @@ def _changes(run: Run) -> Iterator[str]:
         return
     from orgscan.cli.compare import kinds
 
-    yield f"Since the run as of {previous.as_of.isoformat()}"
+    yield f"Since the run as of {minute(previous.as_of)}"
     yield from kinds(run.changes)
     yield ""

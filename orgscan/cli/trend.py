@@ -31,14 +31,14 @@ class By(StrEnum):
 
 def trend(
     destination: str = typer.Argument(
-        metavar="DEST", help="The history: a directory or s3://BUCKET/PREFIX."
+        metavar="DEST", help="Directory or s3://BUCKET/PREFIX of the history."
     ),
-    by: By = typer.Option(
-        By.CONTROL, help="Rows by control, or by control and organizational unit."
+    by: By = typer.Option(By.CONTROL, help="Group by control, or by control and OU."),
+    profile: str | None = typer.Option(
+        None, help="Read S3 with this AWS profile.  [default: AWS environment and files]"
     ),
-    profile: str | None = typer.Option(None, help="AWS profile to read S3 with."),
 ) -> None:
-    """Show how findings developed over the runs published to a history."""
+    """Show findings over time, from the runs in a history."""
     from orgscan.pipeline.publish import open_history
 
     history = open_history(destination, profile=profile)
@@ -51,8 +51,8 @@ def _lines(trend: pd.DataFrame) -> Iterator[str]:
         yield f"Organization {printable(organization)}"
         yield from _table(rows)
         yield ""
-    yield "FAIL, then +w WAIVED and +? UNKNOWN; * where accounts have gaps. There, and beside"
-    yield "UNKNOWN, fewer failures are no improvement: nobody could look."
+    yield "Cells: FAIL, +w = WAIVED, +? = UNKNOWN. * marks runs with coverage gaps:"
+    yield "fewer failures are no improvement if accounts could not be read."
 
 
 def _table(rows: pd.DataFrame) -> Iterator[str]:

@@ -11,15 +11,21 @@ from orgscan.text import count, printable
 
 
 def verify(
-    run: Path = typer.Argument(help="Run directory, or one that `orgscan report` wrote."),
+    run: Path = typer.Argument(help="Directory of the run or report to verify."),
     public_key: Path | None = typer.Option(
-        None, help="Public key (PEM or DER) that must have signed the manifest."
+        None,
+        help="Verify the signature with this public key (PEM or DER).  [default: not verified]",
     ),
     previous: Path | None = typer.Option(
-        None, metavar="RUN", help="Earlier run that this one must continue."
+        None,
+        metavar="RUN",
+        help="Verify that this run continues this earlier run.  [default: not verified]",
     ),
 ) -> None:
-    """Find every byte of a finished run that was changed, lost or added; offline."""
+    """Verify that no file of a run was changed, removed or added.
+
+    Works offline.
+    """
     from orgscan.pipeline.verify import verify as verify_run
 
     found = verify_run(run, public_key=public_key, previous=previous)
@@ -27,6 +33,8 @@ def verify(
         for problem in found.problems:
             typer.echo(printable(problem))
         problems = count(len(found.problems), "problem")
-        raise IntegrityError(f"{run}: is not what its manifest says: {problems}")
+        raise IntegrityError(f"{run}: does not match its manifest ({problems})")
     remarks = "".join(f"; {printable(remark)}" for remark in found.remarks)
-    typer.echo(f"{run}: whole: {found.files} files, evidence of {found.accounts} accounts{remarks}")
+    typer.echo(
+        f"{run}: verified: {found.files} files, evidence of {found.accounts} accounts{remarks}"
+    )

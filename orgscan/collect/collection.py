@@ -58,8 +58,8 @@ _FIXED = (
 )
 """Settings a resumed run must share with its beginning."""
 
-_GO_ON = "what was read is kept; put that right, and `orgscan scan --resume` goes on"
-_MOVED = "Between the beginning of the run and its continuation"
+_GO_ON = "evidence is kept; correct the problem, then run `orgscan scan --resume`"
+_MOVED = "While the run was interrupted"
 
 _BATCH = 20
 """Accounts entered into the store at a time: one page of the Organizations API."""
@@ -90,7 +90,7 @@ async def start(
     rundir.create(output)
     try:
         async with Aws(settings, clock, credentials) as aws:
-            observer.phase("Asking AWS who we are")
+            observer.phase("Identifying the caller")
             caller, described = await preflight.ask(aws, settings)
             accept(described)
             info = _new_run(settings, frameworks, caller, described, clock.now())
@@ -141,11 +141,11 @@ async def resume(
             if not (run / rundir.MANIFEST).exists():
                 return  # killed while the reports were written: they are all that is missing
             gaps = len(earlier.gaps)
-            remedy = f"add --retry-gaps to read its {gaps} gaps again" if gaps else "it has no gaps"
-            message = f"{run}: is finished and needs no resuming; {remedy}"
+            remedy = f"add --retry-gaps to retry its {gaps} gaps" if gaps else "it has no gaps"
+            message = f"{run}: the run is already complete; {remedy}"
             raise UsageError(message)
         async with Aws(settings, clock, credentials) as aws:
-            observer.phase("Asking AWS who we are")
+            observer.phase("Identifying the caller")
             caller, described = await preflight.ask(aws, settings)
             if described != info.organization:
                 message = (
@@ -175,21 +175,21 @@ def _must_match(settings: Settings, info: RunInfo) -> None:
     for name in _FIXED:
         if now[name] != info.settings.get(name):
             message = (
-                f"the run began with {name} = {info.settings.get(name)!r}, not {now[name]!r}; "
-                "resume it without that setting, or start a new run"
+                f"the run was started with {name} = {info.settings.get(name)!r}, "
+                f"not {now[name]!r}; resume it without that setting, or start a new run"
             )
             raise UsageError(message)
     if is_simulated(settings.endpoint_url) != is_simulated(info.endpoint_url):
         # The run says whether its evidence is simulated: it is one or the other.
         began = info.endpoint_url or "AWS"
         message = (
-            f"the run began with {began}, not {settings.endpoint_url or 'AWS'}; evidence from a "
-            "simulator and from AWS cannot be mixed: resume it with its own endpoint, or start a "
-            "new run"
+            f"the run was started with {began}, not {settings.endpoint_url or 'AWS'}; "
+            "evidence from a simulator and from AWS cannot be mixed: resume it with its own "
+            "endpoint, or start a new run"
         )
         raise UsageError(message)
     if info.external_id_used and settings.external_id is None:
-        message = "the run used an external id, which is never stored; give --external-id again"
+        message = "the run uses an external ID, which is not stored; give --external-id again"
         raise UsageError(message)
 
 
@@ -352,7 +352,9 @@ class _Collection:
         """Store what there is to say about the run as a whole."""
         notes = [*self.earlier.drift, *notes, *self._drift()]
         if self.broken is not None:
-            notes.append(f"The run stopped early: {self.broken}. `orgscan scan --resume` goes on.")
+            notes.append(
+                f"The run stopped early: {self.broken}. Resume it with `orgscan scan --resume`."
+            )
         self._count(self.aws.counted())
         self.observer.took("collect", seconds)
         self.info = replace(
@@ -367,18 +369,18 @@ class _Collection:
     def _conclude(self, *, whole: bool) -> None:
         """Raise where there is nothing to report on; gaps alone are no reason."""
         if self.broken is not None and not self.info.enumerated:
-            message = (
-                f"stopped before the account list was read to its end: {self.broken}; {_GO_ON}"
-            )
+            message = f"stopped before the account list was complete: {self.broken}; {_GO_ON}"
             raise RunError(message)
         if self.broken is None and not whole:
-            message = "interrupted; what was read is kept"
+            message = "interrupted; evidence is kept"
             raise RunInterrupted(message)
         if not self.in_scope + self.earlier.in_scope:
             if self.broken is not None:
                 message = f"stopped before any account was read: {self.broken}; {_GO_ON}"
                 raise RunError(message)
-            message = "no account in scope: nothing was audited; check the settings' scope"
+            message = (
+                "no account is in scope, so nothing was audited; check the scope in the settings"
+            )
             raise RunError(message)
 
     @asynccontextmanager

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from orgscan.settings import Settings
 
 _REMEDIES = {
-    "CertificateNotTrusted": "check the network, name your own authority in AWS_CA_BUNDLE,",
+    "CertificateNotTrusted": "check the network, set AWS_CA_BUNDLE if you use a private CA,",
     "ClockOff": "set the clock",
     "BadCredentials": "copy them again",
 }
@@ -31,13 +31,15 @@ def caller_refused(error: CallerBroken, settings: Settings) -> CallerUnusable:
     """What to tell a user whose credentials, clock or certificates are bad."""
     where = settings.endpoint_url or "AWS"
     remedy = _REMEDIES.get(error.code, "sign in again")
-    return CallerUnusable(f"{where} refuses the caller: {error}; {remedy} and try again")
+    return CallerUnusable(f"{where} rejects the caller: {error}; {remedy} and try again")
 
 
 def require_role(settings: Settings) -> None:
     """Raise :class:`orgscan.errors.UsageError` where the settings name no audit role."""
     if settings.role_name is None:
-        raise UsageError("no audit role; give --role-name NAME (or role_name in the settings file)")
+        raise UsageError(
+            "no audit role is set; use --role-name NAME, or role_name in the settings file"
+        )
 
 
 async def ask(aws: Aws, settings: Settings) -> tuple[Caller, Organization]:
@@ -81,4 +83,4 @@ def explained(settings: Settings) -> Iterator[None]:
             "delegated administrator of AWS Organizations"
         ) from None
     except CallError as error:
-        raise RunError(f"{where} gave no usable answer: {error}") from None
+        raise RunError(f"{where} returned an invalid response: {error}") from None

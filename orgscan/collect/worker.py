@@ -85,8 +85,8 @@ class ReadingJob:
                 raise UsageError(f"cannot sign in to AWS: {error}") from None
             if worker.account_id != self.caller.account_id:
                 raise UsageError(
-                    f"signs in to account {worker.account_id}, this command to "
-                    f"{self.caller.account_id}; give both credentials of the same account"
+                    f"uses account {worker.account_id}, but this command uses "
+                    f"{self.caller.account_id}; use credentials of the same account for both"
                 )
             reader = AccountReader.of(settings, aws, self.caller, clock, self.kinds)
 
@@ -104,5 +104,5 @@ class ReadingJob:
             return self.settings
         external_id = settings_module.load().external_id
         if external_id is None:
-            raise UsageError("has no external id; set ORGSCAN_EXTERNAL_ID where the workers run")
+            raise UsageError("has no external ID; set ORGSCAN_EXTERNAL_ID on the workers")
         return self.settings.model_copy(update={"external_id": external_id})

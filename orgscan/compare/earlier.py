@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from orgscan.runs.manifest import Manifest
     from orgscan.schema import Table
 
-_REMEDY = "name a run that `orgscan verify` finds whole"
+_REMEDY = "name a run that `orgscan verify` accepts"
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
     CREDENTIALS.name: ("account_id", "user", "source", "exists"),
     ACCESS_KEYS.name: (

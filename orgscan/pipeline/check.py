@@ -147,8 +147,8 @@ _PAGES_OF_LIST = 10
 """Pages of the account list, of 20 accounts each: what AWS grants in a second or two."""
 _PAGES_OF_TREE = 50
 """Units listed, or pages of their accounts: what AWS grants in ten seconds."""
-_NO_CALLER = "the caller can ask AWS nothing"
-_ALLOW_TO_ROLE = "allow it to the audit role (`orgscan role policy`)"
+_NO_CALLER = "the caller's credentials do not work"
+_ALLOW_TO_ROLE = "add it to the policy of the audit role (`orgscan role policy`)"
 
 
 class _NotCheckedError(Exception):
@@ -211,13 +211,13 @@ async def _identify(aws: Aws, settings: Settings) -> tuple[str, Caller]:
 async def _compare_clocks(aws: Aws) -> tuple[str, None]:
     ahead = aws.seconds_ahead
     if ahead is None:
-        raise _NotCheckedError("AWS gave no time to compare with")
+        raise _NotCheckedError("the AWS response contains no time to compare with")
     seconds = round(abs(ahead))
-    difference = f"{seconds} seconds {'behind' if ahead > 0 else 'ahead of'} AWS's"
+    difference = f"{seconds} seconds {'behind' if ahead > 0 else 'ahead of'} AWS's clock"
     if seconds >= CLOCK_TOLERANCE_SECONDS:
-        raise UsageError(f"this machine's clock is {difference}; set the clock")
-    difference = "agrees with AWS's to the second" if seconds <= 1 else difference
-    return f"{difference}; AWS tolerates {CLOCK_TOLERANCE_SECONDS} seconds", None
+        raise UsageError(f"this machine's clock is {difference}; correct it")
+    difference = "matches AWS's clock to the second" if seconds <= 1 else difference
+    return f"{difference}; AWS allows {CLOCK_TOLERANCE_SECONDS} seconds", None
 
 
 @dataclass
@@ -280,7 +280,7 @@ class _Checking:
             raise _GapError(f"the account list cannot be read: {_caller_lacks(error)}") from None
         if not self.listed:
             raise RunError(
-                "the account list names nobody, not even the caller's account; try again"
+                "the account list is empty, without even the caller's account; try again"
             )
         number = count(len(self.listed), "account")
         return number if self.whole else f"at least {number}", True
@@ -318,15 +318,17 @@ class _Checking:
     def _without_tree(self, error: Denied, *, listed: bool) -> OrgscanError:
         problem = f"the OU tree cannot be read: {_caller_lacks(error)}"
         if not listed:
-            return RunError(f"{problem}; without it and the account list there is nothing to scan")
+            return RunError(
+                f"{problem}; the account list cannot be read either, so there is nothing to scan"
+            )
         if self.settings.include_ous:
-            return UsageError(f"{problem}; --include-ou needs it")
+            return UsageError(f"{problem}; --include-ou requires it")
         return _GapError(problem)
 
     async def look_at_scope(self, *, listed: bool, tree: bool) -> tuple[str, None]:
         """What the settings name, and whether it leaves a scan anything to read."""
         if not (tree or (listed and not self.scope.include_ous)):
-            raise _NotCheckedError("the list that it is looked up in cannot be read")
+            raise _NotCheckedError("the account list or OU tree cannot be read")
         if not listed:
             self.listed, self.whole = await _read(
                 self.lists.accounts_in_units(), until=self._suffice, limit=_PAGES_OF_TREE
@@ -336,14 +338,15 @@ class _Checking:
         candidates, whole = self._candidates()
         if any(map(self._in_scope, candidates)):
             everything = "the whole organization"
-            return ("all that the settings name is there" if self.scope else everything), None
+            return (
+                "every account and OU in the settings exists" if self.scope else everything
+            ), None
         if whole:
             raise RunError(
-                "no account in scope: nothing would be audited; check the settings' scope"
+                "no account is in scope: nothing would be audited; check the scope in the settings"
             )
         raise _NotCheckedError(
-            f"a scan would read none of the first {count(len(candidates), 'account')}; others may "
-            "follow"
+            f"none of the first {count(len(candidates), 'account')} is in scope; later ones may be"
         )
 
     async def _look_into_units(self) -> bool:
@@ -379,7 +382,7 @@ class _Checking:
         unseen = [*named.unseen_accounts(self.listed), *units.unseen_ous(paths)]
         if unseen:
             raise _NotCheckedError(
-                f"{unseen[0]} is not in the part that was looked at; a scan looks at all"
+                f"{unseen[0]} is not in the part that was checked; a scan reads all of it"
             )
 
     def _candidates(self) -> tuple[list[Account], bool]:
@@ -392,7 +395,7 @@ class _Checking:
     async def look_at_tags(self) -> tuple[str, None]:
         """The tags of one account; the caller's own is sure to exist."""
         if not self.settings.account_tags:
-            raise _NotCheckedError("the settings do not ask for them (account_tags)")
+            raise _NotCheckedError("account_tags is off in the settings")
         try:
             await self.lists.tags(self.caller.account_id)
         except CallerBroken:
@@ -428,14 +431,14 @@ class _Checking:
             if self._will_do(account):
                 return account.account_id
         if whole:
-            raise _NotCheckedError("a scan would read no member account through it")
+            raise _NotCheckedError("no member account is in scope")
         if unseen := self._named_and_unseen():
             return unseen[0]
-        problem = "no account to try it in is known"
+        problem = "no account is known in which to try the role"
         if candidates:
             first = count(len(candidates), "account")
-            problem = f"a scan would read none of the first {first} through it"
-        raise _NotCheckedError(f"{problem}; name one with --account")
+            problem = f"none of the first {first} needs the audit role"
+        raise _NotCheckedError(f"{problem}; name an account with --account")
 
     def _named_and_unseen(self) -> list[str]:
         """Accounts that the settings name and nothing speaks against, though none was seen."""
@@ -449,14 +452,14 @@ class _Checking:
         """The account of ``--account``, unless the role is surely not to be tried there."""
         if account_id == self.caller.account_id:
             raise UsageError(
-                f"account {account_id} is the caller's own, which is read without the role; name "
-                "another with --account"
+                f"account {account_id} is the caller's own account, which needs no role; name "
+                "another account with --account"
             )
         only = organization.Scope(accounts=(account_id,))
         problem = only.unknown(self.listed, {}) if self.whole else None
         for account in (*self.listed, *self.included):
             if account.account_id == account_id and (outcome := unread(account, "")):
-                problem = f"{account_id}: {outcome.reason}; name another with --account"
+                problem = f"{account_id}: {outcome.reason}; name another account with --account"
         if problem:
             raise UsageError(problem)
         return account_id
@@ -476,7 +479,7 @@ class _Checking:
     async def read_member(self, entered: tuple[str, Calls] | None) -> tuple[str, None]:
         """Every declared action in the account that was entered."""
         if entered is None:
-            raise _NotCheckedError("no audit role was assumed")
+            raise _NotCheckedError("the audit role was not assumed")
         account_id, calls = entered
         return await self._try_out(account_id, calls, _ALLOW_TO_ROLE), None
 
@@ -484,7 +487,7 @@ class _Checking:
         """Every declared action in the caller's own account, with the caller's credentials."""
         account_id = self.caller.account_id
         self._must_be_in_scope(account_id)
-        remedy = "allow it to the caller (`orgscan role policy --caller`)"
+        remedy = "add it to the caller's policy (`orgscan role policy --caller`)"
         calls = await self.reader.enter(account_id)
         return await self._try_out(account_id, calls, remedy), None
 
@@ -494,7 +497,7 @@ class _Checking:
         if not account_id:
             raise _NotCheckedError("the organization could not be described")
         if account_id == self.caller.account_id:
-            raise _NotCheckedError("it is the caller's own")
+            raise _NotCheckedError("it is the caller's own account")
         self._must_be_in_scope(account_id)
         calls = await self._enter(account_id)
         return await self._try_out(account_id, calls, _ALLOW_TO_ROLE), None
@@ -516,7 +519,7 @@ class _Checking:
                 f"{account_id}: cannot call {', '.join(failures)}: "
                 f"{denied or _to_try_again(errors[0])}"
             )
-        return f"{account_id}: all {len(collectors.ACTIONS)} actions can be called"
+        return f"{account_id}: all {len(collectors.ACTIONS)} actions are allowed"
 
 
 async def _read(
@@ -538,7 +541,7 @@ def _with_remedy(error: OrgscanError) -> str:
     if isinstance(error, CallError):
         return _to_try_again(error)
     if isinstance(error, IntegrityError):
-        return f"{error}; find out who answers in the place of AWS"
+        return f"{error}; check the endpoint, the proxy and DNS: AWS did not send this response"
     return str(error)
 
 
@@ -553,4 +556,5 @@ def _caller_lacks(error: CallError) -> str:
 
 def _to_try_again(error: CallError) -> str:
     passes = isinstance(error, (Transient, Malformed))
-    return f"{error}; {'try again' if passes else 'put right what AWS names and try again'}"
+    remedy = "try again" if passes else "correct the problem that AWS reports and try again"
+    return f"{error}; {remedy}"

@@ -27,6 +27,7 @@ from orgscan.runs import parquet, rundir
 from orgscan.runs.evidence import EvidenceStore
 from orgscan.runs.manifest import trusted
 from orgscan.schema import CHANGES, FINDINGS, TABLES
+from orgscan.text import count, minute
 from orgscan.version import __version__
 from orgscan.waivers import entries as decided
 from orgscan.waivers.apply import Waiving, check, check_accounts
@@ -325,9 +326,9 @@ def _in_scope(accounts: pd.DataFrame) -> pd.DataFrame:
 def _judged_for_earlier(info: RunInfo) -> Iterator[str]:
     if info.as_of < info.started_at:
         yield (
-            f"Judged for {info.as_of.isoformat()}, before the evidence was collected "
-            f"({info.started_at.isoformat()}): ages are those of that time, but credentials, last "
-            "use and settings are those that were collected. It is no proof of what was so then."
+            f"Evaluated as of {minute(info.as_of)}, before the evidence was collected "
+            f"({minute(info.started_at)}). Ages are as of that time; credentials, last use and "
+            "settings are as collected. It does not show the state at that time."
         )
 
 
@@ -345,7 +346,10 @@ def _hold_entries(run: Path, decisions: Decisions, info: RunInfo) -> None:
         decided.check_entries(decisions.entries, info.organization.id)
     except UsageError as error:
         # Before a scan the organization is not known, whose ids these are to be.
-        message = f"{error}; the evidence is kept, `orgscan report {run} --carry FILE` goes on"
+        message = (
+            f"{error}; the evidence is kept; correct the workbook, "
+            f"then run `orgscan report {run} --carry FILE`"
+        )
         raise UsageError(message) from None
 
 
@@ -380,7 +384,7 @@ def _refuse_unknown_accounts(
     except UsageError as error:
         # Only now are the accounts known; a scan is not in vain for that.
         message = (
-            f"{error}; the evidence is kept, `orgscan report {run}` with a better file goes on"
+            f"{error}; the evidence is kept; correct the file, then run `orgscan report {run}`"
         )
         raise UsageError(message) from None
 
@@ -390,9 +394,9 @@ def _not_compared(previous: Previous | None) -> tuple[str, ...]:
     if previous is None:
         return ()
     note = (
-        f"This run continues run {previous.run_id}, which was not given when these files "
-        "were written: nothing is compared, and findings are first seen by this run. "
-        "`orgscan report --previous` compares."
+        f"This run continues run {previous.run_id}, but the reports were written without it: "
+        "nothing is compared, and all findings count as first seen in this run. "
+        "To compare, run `orgscan report --previous`."
     )
     return (note,)
 
@@ -405,7 +409,7 @@ def _stale_reports(accounts: pd.DataFrame) -> list[str]:
         return []
     oldest = stale["report_generated_at"].min()
     note = (
-        f"{len(stale)} accounts handed out a credential report more than 4 hours old (oldest "
-        f"{oldest:%Y-%m-%d %H:%M} UTC): passwords, MFA and last use are as of then."
+        f"The credential reports of {count(len(stale), 'account')} are more than 4 hours old "
+        f"(oldest {oldest:%Y-%m-%d %H:%M} UTC). Passwords, MFA and last use are as of then."
     )
     return [note]

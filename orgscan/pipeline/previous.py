@@ -41,11 +41,11 @@ def compare_runs(previous: Path, current: Path) -> Difference:
     before, now = Link.to(previous), Link.to(current)
     if before.organization_id != now.organization_id:
         raise UsageError(
-            f"{previous}: is a run of organization {before.organization_id}, {current} one of "
-            f"{now.organization_id}; name two runs of one organization"
+            f"{previous} belongs to organization {before.organization_id} and {current} to "
+            f"{now.organization_id}; compare two runs of the same organization"
         )
     if before.run_id == now.run_id:
-        raise UsageError(f"{previous} and {current}: are the same run; name two")
+        raise UsageError(f"{previous} and {current} are the same run; name two different runs")
     if before.started_at > now.started_at:
         raise UsageError(f"{previous}: began later than {current}; name the earlier run first")
     with files.locked(previous, shared=True), files.locked(current, shared=True):

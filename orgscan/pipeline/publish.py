@@ -56,7 +56,7 @@ def publish(
             None if settings is None else settings.call_timeout_seconds,
         )
     except UsageError as error:
-        raise RunError(f"{run}: is finished and whole, but not published: {error}") from None
+        raise RunError(f"{run}: the run is complete but was not published: {error}") from None
     with locked(run, shared=True):
         manifest = Manifest.of(load(run), run / MANIFEST)
         snapshot = history.Snapshot(

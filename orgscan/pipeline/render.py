@@ -86,7 +86,8 @@ def render(
     elsewhere = output is not None and output.resolve() != run.resolve()
     if output is not None and run.resolve() in output.resolve().parents:
         message = (
-            f"{output}: lies in the run itself, which would not be whole with it; choose another"
+            f"{output}: is inside the run directory, which must contain only its own files; "
+            "choose another --output"
         )
         raise UsageError(message)
     with files.locked(run, shared=elsewhere):
@@ -126,7 +127,7 @@ def _publish(
     clock: Clock,
     effort: Effort,
 ) -> None:
-    remedy = f"the evidence is kept, `orgscan report {run}` writes again"
+    remedy = f"the evidence is kept; run `orgscan report {run}` to write the reports again"
     with (
         files.writing(directory, remedy),  # the spools are written there, too
         Publication(directory, remedy=remedy) as publication,
@@ -136,7 +137,7 @@ def _publish(
         def spool(table: Table) -> Spool:
             return stack.enter_context(Spool(table.columns, directory))
 
-        observer.phase("Judging the evidence")
+        observer.phase("Evaluating controls")
         judgement = judge(run, evidence, terms, publication, spool, clock=clock)
         observer.started(judgement.info)
         effort.end("evaluate")

@@ -46,8 +46,10 @@ async def sign(
                 signature = await signing.sign(aws.kms, key, files.sha256(raw))
                 observer.called(aws.counted())
         except OrgscanError as error:
-            raise RunError(f"{run}: is finished and whole, but not signed: {error}") from None
+            raise RunError(f"{run}: the run is complete but was not signed: {error}") from None
         write_sealed(
-            run / rundir.SIGNATURE, signature.document(), remedy="the run is whole, but not signed"
+            run / rundir.SIGNATURE,
+            signature.document(),
+            remedy="the run is complete but was not signed",
         )
     observer.took("sign", clock.monotonic() - began)

@@ -79,7 +79,9 @@ def _check_evidence(
 ) -> Iterator[str]:
     """The evidence held to itself, to the manifest, and to an unchanged table of accounts."""
     if manifest is not None and manifest.evidence.external:
-        yield Remark(f"its evidence is elsewhere (SHA-256 {manifest.evidence.sha256[:12]}…)")
+        yield Remark(
+            f"the evidence is in the original run (SHA-256 {manifest.evidence.sha256[:12]}…)"
+        )
         return
     path, accounts = run / EVIDENCE, run / f"{ACCOUNTS.name}.parquet"
     if not path.is_file() or path.is_symlink():

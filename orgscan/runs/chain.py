@@ -74,4 +74,4 @@ def read_earlier(run: Path) -> tuple[Manifest, str]:
 
     Raises as :func:`orgscan.runs.manifest.read` does.
     """
-    return read(run, remedy="name an earlier run that `orgscan verify` finds whole")
+    return read(run, remedy="name an earlier run that `orgscan verify` accepts")

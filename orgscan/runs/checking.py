@@ -51,8 +51,9 @@ def read_manifest(run: Path) -> bytes:
             ) from None
         _refuse_altered(run / EVIDENCE)
         raise UsageError(
-            f"{run}: is not finished (no {MANIFEST}); `orgscan scan --resume {run}` goes on, "
-            f"`orgscan report {run}` writes reports of what is there"
+            f"{run}: is not finished (no {MANIFEST}); resume it with "
+            f"`orgscan scan --resume {run}`, or report what was collected with "
+            f"`orgscan report {run}`"
         ) from None
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
@@ -131,14 +132,14 @@ def check_names(run: Path, manifest: Manifest) -> Iterator[str]:
 
 def _why_foreign(name: str, run: Path) -> str:
     if is_leftover(name):
-        return f"left behind by a process that was killed; `orgscan report {run}` clears it away"
+        return f"left by an interrupted process; `orgscan report {run}` removes it"
     if name.startswith(f"{EVIDENCE}-"):
         return "a database journal was added: something opened the evidence for writing"
     if name.startswith(".~lock.") and name.endswith("#"):
         return f"was added by LibreOffice, in which {name[7:-1]} is open or was when it ended"
     if name.startswith("~$"):
         return f"was added by Microsoft Office, in which {name[2:]} is open or was when it ended"
-    return "was added: it is no part of the run"
+    return "was added: it does not belong to the run"
 
 
 def check_modes(run: Path, manifest: Manifest) -> Iterator[str]:
@@ -154,15 +155,15 @@ def check_modes(run: Path, manifest: Manifest) -> Iterator[str]:
         label = "the run directory" if name == "." else name
         if mode & (stat.S_IWGRP | stat.S_IWOTH):
             yield (
-                f"{label}: others may change it (mode {stat.S_IMODE(mode):04o}); "
-                "`chmod go-rwx` makes it private"
+                f"{label}: other users can write to it (mode {stat.S_IMODE(mode):04o}); "
+                "run `chmod go-rwx`"
             )
         elif mode & (stat.S_IRWXG | stat.S_IRWXO):
             readable += 1
     if readable:
         yield Remark(
-            f"others may read {readable} of its files and directories; `chmod -R go-rwx {run}` "
-            "makes them private"
+            f"other users can read {readable} of its files and directories; to make them private, "
+            f"run `chmod -R go-rwx {run}`"
         )
 
 
@@ -209,7 +210,7 @@ def check_signature(run: Path, raw: bytes, key: PublicKey | None) -> Iterator[st
     try:
         signature = Signature.of(document)
         if signature.manifest_sha256 != files.sha256(raw):
-            yield f"{SIGNATURE}: signs another manifest than the one here"
+            yield f"{SIGNATURE}: the signature belongs to another manifest"
         if key is not None:
             key.check(signature)
     except IntegrityError as error:
@@ -230,7 +231,7 @@ def check_chain(manifest: Manifest, previous: Path | None) -> Iterator[str]:
     recorded = manifest.previous
     if previous is None:
         if recorded is not None:
-            yield Remark(f"continues run {recorded.run_id}: --previous checks that")
+            yield Remark(f"continues run {recorded.run_id}; use --previous to verify that")
         return
     _content, fault = unseal(read_manifest(previous))
     if fault:
@@ -238,7 +239,7 @@ def check_chain(manifest: Manifest, previous: Path | None) -> Iterator[str]:
         return
     link = Link.to(previous)
     if recorded is None:
-        yield f"{MANIFEST}: names no previous run, so that it does not continue {previous}"
+        yield f"{MANIFEST}: names no previous run, so this run does not continue {previous}"
     elif recorded != link.entry():
         yield (
             f"{MANIFEST}: continues run {recorded.run_id} with manifest SHA-256 "

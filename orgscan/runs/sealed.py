@@ -30,7 +30,7 @@ def sealed_evidence(run: Path) -> files.FileRecord:
     record = files.record(path)
     if not manifest.exists():
         return record
-    remedy = f"restore it from a backup, or remove {MANIFEST} to go by the evidence as it is"
+    remedy = f"restore it from a backup, or remove {MANIFEST} to accept the evidence as it is"
     content, fault = read_sealed(manifest)
     if content is None or fault:
         raise IntegrityError(f"{manifest}: {fault}; {remedy}")

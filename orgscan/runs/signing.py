@@ -185,7 +185,7 @@ class PublicKey:
             self._verify(signature.algorithm, raw, digest)
         except (InvalidSignature, ValueError):
             raise IntegrityError(
-                "was altered, or not made with the key given: the signature does not fit "
+                "is invalid: the manifest was altered, or another key signed it "
                 f"(it names {signature.key_arn})"
             ) from None
 
@@ -210,7 +210,7 @@ class PublicKey:
             case "RSASSA_PKCS1_V1_5_SHA_256" if isinstance(key, rsa.RSAPublicKey):
                 key.verify(raw, digest, padding.PKCS1v15(), hashed)
             case _:
-                raise ValueError(f"{algorithm} does not go with this key")
+                raise ValueError(f"{algorithm} does not match this key")
 
 
 def _loaders() -> tuple[Any, Any]:
@@ -221,7 +221,7 @@ def _loaders() -> tuple[Any, Any]:
         )
     except ImportError:
         raise UsageError(
-            "checking a signature needs the package cryptography; install it with "
+            "verifying a signature requires the package cryptography; install it with "
             "`pip install 'orgscan[sign]'`"
         ) from None
     return load_der_public_key, load_pem_public_key

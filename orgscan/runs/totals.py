@@ -76,7 +76,7 @@ def _account_differences(path: Path, manifest: Manifest) -> Iterator[str]:
     recorded = manifest.evidence.accounts
     for account in sorted(listed.keys() ^ recorded.keys()):
         where = path.name if account in listed else MANIFEST
-        yield f"{path.name}: account {account} is in {where} alone"
+        yield f"{path.name}: account {account} is only in {where}"
     for account in sorted(listed.keys() & recorded.keys()):
         if listed[account] != recorded[account]:
             yield f"{path.name}: account {account}: names other evidence than the manifest"
@@ -131,7 +131,7 @@ def check_accounts(path: Path, readings: Sequence[Reading]) -> Iterator[str]:
         built = tables.recorded(readings)
     except (AttributeError, TypeError, ValueError) as error:
         why = " ".join(str(error).split())[:200]
-        yield f"{EVIDENCE}: what it records of the accounts makes no table ({why})"
+        yield f"{EVIDENCE}: the accounts table cannot be built from it ({why})"
         return
     try:
         written = parquet.read(path, ACCOUNTS)

@@ -58,7 +58,7 @@ def check(waivers: Iterable[Waiver], *, as_of: datetime, max_days: float) -> Non
             remedy = "end it earlier" if waiver.start else "end it earlier, or give it a start"
             message = (
                 f"{waiver.place}: waiver {waiver.id} expires {moment(waiver.expires)}, more than "
-                f"{max_days:g} days after {since}; {remedy} (or raise waiver_max_days)"
+                f"{max_days:g} days after {since}; {remedy}, or increase waiver_max_days"
             )
             raise UsageError(message)
 

@@ -127,9 +127,8 @@ def _left_in_sheet(
     left = [waiver.id for waiver in sheet if waiver.id not in held]
     if not left or source is None or carried is None:
         return []
-    return [
-        f"Waivers in {carried.file} only, not used because {source.file} was given: {_named(left)}."
-    ]
+    here, there = carried.file, source.file
+    return [f"Waivers that are only in {here} and not in {there} do not apply: {_named(left)}."]
 
 
 def check_decisions(decisions: Decisions, *, clock: Clock, run: Path | None = None) -> None:
@@ -156,9 +155,10 @@ def check_entries(entries: Iterable[HumanEntry], organization_id: str) -> None:
     for entry in entries:
         if not _is_its_own(entry, organization_id):
             raise UsageError(
-                f"{entry.place}: {entry.finding_id} is not the id of {_about(entry)} in "
-                f"{organization_id}; the sheet was sorted in part, a cell changed, or the workbook "
-                "is another organization's: type the entries again into the one handed out"
+                f"{entry.place}: finding ID {entry.finding_id} does not belong to "
+                f"{_about(entry)} in {organization_id}. The sheet may be partly "
+                "sorted or edited, or the workbook may belong to another organization. Enter "
+                "the values again in the original workbook"
             )
 
 
@@ -218,11 +218,11 @@ def waiver_notes(results: Sequence[Result], accounts: pd.DataFrame) -> list[str]
         "Waivers that match no FAIL": [
             f"{result.waiver.id} ({_why_idle(result, accounts)})" for result in idle
         ],
-        "Waivers that are over-broad, applied all the same": [
+        "Over-broad waivers that apply": [
             f"{result.waiver.id} ({result.failing} FAIL of {result.matched} results)"
             for result in broad
         ],
-        "Waivers approved by their own owner": [
+        "Self-approved waivers": [
             f"{result.waiver.id} ({result.waiver.owner})"
             for result in results
             if result.waiver.is_self_approved
@@ -230,7 +230,9 @@ def waiver_notes(results: Sequence[Result], accounts: pd.DataFrame) -> list[str]
     }
     lines = [f"{what}: {_named(names)}." for what, names in notes.items() if names]
     if any(result.waiver.tag for result in results) and accounts["tags"].isna().all():
-        lines.append("Waivers name tags, but tags were not read: set account_tags = true and scan.")
+        lines.append(
+            "Waivers use tags, but the run has none: set account_tags = true and scan again."
+        )
     return lines
 
 
@@ -258,7 +260,7 @@ def forgotten(decisions: Decisions, manifest: Manifest | None) -> list[str]:
         (manifest.carried, "--carry", decisions.carried),
     )
     return [
-        f"The run was reported with {before.file} before; give {option} again."
+        f"Earlier reports of this run used {before.file}; give {option} again."
         for before, option, now in cases
         if before is not None and now is None
     ]

@@ -113,13 +113,13 @@ def assemble(drafts: Iterable[Draft], controls: Sequence[str]) -> list[Waiver]:
         known = gathered.setdefault(waiver_id.lower(), _Gathered(waiver_id, draft, content))
         if waiver_id != known.id:
             draft.get("id").refuse(
-                f"{waiver_id} differs from {known.id} ({known.draft.place}) in capitals only; "
-                "write one id one way, and give each waiver its own"
+                f"{waiver_id} and {known.id} ({known.draft.place}) differ only in case; use "
+                "the same spelling for one waiver, or another ID for a second one"
             )
         if content != known.content or set(named) & set(known.controls):
             draft.get("id").refuse(
-                f"{waiver_id} is there already ({known.draft.place}); give each waiver its own id "
-                "(rows of one id may differ in the control only)"
+                f"{waiver_id} is already used ({known.draft.place}); use another ID "
+                "(rows with the same ID can differ only in the control)"
             )
         known.controls += named
     return [_waiver(known, controls) for known in gathered.values()]
@@ -128,7 +128,9 @@ def assemble(drafts: Iterable[Draft], controls: Sequence[str]) -> list[Waiver]:
 def _require(draft: Draft) -> None:
     missing = [name for name in REQUIRED if draft.get(name).is_blank]
     if missing == ["expires"]:
-        raise UsageError(f"{draft.place}: has no expires; a waiver must end: {_DATE_LIKE}")
+        raise UsageError(
+            f"{draft.place}: has no expires; every waiver needs an expiry: {_DATE_LIKE}"
+        )
     if missing:
         raise UsageError(
             f"{draft.place}: has no {' and no '.join(missing)}; give every required field"
@@ -144,7 +146,7 @@ def _waiver(known: _Gathered, controls: Sequence[str]) -> Waiver:
         **known.content,  # type: ignore[arg-type] # as the readers below return it
     )
     if waiver.start is not None and waiver.expires <= waiver.start:
-        known.draft.get("expires").refuse("is not after start; a waiver ends after it begins")
+        known.draft.get("expires").refuse("must be later than start")
     every = ids == [EVERY_CONTROL] or set(ids) >= set(controls)
     if every and not waiver.may_waive_every_control:
         reach = "in every account of its scope" if waiver.ou or waiver.tag else "everywhere"
@@ -162,13 +164,13 @@ def control_ids(cell: Cell, known: Sequence[str]) -> list[str]:
     else:
         parts = [part.strip() for part in re.split(r"[,;\n]", machine(cell)) if part.strip()]
     if not parts:
-        cell.refuse("names no control; give one, as in console-mfa")
+        cell.refuse("names no control; name one, for example console-mfa")
     for part in parts:
         if part not in known and part != EVERY_CONTROL:
             hint = suggestion(part, known, "see `orgscan controls list`")
             cell.refuse(f"unknown control {part!r:.60}; {hint}")
     if len(set(parts)) < len(parts):
-        cell.refuse("names a control twice; name it once")
+        cell.refuse("names a control twice; remove one")
     return parts
 
 
@@ -189,7 +191,7 @@ def text(cell: Cell) -> str:
     if len(words) > LONGEST_TEXT:
         cell.refuse(f"has {len(words):,} characters; shorten it to {LONGEST_TEXT:,}")
     if character := _CONTROL_CHARACTERS.search(words):
-        cell.refuse(f"holds the control character U+{ord(character[0]):04X}; remove it")
+        cell.refuse(f"contains the control character U+{ord(character[0]):04X}; remove it")
     return words
 
 
@@ -205,31 +207,33 @@ def machine(cell: Cell) -> str:
     if value != value.strip():
         cell.refuse(f"{value!r:.60} begins or ends with a space; remove it")
     if quote := _SMART_QUOTES.search(value):
-        cell.refuse(f"holds the quote {quote[0]!r}, which an editor put there; remove it")
+        cell.refuse(f"contains the typographic quote {quote[0]!r}; remove it")
     if len(value) > LONGEST_TEXT or not value.replace("\n", "").isprintable():
-        cell.refuse(f"{value!r:.60} holds characters that cannot be seen; type it again")
+        cell.refuse(f"{value!r:.60} contains invisible characters; type it again")
     return value
 
 
 def _identity(cell: Cell) -> str:
     value = machine(Cell(str(cell.value), cell.place) if type(cell.value) is int else cell)
     if not _ID.fullmatch(value):
-        cell.refuse(f"{value!r:.60} is no waiver id; use up to 64 letters, digits and ./:#_-")
+        cell.refuse(
+            f"{value!r:.60} is not a valid waiver ID; use up to 64 letters, digits or ./:#_-"
+        )
     return value
 
 
 def _account(cell: Cell) -> str:
     value = cell.value
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        cell.refuse(
-            f"{value!r} is a number, which loses zeros and digits; give the 12 digits as text"
-        )
+        cell.refuse(f"{value!r} is a number and can lose digits; enter the 12 digits as text")
     account = machine(cell)
     if _MANGLED.fullmatch(account):
-        cell.refuse(f"{account!r} is an account id a spreadsheet made a number of; type it again")
+        cell.refuse(
+            f"{account!r} is an account ID that was converted to a number; type it again as text"
+        )
     if account and not _ACCOUNT.fullmatch(account):
         lost = account.isdecimal() and len(account) < 12  # noqa: PLR2004 - an account id's digits
-        hint = " (a lost zero in front?)" if lost else ""
+        hint = " (is a leading zero missing?)" if lost else ""
         cell.refuse(f"{account!r:.60} is not an account id; it has exactly 12 digits{hint}")
     return account
 
@@ -248,21 +252,23 @@ def _ou(cell: Cell) -> str:
 def _user(cell: Cell) -> str:
     pattern = machine(cell)
     if pattern and not _USER.fullmatch(pattern):
-        cell.refuse(f"{pattern!r:.60} is no pattern of user names; write it like ci-* or alice")
+        cell.refuse(f"{pattern!r:.60} is not a valid user name pattern; use one like ci-* or alice")
     return pattern
 
 
 def _key(cell: Cell) -> str:
     key = machine(cell)
     if key and not _KEY.fullmatch(key):
-        cell.refuse(f"{key!r:.60} is no access key id; it has 16 or more capitals and digits")
+        cell.refuse(
+            f"{key!r:.60} is not an access key ID; use 16 or more uppercase letters and digits"
+        )
     return key
 
 
 def _tag(cell: Cell) -> str:
     tag = machine(cell)
     if tag and not _TAG.fullmatch(tag):
-        cell.refuse(f"{tag!r:.60} is no tag; write it like environment=test")
+        cell.refuse(f"{tag!r:.60} is not a valid tag; write, for example, environment=test")
     return tag
 
 
@@ -273,9 +279,9 @@ def instant(cell: Cell) -> datetime | None:
     value = _parsed(cell) if isinstance(cell.value, str) else cell.value
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            cell.refuse(f"{value.isoformat()} names no zone; add Z for UTC")
+            cell.refuse(f"{value.isoformat()} has no time zone; add Z for UTC")
         if value.microsecond:
-            cell.refuse("is finer than a second; leave the fraction out")
+            cell.refuse("has fractions of a second; remove them")
         value = value.astimezone(UTC)
     elif isinstance(value, date):
         value = datetime(value.year, value.month, value.day, tzinfo=UTC)
@@ -300,7 +306,7 @@ def _parsed(cell: Cell) -> date | datetime:
         if re.match(r"\d{4}-\d\d-\d\d[T ]\d\d:", written, re.ASCII):
             return datetime.fromisoformat(written)
     except ValueError:
-        cell.refuse(f"{written!r:.40} is no date of the calendar; {_DATE_LIKE}")
+        cell.refuse(f"{written!r:.40} is not an existing date; {_DATE_LIKE}")
     return cell.refuse(f"{written!r:.40} is not a date; {_DATE_LIKE}")
 
 

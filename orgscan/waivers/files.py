@@ -63,7 +63,7 @@ def read(path: Path, *, controls: Sequence[str]) -> WaiverFile:
         drafts = list(_toml(path, _decoded(path, raw)))
     if not drafts:
         raise UsageError(
-            f"{path}: holds no waiver; see config/waivers.example.toml, or leave it out"
+            f"{path}: contains no waiver; see config/waivers.example.toml, or omit the option"
         )
     digest = hashlib.sha256(raw).hexdigest()
     return WaiverFile(path.name, digest, tuple(assemble(drafts, controls)))
@@ -81,9 +81,11 @@ def content(path: Path, limit: int) -> bytes:
             f"{path}: cannot be read ({error.strerror}); check the path and its permissions"
         ) from None
     if not raw:
-        raise UsageError(f"{path}: is empty; restore it, or leave it out")
+        raise UsageError(f"{path}: is empty; restore it, or omit the option")
     if len(raw) > limit:
-        raise UsageError(f"{path}: is larger than {limit // 1_000_000} MB; this is not such a file")
+        raise UsageError(
+            f"{path}: is larger than {limit // 1_000_000} MB, too large for such a file"
+        )
     return raw
 
 
@@ -117,7 +119,7 @@ def _toml(path: Path, text: str) -> Iterator[Draft]:
             )
     tables = document.get("waiver", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise UsageError(f"{path}: write each waiver under a heading of its own, [[waiver]]")
+        raise UsageError(f"{path}: write each waiver in its own section, [[waiver]]")
     lines = text.splitlines()
     heads = [number for number, line in enumerate(lines) if _TABLE.match(line)]
     for number, table in enumerate(tables):
@@ -177,13 +179,11 @@ def _record(path: Path, line: int, names: list[str], row: list[str]) -> Draft:
     place = f"{path}: line {line}"
     if len(row) > len(names):
         raise UsageError(
-            f"{place}: has {len(row)} values but the heading {len(names)}; put values with commas "
-            "in quotes"
+            f"{place}: has {len(row)} values, but the header has {len(names)}; put values with "
+            "commas in quotes"
         )
     cells = {name: Cell(value, f"{place}, {name}") for name, value in zip(names, row, strict=False)}
     for cell in cells.values():
         if _FORMULA.match(str(cell.value)):
-            cell.refuse(
-                f"{cell.value!r:.40} looks like a formula; write it without the first character"
-            )
+            cell.refuse(f"{cell.value!r:.40} looks like a formula; remove the first character")
     return Draft(cells, place)

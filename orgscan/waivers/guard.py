@@ -77,7 +77,7 @@ def opened(path: Path, raw: bytes, limits: Limits) -> Iterator[Workbook]:
     except UsageError:
         raise
     except DefusedXmlException:
-        _refuse(path, "declares entities, as no spreadsheet program does; do not trust it")
+        _refuse(path, "contains XML entities; do not trust it")
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - a damaged file can break openpyxl anywhere
@@ -110,8 +110,8 @@ def _refuse(path: Path, text: str) -> Any:
 def _inspect(path: Path, raw: bytes, limits: Limits) -> None:
     if raw.startswith(_COMPOUND_FILE):
         if _ENCRYPTED in raw:
-            _refuse(path, "is protected by a password; save it without one")
-        _refuse(path, "is an old .xls workbook, whatever its name; save it as .xlsx")
+            _refuse(path, "is password-protected; save it without a password")
+        _refuse(path, "is an .xls workbook; save it as .xlsx")
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             parts = archive.infolist()
@@ -133,7 +133,7 @@ def _bound(path: Path, parts: list[zipfile.ZipInfo], limits: Limits) -> None:
     if len(parts) > _PARTS or total > limits.unpacked or texts > limits.texts or tight:
         _refuse(
             path,
-            f"unpacks to {total // _MEGABYTE:,} MB, as no such workbook does; do not trust it",
+            f"expands to {total // _MEGABYTE:,} MB, too large for a workbook; do not trust it",
         )
 
 
@@ -143,7 +143,7 @@ def _refuse_macros(path: Path, archive: zipfile.ZipFile, parts: list[zipfile.Zip
     declared = archive.read(types) if types in archive.namelist() else b""
     macros = any(not _PLAIN_PARTS.search(name) for name in suspects)
     if macros or b"macroEnabled" in declared:
-        _refuse(path, "holds macros; save it as .xlsx, without them")
+        _refuse(path, "contains macros; save it as .xlsx without macros")
 
 
 def _refuse_declarations(
@@ -159,4 +159,4 @@ def _refuse_declarations(
                 read = stream.read(_SNIFFED if rows else _LOOKED_THROUGH)
                 start = read.replace(b"\0", b"").upper()
             if b"<!DOCTYPE" in start or b"<!ENTITY" in start:
-                _refuse(path, "declares entities, as no spreadsheet program does; do not trust it")
+                _refuse(path, "contains XML entities; do not trust it")

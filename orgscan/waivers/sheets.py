@@ -66,7 +66,7 @@ def read_back(path: Path, raw: bytes) -> EditedWorkbook:
         for name in (FINDINGS_SHEET, WAIVERS_SHEET):
             if name not in book.sheetnames:
                 raise UsageError(
-                    f"{path}: has no sheet {name}; restore it, or give a workbook orgscan wrote"
+                    f"{path}: has no sheet {name}; restore it, or use a workbook orgscan wrote"
                 )
         drafts = tuple(_drafts(path, book, _pages(book, WAIVERS_SHEET), whole=True))
         by_finding: dict[str, HumanEntry] = {}
@@ -82,9 +82,7 @@ def waiver_drafts(path: Path, raw: bytes) -> list[Draft]:
     with opened(path, raw, WAIVER_LIMITS) as book:
         pages = _pages(book, WAIVERS_SHEET)
         if not pages and len(book.sheetnames) > 1:
-            raise UsageError(
-                f"{path}: has several sheets, none called {WAIVERS_SHEET}; name one so"
-            )
+            raise UsageError(f"{path}: has several sheets, none named {WAIVERS_SHEET}; rename one")
         ours = FINDINGS_SHEET in book.sheetnames
         return list(_drafts(path, book, pages or book.sheetnames, whole=ours))
 
@@ -102,7 +100,7 @@ def headings(cells: Sequence[Cell], computed: Sequence[str] = ()) -> list[str]:
         words = re.sub(r"\W+", "_", text(cell).casefold()).strip("_")
         name = known_field(cell, _SAME.get(words, words), (*FIELDS, *computed))
         if name in names:
-            cell.refuse(f"the heading {name} is there twice; keep one")
+            cell.refuse(f"the heading {name} occurs twice; remove one")
         names.append(name)
     return names
 
@@ -119,8 +117,8 @@ def _rows(path: Path, book: Workbook, name: str) -> Iterator[tuple[int, Sequence
         raise UsageError(f"{path}: {name} is a chart, not a sheet of rows; restore the sheet")
     if cells := merged(page):
         raise UsageError(
-            f"{path}: sheet {name}, cells {cells}: are merged, and only the first of them keeps "
-            "its value; unmerge them, and type the value into each row"
+            f"{path}: sheet {name}, cells {cells}: are merged, so only the first has a "
+            "value; unmerge them and enter the value in each row"
         )
     # What a file says of its own extent may be anything.
     page.reset_dimensions()
@@ -161,7 +159,7 @@ def _refuse_stray(row: Sequence[Any], columns: Sequence[str], place: str) -> Non
     for number, cell in enumerate(row):
         if cell.value is not None and (number >= len(columns) or not columns[number]):
             stray = Cell(cell.value, f"{place}, column {get_column_letter(number + 1)}")
-            stray.refuse("holds a value under no heading; move or remove it")
+            stray.refuse("contains a value in a column without a heading; move or remove it")
 
 
 def _heading(cell: Any, place: str) -> Cell:
@@ -179,9 +177,9 @@ def _cell(cell: Any, place: str) -> Cell:
     if value is None:
         return read
     if cell.data_type == "f":
-        read.refuse("holds a formula; type the value itself")
+        read.refuse("contains a formula; enter the value")
     if cell.data_type == "e":
-        read.refuse(f"holds the error {value!r:.20}; type the value itself")
+        read.refuse(f"contains the error {value!r:.20}; enter the value")
     if isinstance(value, str):
         return Cell(_ESCAPED.sub("", value).replace("_x000D_", ""), place)
     if isinstance(value, datetime):
@@ -233,8 +231,8 @@ def _entry(cells: dict[str, Cell]) -> HumanEntry:
     finding_id = cells[_FINDING]
     if not isinstance(finding_id.value, str) or not _FINDING_ID.fullmatch(finding_id.value):
         finding_id.refuse(
-            f"{finding_id.value!r:.40} is no finding id (32 hex digits); copy the row again from "
-            "the workbook that was handed out"
+            f"{finding_id.value!r:.40} is not a valid finding ID (32 hexadecimal digits); copy "
+            "the row from the original workbook again"
         )
     return HumanEntry(
         finding_id=finding_id.value,

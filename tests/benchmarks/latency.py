@@ -77,7 +77,7 @@ def collect(endpoint: str, keys: list[str]) -> dict[str, float]:
         wall = cpu = 0.0
 
         def phase(self, text: str) -> None:
-            if text.startswith("Asking AWS"):  # the clients are made
+            if text.startswith("Identifying the caller"):  # the clients are made
                 self.wall, self.cpu = time.perf_counter(), time.process_time()
 
     begin = Begin()

@@ -32,7 +32,7 @@ def test_a_line_a_step_then_the_calls_then_the_verdict_and_nothing_written(
     assert [line[13:].partition(":")[0] for line in lines[: len(STEPS)]] == list(STEPS)
     assert {line[:11].strip() for line in lines[: len(STEPS)]} == {"OK", "NOT CHECKED"}
     assert "  sts: AssumeRole, GetCallerIdentity" in lines
-    assert lines[-1] == "Ready: nothing that was tried failed."
+    assert lines[-1] == "Ready: all attempted checks passed."
     assert list(orgscan.work.iterdir()) == []
 
 
@@ -48,7 +48,7 @@ def test_gaps_leave_with_four_and_other_people_s_words_are_shown_harmless(
     assert finished.returncode == ExitCode.COVERAGE_GAPS, finished.stderr
     assert "FAILED       OU tree: the OU tree cannot be read" in finished.stdout
     assert "No?[31m, not you" in finished.stdout
-    verdict = "Not ready: something would be missing from a scan; 1 step failed."
+    verdict = "Not ready: a scan would be incomplete; 1 step failed."
     assert finished.stdout.splitlines()[-1] == verdict
 
 
@@ -64,7 +64,7 @@ def test_the_scope_is_chosen_as_for_a_scan(orgscan: Command) -> None:
     assert inside.returncode == ExitCode.OK, inside.stdout
     assert f"audit role: {AUDIT_ROLE} assumed in {world.accounts[3].id}" in inside.stdout
     assert nowhere.returncode == ExitCode.USAGE
-    assert "FAILED       scope: there is no OU 'Nope'" in nowhere.stdout
+    assert "FAILED       scope: OU 'Nope' does not exist" in nowhere.stdout
 
 
 def test_without_credentials_every_step_has_its_line(orgscan: Command) -> None:
@@ -79,7 +79,7 @@ def test_without_credentials_every_step_has_its_line(orgscan: Command) -> None:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ((), "no audit role; give --role-name NAME"),
+        ((), "no audit role is set; use --role-name NAME"),
         (("--role-name", "a b"), "is not a role name"),
         (("--role-name", "x", "--account", "12"), "--account: '12' is not an account id"),
         (("--role-name", "x", "--exclude-account", "12"), "'12' is not an account id"),

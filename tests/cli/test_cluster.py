@@ -51,7 +51,7 @@ def test_an_interrupted_scan_on_workers_is_drained_and_goes_on(
         os.killpg(process.pid, signal.SIGINT)  # a terminal tells the workers as well
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == ExitCode.INTERRUPTED, stderr
-        assert "what was read is kept" in stderr
+        assert "evidence is kept" in stderr
         assert "Traceback" not in stderr
         drained = simulator.count(action="AssumeRole")
 
@@ -71,7 +71,7 @@ def test_an_interrupted_scan_on_workers_is_drained_and_goes_on(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--workers", "2", "--scheduler", "tcp://there:8786"], "exclude each other"),
+        (["--workers", "2", "--scheduler", "tcp://there:8786"], "cannot be combined"),
         (["--workers", "0"], "--workers"),
         (["--scheduler", ""], "--scheduler: is empty; give an address"),
     ],
@@ -94,6 +94,6 @@ def test_a_scheduler_that_is_not_there_is_told_in_one_line_and_leaves_nothing(
             "--quiet", env=credentials(simulator),
         )  # fmt: skip
     assert finished.returncode == ExitCode.USAGE
-    assert finished.stderr.startswith("orgscan: no Dask scheduler answers at tcp://")
+    assert finished.stderr.startswith("orgscan: no Dask scheduler responds at tcp://")
     assert len(finished.stderr.splitlines()) == 1
     assert not (orgscan.work / "run").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -79,7 +80,7 @@ def test_a_clean_organization_leaves_with_zero(
         )  # fmt: skip
 
     assert finished.returncode == ExitCode.OK, finished.stdout + finished.stderr
-    assert "Nothing fails." in finished.stdout
+    assert "No failures." in finished.stdout
 
 
 def test_gaps_leave_with_four_and_are_named_with_their_reason(
@@ -97,7 +98,7 @@ def test_gaps_leave_with_four_and_are_named_with_their_reason(
     gaps = accounts["PARTIAL"] + accounts["DENIED"] + accounts["FAILED"]
     assert f"Accounts with gaps: {gaps}" in finished.stdout
     assert "could not be assumed" in finished.stdout
-    assert "Nothing fails" not in finished.stdout
+    assert not re.search(r"No failures[. ]", finished.stdout)
 
 
 def test_findings_leave_with_three_only_where_asked(
@@ -192,7 +193,7 @@ def test_credentials_aws_does_not_know_are_one_line(orgscan: Command) -> None:
             env={"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"},
         )  # fmt: skip
     assert finished.returncode == ExitCode.USAGE
-    assert "refuses the caller" in one_line(finished)
+    assert "rejects the caller" in one_line(finished)
 
 
 @pytest.mark.parametrize("odd", ["\n", " ", "\u00e9", "\udcff", "\x1b"])
@@ -250,7 +251,7 @@ def test_nothing_in_scope_leaves_with_one(
             env=credentials(simulator),
         )  # fmt: skip
     assert finished.returncode == ExitCode.RUN_FAILED
-    assert "no account in scope" in one_line(finished)
+    assert "no account is in scope" in one_line(finished)
 
 
 @pytest.mark.parametrize(
@@ -288,10 +289,10 @@ def test_a_signal_leaves_evidence_that_report_can_render(
 
     assert process.returncode == code, stderr
     assert "Traceback" not in stderr
-    assert "what was read is kept" in stderr
+    assert "evidence is kept" in stderr
     rendered = orgscan("report", "run")
     assert rendered.returncode == ExitCode.COVERAGE_GAPS, rendered.stderr
-    assert "NOT_ATTEMPTED" in rendered.stdout or "NOT read to its end" in rendered.stdout
+    assert "NOT_ATTEMPTED" in rendered.stdout or "account list is INCOMPLETE" in rendered.stdout
     assert "COMPLETE" in rendered.stdout
 
 
@@ -433,16 +434,16 @@ def test_the_list_tells_limits_of_its_own_and_what_is_not_judged(orgscan: Comman
     newest = orgscan("controls", "list", "--framework", "cis-7.0").stdout.splitlines()
     assert newest[-6:] == [
         "CIS AWS Foundations Benchmark 7.0.0 (cis-7.0)",
-        "Limit of its own: password_minimum_length = 14",
-        "Limit of its own: password_reuse_prevention = 24",
-        "Limit of its own: unused_credential_days = 45",
-        "Limit of its own: access_key_max_age_days = 90",
-        "Not judged by orgscan: 2.1.1",
+        "Threshold of the framework: password_minimum_length = 14",
+        "Threshold of the framework: password_reuse_prevention = 24",
+        "Threshold of the framework: unused_credential_days = 45",
+        "Threshold of the framework: access_key_max_age_days = 90",
+        "Not evaluated by orgscan: 2.1.1",
     ]
     fsbp = orgscan("controls", "list", "--framework", "fsbp").stdout
-    assert "Limit of its own: unused_credential_days = 90\n" in fsbp
+    assert "Threshold of the framework: unused_credential_days = 90\n" in fsbp
     related = orgscan("controls", "list", "--framework", "soc-2").stdout
-    assert "The requirements ask for more than the controls judge." in related
+    assert "The controls evaluate only a part of these requirements." in related
 
 
 def test_frameworks_of_one_s_own_are_listed_and_audited_against(
@@ -455,7 +456,7 @@ def test_frameworks_of_one_s_own_are_listed_and_audited_against(
     )
     listed = orgscan("controls", "list", "--framework-file", "mine.toml").stdout
     assert "M-1" in listed
-    assert "Limit of its own: access_key_max_age_days = 2\n" in listed
+    assert "Threshold of the framework: access_key_max_age_days = 2\n" in listed
     shown = orgscan("controls", "show", "access-key-rotation", "--framework-file", "mine.toml")
     assert "Mine 2" in shown.stdout
 
@@ -504,8 +505,16 @@ def test_a_control_is_explained(orgscan: Command) -> None:
     page = orgscan("controls", "show", "access-key-rotation").stdout
 
     assert "Severity   medium" in page
-    assert "Where it fails:" in page
+    assert "How to fix it:" in page
     assert "IAM.3" in page
+
+
+@pytest.mark.parametrize("command", [(), ("controls",), ("role",)], ids=str)
+def test_no_help_line_is_cut_short(orgscan: Command, command: tuple[str, ...]) -> None:
+    finished = orgscan(*command, "--help", env={"COLUMNS": "80"})
+    lines = finished.stdout.partition("Commands:\n")[2].splitlines()
+    assert len(lines) > 1
+    assert not [line for line in lines if line.endswith("...")]
 
 
 def test_help_alone_leaves_with_the_usage_code(orgscan: Command) -> None:
@@ -566,7 +575,7 @@ def test_too_few_file_descriptors_are_one_line(
         main(["verify", "run"])
     assert left.value.code == ExitCode.RUN_FAILED
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("orgscan: too many open files; allow more (`ulimit -n 1024`)")
+    assert line.startswith("orgscan: too many open files; raise the limit (`ulimit -n 1024`)")
 
 
 def test_an_empty_scheduler_or_one_with_credentials_is_one_line(orgscan: Command) -> None:
@@ -587,7 +596,7 @@ def test_a_time_nobody_can_judge_for_is_one_line(
 ) -> None:
     finished = orgscan("report", demo_run, "--as-of", moment, "--output", "other")
     assert finished.returncode == ExitCode.USAGE
-    assert "is no time to judge for; give one from 1970 to 2199" in one_line(finished)
+    assert "is out of range; give a time from 1970 to 2199" in one_line(finished)
 
 
 @pytest.mark.parametrize("as_json", [True, False])
@@ -642,9 +651,9 @@ def test_a_report_for_a_time_before_the_scan_says_what_it_is_not(
     (note,) = [
         one
         for one in json.loads((orgscan.work / "then/manifest.json").read_text())["notes"]
-        if one.startswith("Judged for 2020-01-01T00:00:00+00:00, before")
+        if one.startswith("Evaluated as of 2020-01-01 00:00 UTC, before")
     ]
-    assert note.endswith("It is no proof of what was so then.")
+    assert note.endswith("It does not show the state at that time.")
 
 
 HOSTILE = "No\x1b[2J\x1b]0;owned\x07 way\r\norgscan: all is \u202ewell\u2066 \x9b31m\u200b end"

@@ -56,9 +56,9 @@ def test_the_caller_s_policy_names_the_role_that_is_chosen(orgscan: Command) -> 
         (("policy", "--caller", "--role-path", "/*/"), "--role-path: '/*/' holds '*'"),
         (("cloudformation", "--role-path", "/${a}/"), "--role-path: '/${a}/' holds '$'"),
         (("policy", "--caller", "--partition", "mars"), "mars"),
-        (("policy", "--role-name", "Auditee"), "--role-name goes with --caller"),
-        (("policy", "--role-path", "/"), "--role-path goes with --caller"),
-        (("policy", "--partition", "aws-cn"), "--partition goes with --caller"),
+        (("policy", "--role-name", "Auditee"), "--role-name requires --caller"),
+        (("policy", "--role-path", "/"), "--role-path requires --caller"),
+        (("policy", "--partition", "aws-cn"), "--partition requires --caller"),
     ],
 )
 def test_what_cannot_be_is_one_line(

@@ -49,7 +49,7 @@ def refused(finished: Command) -> str:
             {"control": "consol-mfa"},
             "w.csv: line 2, control: unknown control 'consol-mfa'; did you",
         ),
-        ({"expires": ""}, "w.csv: line 2: has no expires; a waiver must end"),
+        ({"expires": ""}, "w.csv: line 2: has no expires; every waiver needs an expiry"),
         ({"expires": "2199-01-01"}, "w.csv: line 2: waiver W-1 expires 2199-01-01, more than 366"),
         ({"owner": "=1+1"}, "w.csv: line 2, owner: '=1+1' looks like a formula"),
         ({"control": "*"}, "would waive every control everywhere"),
@@ -107,7 +107,7 @@ def test_a_report_with_waivers_then_with_the_workbook_it_wrote(
     waived = orgscan("report", "run", "--waivers", "w.csv", "--quiet")
     assert waived.returncode == ExitCode.COVERAGE_GAPS, waived.stderr
     assert " WAIVED" in waived.stdout
-    assert "Note: Waivers that are over-broad, applied all the same: W-1 (" in waived.stdout
+    assert "Note: Over-broad waivers that apply: W-1 (" in waived.stdout
     manifest = json.loads((orgscan.work / "run" / "manifest.json").read_text())
 
     (book,) = (orgscan.work / "run").glob("*.xlsx")

@@ -447,7 +447,7 @@ class TestDenied:
         assert "the 4 accounts of the OU tree could not be checked" in enumeration.notes[0]
 
     async def test_both_fail_the_run(self) -> None:
-        with pytest.raises(RunError, match="the account list could not be read to its end"):
+        with pytest.raises(RunError, match="the account list could not be read in full"):
             await read(Tree(ListRoots=DENIED, ListAccounts=DENIED))
 
     async def test_tags_are_left_out_with_one_note(self) -> None:
@@ -466,7 +466,7 @@ async def test_tags_that_cannot_be_read_cost_no_account_and_are_told_once() -> N
 
 async def test_a_caller_who_may_call_no_more_fails_the_run_at_the_tags_too() -> None:
     broken = CallerBroken("expired", code="ExpiredToken", action="organizations:X")
-    with pytest.raises(RunError, match="could not be read to its end: expired"):
+    with pytest.raises(RunError, match="could not be read in full: expired"):
         await read(Tree(ListTagsForResource=broken), with_tags=True)
 
 
@@ -481,7 +481,7 @@ async def test_a_caller_who_may_call_no_more_fails_the_run_at_the_tags_too() -> 
 )
 async def test_a_failure_in_the_middle_fails_the_run(action: str) -> None:
     before = asyncio.all_tasks()
-    with pytest.raises(RunError, match="could not be read to its end: gone"):
+    with pytest.raises(RunError, match="could not be read in full: gone"):
         await read(Tree(**{action: BROKEN}), with_tags=True)
     assert asyncio.all_tasks() <= before
 
@@ -594,9 +594,12 @@ class TestScope:
         [
             ({"accounts": ("000000000099",)}, "account 000000000099 is not in the organization"),
             ({"exclude_accounts": ("000000000099",)}, "account 000000000099 is not in the"),
-            ({"include_ous": ("Wrok",)}, "there is no OU 'Wrok'; give an id or a path, as in"),
-            ({"include_ous": ("",)}, "there is no OU ''"),
-            ({"include_ous": ("/",)}, "there is no OU '/'"),
+            (
+                {"include_ous": ("Wrok",)},
+                "OU 'Wrok' does not exist; give an ID or a path, for example",
+            ),
+            ({"include_ous": ("",)}, "OU '' does not exist"),
+            ({"include_ous": ("/",)}, "OU '/' does not exist"),
             ({"include_ous": ("ou-a", "Work/Prod"), "accounts": (MANAGEMENT,)}, None),
         ],
         ids=str,

@@ -262,7 +262,7 @@ HEAD = '[x]\ntitle = "X"\nversion = "1"\n'
         ("x: 1", "not valid TOML: "),
         (b"[x]\ntitle = '\xff'", "byte 13 is not UTF-8; save the file as UTF-8"),
         (b"PK\x03\x04\x00\x00", "not valid TOML: "),
-        ("#" * 1_000_001, "larger than 1 MB; this is no framework file"),
+        ("#" * 1_000_001, "larger than 1 MB, which is too large for a framework file"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_one_line(write: Any, text: str | bytes, said: str) -> None:

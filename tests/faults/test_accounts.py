@@ -109,7 +109,9 @@ async def test_fault_17_expired_caller_credentials_stop_the_run_and_it_can_be_re
     coverage = scanned.run.accounts["coverage"]
     assert set(coverage) == {"COMPLETE", "NOT_ATTEMPTED"}
     assert scanned.run.exit_code() == ExitCode.COVERAGE_GAPS
-    assert any("`orgscan scan --resume` goes on" in note for note in scanned.run.manifest["notes"])
+    assert any(
+        "Resume it with `orgscan scan --resume`" in note for note in scanned.run.manifest["notes"]
+    )
     # Nothing was admitted any more, and nobody tried again.
     assert scanned.simulator.count(action="AssumeRole") <= 12 + 4
 
@@ -145,7 +147,7 @@ async def test_fault_17_expiry_before_any_account_was_read_is_told_as_that(tmp_p
             await collect(simulator, tmp_path / "run", **only)
     assert str(caught.value).startswith("stopped before any account was read: ")
     assert "token included in the request is expired" in str(caught.value)
-    assert str(caught.value).endswith("`orgscan scan --resume` goes on")
+    assert str(caught.value).endswith("then run `orgscan scan --resume`")
     async with Simulator(world) as simulator:
         await resume(simulator, tmp_path / "run", **only)
     assert Judged(tmp_path / "run").exit_code() == ExitCode.OK

@@ -396,7 +396,7 @@ def test_a_helper_that_fails_at_the_end_leaves_a_finished_run(
         assert done.returncode == 0, done.stderr
         done = machine.orgscan.run("report", "run", *option, env=env)
     assert done.returncode == 1
-    assert "finished and whole" in done.line
+    assert "the run is complete but was not" in done.line
     assert "credential_process" in done.line
     assert SECRET not in done.stdout + done.stderr
 

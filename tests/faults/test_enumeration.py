@@ -60,7 +60,7 @@ async def test_fault_04_a_list_that_fails_for_good_in_the_middle_fails_the_run(
     world = WORLDS["paging"](now=NOW)
     broken = Fault(effect=Error("ServiceException", 500), action=action, nth=range(3, 10**6))
     async with Simulator(world, faults=[broken]) as simulator:
-        with pytest.raises(RunError, match="could not be read to its end") as caught:
+        with pytest.raises(RunError, match="could not be read in full") as caught:
             await collect(simulator, tmp_path / "run")
     assert caught.value.exit_code == 1
     # What was read may be rendered, but never as if it were the whole organization.

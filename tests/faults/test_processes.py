@@ -58,7 +58,7 @@ def test_fault_28_a_first_signal_drains_and_resuming_gives_the_undisturbed_table
         orgscan.send(number)
         cut = orgscan.wait()
         assert cut.returncode == code, cut.stderr
-        assert "what was read is kept" in cut.stderr
+        assert "evidence is kept" in cut.stderr
         assert "Traceback" not in cut.stderr
         entered = simulator.count(action="AssumeRole")
         assert entered < 39  # nothing was admitted any more

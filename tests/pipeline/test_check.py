@@ -177,7 +177,7 @@ async def test_a_clock_that_is_off_is_told_with_the_difference(check: Check, min
     assert "set the clock" in failing(found)["caller"]
     where = "behind" if minutes > 0 else "ahead of"
     assert failing(found)["clock"].startswith("this machine's clock is ")
-    assert f" seconds {where} AWS's; set the clock" in failing(found)["clock"]
+    assert f" seconds {where} AWS's clock; correct it" in failing(found)["clock"]
     seconds = int(failing(found)["clock"].split()[4])
     assert abs(seconds - 600) <= 2
     assert set(list(states(found).values())[2:]) == {"NOT CHECKED"}
@@ -188,7 +188,7 @@ async def test_a_clock_that_is_off_a_little_is_told_and_accepted(check: Check) -
     found, _ = await check(WORLDS["small"](), skew=timedelta(minutes=2))
 
     assert found.exit_code == ExitCode.OK
-    assert "seconds behind AWS's; AWS tolerates 300 seconds" in detail(found, "clock")
+    assert "seconds behind AWS's clock; AWS allows 300 seconds" in detail(found, "clock")
 
 
 async def test_an_expired_caller_is_asked_to_sign_in(check: Check) -> None:
@@ -221,7 +221,7 @@ async def test_an_endpoint_nobody_serves_is_told(check: Check) -> None:
     assert found.exit_code == ExitCode.USAGE
     assert set(failing(found)) == {"caller"}
     assert "cannot reach http://127.0.0.1:9" in failing(found)["caller"]
-    assert detail(found, "clock") == "AWS gave no time to compare with"
+    assert detail(found, "clock") == "the AWS response contains no time to compare with"
 
 
 async def test_an_organization_that_cannot_be_read_fails_a_scan(check: Check) -> None:
@@ -234,7 +234,7 @@ async def test_an_organization_that_cannot_be_read_fails_a_scan(check: Check) ->
     assert set(failing(found)) == {"account list", "OU tree", "management account"}
     assert "a delegated administrator" in failing(found)["account list"]
     assert "there is nothing to scan" in failing(found)["OU tree"]
-    assert "name one with --account" in detail(found, "audit role")
+    assert "name an account with --account" in detail(found, "audit role")
     assert states(found)["own account"] == "OK"
 
 
@@ -262,7 +262,7 @@ async def test_an_unreadable_tree_is_a_gap_unless_the_scope_needs_it(
     assert set(failing(found)) == {"OU tree"}
     assert f"organizations:{action} is for" in failing(found)["OU tree"]
     assert scoped.exit_code == ExitCode.USAGE
-    assert "--include-ou needs it" in failing(scoped)["OU tree"]
+    assert "--include-ou requires it" in failing(scoped)["OU tree"]
 
 
 async def test_an_unreadable_list_leaves_the_tree_to_find_an_account(check: Check) -> None:
@@ -312,7 +312,7 @@ async def test_a_management_account_alone_is_ready(check: Check) -> None:
 
     assert found.exit_code == ExitCode.OK
     assert detail(found, "account list") == "1 account"
-    assert detail(found, "audit role") == "a scan would read no member account through it"
+    assert detail(found, "audit role") == "no member account is in scope"
     assert states(found)["own account"] == "OK"
     assert simulator.count(action="AssumeRole") == 0
 
@@ -327,7 +327,7 @@ async def test_a_delegated_administrator_needs_the_role_in_the_management_accoun
 
     assert found.exit_code == ExitCode.OK
     own = world.management_account_id
-    assert detail(found, "management account") == f"{own}: all 13 actions can be called"
+    assert detail(found, "management account") == f"{own}: all 13 actions are allowed"
     assert lacking.exit_code == ExitCode.COVERAGE_GAPS
     assert set(failing(lacking)) == {"management account"}
 
@@ -393,7 +393,9 @@ async def test_a_session_longer_than_the_role_grants_is_told_in_aws_s_words(chec
     found, _ = await check(WORLDS["small"](), session_duration_seconds=7_200)
     assert found.exit_code == ExitCode.COVERAGE_GAPS
     assert "MaxSessionDuration" in failing(found)["audit role"]
-    assert failing(found)["audit role"].endswith("; put right what AWS names and try again")
+    assert failing(found)["audit role"].endswith(
+        "; correct the problem that AWS reports and try again"
+    )
 
 
 async def test_a_report_that_is_not_ready_shows_the_permission(check: Check) -> None:
@@ -432,8 +434,8 @@ _INSIDE = "Root/Workloads"
     [
         ({"accounts": (NOBODY,)}, f"account {NOBODY} is not in the organization"),
         ({"exclude_accounts": (NOBODY,)}, f"account {NOBODY} is not in the organization"),
-        ({"include_ous": ("Root/Nope",)}, "there is no OU 'Root/Nope'"),
-        ({"include_ous": (_INSIDE, "Root/Nope")}, "there is no OU 'Root/Nope'"),
+        ({"include_ous": ("Root/Nope",)}, "OU 'Root/Nope' does not exist"),
+        ({"include_ous": (_INSIDE, "Root/Nope")}, "OU 'Root/Nope' does not exist"),
         ({"include_ous": (_INSIDE,), "exclude_accounts": (NOBODY,)}, f"account {NOBODY} is not"),
     ],
 )
@@ -471,7 +473,7 @@ async def test_a_scope_that_leaves_nothing_fails_as_a_scan_does(check: Check) ->
         found, simulator = await check(world, **options)
         assert found.exit_code == ExitCode.RUN_FAILED, options
         assert set(failing(found)) == {"scope"}
-        assert failing(found)["scope"].startswith("no account in scope")
+        assert failing(found)["scope"].startswith("no account is in scope")
         assert simulator.count(action="AssumeRole") == 0
 
 
@@ -479,7 +481,7 @@ async def test_an_account_outside_the_units_of_the_settings_is_not_asked(check: 
     found, simulator = await check(WORLDS["small"](), include_ous=(_INSIDE,))
 
     assert found.exit_code == ExitCode.OK
-    assert detail(found, "scope") == "all that the settings name is there"
+    assert detail(found, "scope") == "every account and OU in the settings exists"
     assert detail(found, "own account") == "outside the organizational units named in the settings"
     own = simulator.world.management_account_id
     assert own not in {call.account for call in simulator.calls if call.service == "iam"}
@@ -496,12 +498,12 @@ async def test_an_account_at_the_end_of_a_long_list_is_tried_where_it_is_named(
 
     assert found.exit_code == ExitCode.OK
     assert states(found)["scope"] == "NOT CHECKED"
-    assert f"{last} is not in the part that was looked at" in detail(found, "scope")
+    assert f"{last} is not in the part that was checked" in detail(found, "scope")
     assert last in detail(found, "member account")
     assert simulator.count(action="ListAccounts") == 10
     assert nobody.exit_code == ExitCode.COVERAGE_GAPS
     assert set(failing(nobody)) == {"audit role"}
-    assert "name one with --account" in detail(excluded, "audit role")
+    assert "name an account with --account" in detail(excluded, "audit role")
 
 
 async def test_a_suspended_account_alone_leaves_nothing_however_long_the_list(
@@ -527,7 +529,7 @@ async def test_a_long_list_is_not_searched_to_its_end(check: Check) -> None:
     assert found.exit_code == ExitCode.OK
     assert states(found)["audit role"] == "NOT CHECKED"
     assert "none of the first 200 accounts" in detail(found, "audit role")
-    assert "name one with --account" in detail(found, "audit role")
+    assert "name an account with --account" in detail(found, "audit role")
     assert simulator.count(action="ListAccounts") == 10
 
 
@@ -539,8 +541,8 @@ async def test_a_large_tree_is_not_searched_to_its_end(check: Check) -> None:
     near, _ = await check(world, include_ous=("Root/Workloads/Prod",))
 
     assert deep.exit_code == ExitCode.OK
-    assert "T099/Prod is not in the part that was looked at" in detail(deep, "scope")
-    assert "name one with --account" in detail(deep, "audit role")
+    assert "T099/Prod is not in the part that was checked" in detail(deep, "scope")
+    assert "name an account with --account" in detail(deep, "audit role")
     assert simulator.count(action="ListOrganizationalUnitsForParent") < 60
     assert near.exit_code == ExitCode.OK
     assert world.accounts[2].id in detail(near, "member account")
@@ -555,7 +557,11 @@ async def test_a_list_without_an_end_is_no_list(check: Check, page: str) -> None
     )
 
     assert found.exit_code in {ExitCode.RUN_FAILED, ExitCode.USAGE}
-    told = "names nobody" if page == "empty-for-ever" else "the same page marker came twice"
+    told = (
+        "the account list is empty"
+        if page == "empty-for-ever"
+        else "the same page marker came twice"
+    )
     assert told in failing(found)["account list"]
     assert simulator.count(action="ListAccounts") <= 10
     # The tree knows an account, too.
@@ -576,7 +582,7 @@ async def test_an_answer_that_is_not_aws_s_leaves_nothing_to_ask(check: Check) -
         WORLDS["small"](), strike=(Fault(effect=faults.HTML, action="GetCallerIdentity"),)
     )
     assert found.exit_code == ExitCode.RUN_FAILED
-    assert "gave no usable answer" in failing(found)["caller"]
+    assert "returned an invalid response" in failing(found)["caller"]
     assert set(list(states(found).values())[2:]) == {"NOT CHECKED"}
 
 

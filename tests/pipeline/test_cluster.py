@@ -211,7 +211,7 @@ async def test_workers_that_cannot_be_used_leave_no_run_behind(
     with pytest.raises(UsageError, match=r"Dask worker .*: no AWS credentials found"):
         await on(simulator, cluster)
     signed_in(simulator.credentials)
-    with pytest.raises(UsageError, match="has no external id; set ORGSCAN_EXTERNAL_ID"):
+    with pytest.raises(UsageError, match="has no external ID; set ORGSCAN_EXTERNAL_ID"):
         await on(simulator, cluster, external_id=EXTERNAL_ID)
     assert not (tmp_path / "run").exists()
 
@@ -231,7 +231,7 @@ async def test_workers_that_are_somebody_else_are_refused(
     keys = answer["Credentials"]
     session = simulator.cloud.sessions[keys["AccessKeyId"]]
     signed_in(session.credentials)
-    with pytest.raises(UsageError, match=rf"signs in to account {world.accounts[1].id}, this"):
+    with pytest.raises(UsageError, match=rf"uses account {world.accounts[1].id}, but this"):
         await on(simulator)
 
 

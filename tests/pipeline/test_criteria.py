@@ -322,7 +322,7 @@ async def test_a_resumed_run_keeps_its_limits(
     own = [{"ou": "Root", "access_key_max_age_days": 7}]
     options = {"threshold_overrides": own, "thresholds": {"unused_credential_days": 45}}
     async with collect("small", run, **options) as simulator:
-        with pytest.raises(UsageError, match="the run began with threshold_overrides"):
+        with pytest.raises(UsageError, match="the run was started with threshold_overrides"):
             await resume(
                 simulator,
                 run,

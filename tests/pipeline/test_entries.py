@@ -107,7 +107,7 @@ async def test_a_waiver_shows_in_findings_manifest_and_workbook(
     assert (entry["id"], entry["state"]) == ("W-1", "in force")
     assert (entry["fail_matched"], entry["over_broad"]) == (len(failing), True)
     assert waived.manifest["findings"]["access-key-rotation"]["WAIVED"] == len(failing)
-    assert any("over-broad" in note and "W-1" in note for note in waived.manifest["notes"])
+    assert any("Over-broad" in note and "W-1" in note for note in waived.manifest["notes"])
     row = sheet(waived.workbook, "Waivers")[0]
     assert (row["Id"], row["State"], row["FAIL matched"]) == ("W-1", "in force", len(failing))
     listed = {one["Finding id"]: one["Waiver id"] for one in sheet(waived.workbook, "Findings")}
@@ -118,7 +118,7 @@ async def test_a_waiver_its_owner_approved_is_named(run: Run, tmp_path: Path) ->
     path = tmp_path / "w.toml"
     _write(path, WAIVER + WAIVER.replace("W-1", "W-2").replace('"CISO"', '" PLAT form"'))
     told = again(run, waivers=path)
-    (note,) = [one for one in told.manifest["notes"] if "approved by their own owner" in one]
+    (note,) = [one for one in told.manifest["notes"] if "Self-approved waivers" in one]
     assert "W-2 (Platform)" in note
     assert "W-1" not in note
     entries = {one["id"]: one["self_approved"] for one in told.manifest["waivers"]["waivers"]}
@@ -133,7 +133,7 @@ async def test_forgetting_the_waivers_is_told(run: Run, waiver_file: Path) -> No
     again(run, waivers=waiver_file)
     forgotten = again(run)
     assert (
-        "The run was reported with waivers.toml before; give --waivers again."
+        "Earlier reports of this run used waivers.toml; give --waivers again."
         in forgotten.manifest["notes"]
     )
     assert forgotten.manifest["waivers"] is None
@@ -250,10 +250,12 @@ async def test_rows_sorted_in_part_are_refused(run: Run, tmp_path: Path, heading
     said = str(caught.value)
     assert "\n" not in said
     assert said.startswith(f"{edited}: sheet Findings, row {first + 2}, column Finding id: ")
-    assert f"{rows[first]['Finding id']} is not the id of" in said
+    assert f"{rows[first]['Finding id']} does not belong to" in said
     assert repr(rows[other][heading]) in said
-    assert "sorted in part, a cell changed, or the workbook is another organization's: type" in said
-    assert f"`orgscan report {run.path} --carry FILE` goes on" in said
+    assert (
+        "partly sorted or edited, or the workbook may belong to another organization. Enter" in said
+    )
+    assert f"then run `orgscan report {run.path} --carry FILE`" in said
     assert verify(run.path).problems == ()
     # Going on with a run, it turns out before anything is read.
     with pytest.raises(UsageError, match=r"sheet Findings, row \d+, column Finding id: "):
@@ -266,7 +268,7 @@ async def test_entries_of_another_organization_are_refused(
     elsewhere = await scan(WORLDS["uniform"](accounts=1, users=1, seed=7), name="elsewhere")
     edited = _typed_in_every_row(elsewhere, tmp_path / "edited.xlsx")
     organization = run.manifest["organization_id"]
-    with pytest.raises(UsageError, match=rf"row 2, .* in {organization}; "):
+    with pytest.raises(UsageError, match=rf"row 2, .* in {organization}\. "):
         again(run, carry=edited)
 
 
@@ -278,7 +280,7 @@ async def test_a_new_scan_with_a_workbook_of_another_organization_asks_no_accoun
     async with Simulator(WORLDS["uniform"](accounts=1, users=1, seed=7)) as simulator:
         keys = simulator.credentials
         with pytest.raises(
-            UsageError, match=r"row \d+, .* or the workbook is another organization"
+            UsageError, match=r"row \d+, .* or the workbook may belong to another organization"
         ):
             await collect(
                 settings.load(
@@ -334,7 +336,7 @@ async def test_a_file_of_waivers_goes_before_the_sheet_and_what_the_sheet_adds_i
     both = again(run, waivers=waiver_file, carry=edited)
     assert [one["id"] for one in both.manifest["waivers"]["waivers"]] == ["W-1"]
     assert (
-        "Waivers in edited.xlsx only, not used because waivers.toml was given: W-7."
+        "Waivers that are only in edited.xlsx and not in waivers.toml do not apply: W-7."
         in both.manifest["notes"]
     )
     alone = again(run, carry=edited)
@@ -485,7 +487,7 @@ async def test_what_libreoffice_made_of_a_cell_is_read_or_told(run: Run, calc: A
     with pytest.raises(UsageError) as caught:
         read_decisions(None, wrong)
     said = str(caught.value)
-    assert "wrong.xlsx: sheet Findings, row 2, column Due date: holds a formula" in said
+    assert "wrong.xlsx: sheet Findings, row 2, column Due date: contains a formula" in said
 
 
 def test_entries_follow_a_finding_that_has_another_id_now() -> None:

@@ -286,7 +286,7 @@ async def test_reports_are_not_written_into_the_run_they_report_on(
     async with collect("small", tmp_path / "run"):
         finish(tmp_path / "run")
     inside = tmp_path / "run" / "again"
-    with pytest.raises(UsageError, match="lies in the run itself"):
+    with pytest.raises(UsageError, match="is inside the run directory"):
         render(tmp_path / "run", clock=Clock(), observer=Observer(), output=inside)
     assert not verify(tmp_path / "run").problems
 
@@ -313,7 +313,9 @@ async def test_simulated_evidence_and_that_of_aws_are_not_mixed(
         pass
     before = (run / "evidence.sqlite").read_bytes()
     stored = {**stored_settings(run), "endpoint_url": elsewhere}
-    with pytest.raises(UsageError, match=r"the run began with http://127\.0\.0\.1") as refused:
+    with pytest.raises(
+        UsageError, match=r"the run was started with http://127\.0\.0\.1"
+    ) as refused:
         await resume_run(
             settings.load(environment={}, stored=stored),
             run,

@@ -185,7 +185,8 @@ async def test_a_report_older_than_aws_keeps_one_is_told(scan: Callable[..., Any
     run = await scan(world)
 
     assert any(
-        "4 accounts handed out a credential report" in note for note in run.manifest["notes"]
+        "The credential reports of 4 accounts are more than 4 hours old" in note
+        for note in run.manifest["notes"]
     )
     fresh = await scan("small", name="fresh")
     assert not fresh.manifest["notes"]
@@ -315,7 +316,7 @@ async def test_a_scope_by_unit_reads_that_unit_and_names_the_rest(
     [
         ({"accounts": ("000000000001",)}, "000000000001 is not in the organization"),
         ({"exclude_accounts": ("000000000001",)}, "000000000001 is not in the organization"),
-        ({"include_ous": ("Root/Nowhere",)}, "there is no OU 'Root/Nowhere'"),
+        ({"include_ous": ("Root/Nowhere",)}, "OU 'Root/Nowhere' does not exist"),
     ],
 )
 async def test_a_scope_that_does_not_exist_is_refused_before_anything_is_read(
@@ -329,7 +330,7 @@ async def test_a_scope_that_does_not_exist_is_refused_before_anything_is_read(
 async def test_nothing_in_scope_is_a_failed_run(scan: Callable[..., Any]) -> None:
     world = WORLDS["small"]()
     everything = tuple(account.id for account in world.accounts)
-    with pytest.raises(RunError, match="no account in scope"):
+    with pytest.raises(RunError, match="no account is in scope"):
         await scan(world, exclude_accounts=everything)
 
 
@@ -422,7 +423,7 @@ async def test_an_account_list_cut_short_fails_the_run(scan: Callable[..., Any])
         action="ListAccountsForParent",
         nth=range(2, 999),
     )
-    with pytest.raises(RunError, match="could not be read to its end"):
+    with pytest.raises(RunError, match="could not be read in full"):
         await scan("demo", faults=[broken, tree])
 
 

@@ -187,7 +187,7 @@ class TestWhole:
     ) -> None:
         code, out, err = cli(capsys, "verify", unsigned)
         assert (code, err) == (0, "")
-        assert out == f"{unsigned}: whole: 7 files, evidence of 4 accounts\n"
+        assert out == f"{unsigned}: verified: 7 files, evidence of 4 accounts\n"
 
     def test_nothing_is_written_not_even_a_journal(self, run: Path) -> None:
         before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in run.iterdir()}
@@ -237,8 +237,8 @@ class TestWhole:
         code, out, _ = cli(capsys, "verify", elsewhere)
         assert code == 0
         assert (
-            f"6 files, evidence of 4 accounts; its evidence is elsewhere (SHA-256 {digest[:12]}"
-            in out
+            f"6 files, evidence of 4 accounts; the evidence is in the original run "
+            f"(SHA-256 {digest[:12]}" in out
         )
         (elsewhere / "findings.parquet").write_bytes(b"")
         assert [line.split(":")[0] for line in problems(elsewhere)] == ["findings.parquet"]
@@ -302,11 +302,11 @@ class TestChanges:
     @pytest.mark.parametrize(
         ("name", "words"),
         [
-            ("notes.txt", "was added: it is no part of the run"),
+            ("notes.txt", "was added: it does not belong to the run"),
             (".hidden", "was added"),
             (".~lock.orgscan-o-1-2026-11-03.xlsx#", "LibreOffice, in which orgscan-o-1-2026"),
             ("~$orgscan-o-1-2026-11-03.xlsx", "Microsoft Office, in which orgscan-o-1-2026"),
-            (".findings.parquet.4711.tmp", "left behind by a process that was killed"),
+            (".findings.parquet.4711.tmp", "left by an interrupted process"),
             ("evidence.sqlite-wal", "a database journal was added"),
             ("evidence.sqlite-journal", "a database journal was added"),
             ("fin\x1b[2Jdings", "was added"),
@@ -321,11 +321,11 @@ class TestChanges:
         (line,) = out.splitlines()
         assert line.startswith(f"{name.replace(chr(27), '?')}: ")
         assert words in line
-        assert err == f"orgscan: {unsigned}: is not what its manifest says: 1 problem\n"
+        assert err == f"orgscan: {unsigned}: does not match its manifest (1 problem)\n"
 
     def test_a_folder_that_was_added_is_named(self, unsigned: Path) -> None:
         unsigned.joinpath("old").mkdir()
-        assert problems(unsigned) == ("old: was added: it is no part of the run",)
+        assert problems(unsigned) == ("old: was added: it does not belong to the run",)
 
     def test_every_problem_has_its_line(
         self, unsigned: Path, capsys: pytest.CaptureFixture[str]
@@ -336,7 +336,7 @@ class TestChanges:
         code, out, err = cli(capsys, "verify", unsigned)
         assert code == 5
         assert len(out.splitlines()) == 3
-        assert err.endswith("3 problems\n")
+        assert err.endswith("(3 problems)\n")
         assert re.search(r"xlsx: was changed \(\d+ -> 1 bytes, SHA-256 ", out)
 
     def test_a_manifest_made_anew_around_a_changed_table_disagrees_with_the_rest(
@@ -364,7 +364,7 @@ class TestChanges:
             (lambda m: m["coverage"].update(COMPLETE=5), "does not add up"),
             (lambda m: m["files"].pop("findings.parquet"), "does not name findings.parquet"),
             (lambda m: m["files"].pop("evidence.sqlite"), "does not name evidence.sqlite"),
-            (lambda m: m["evidence"]["accounts"].popitem(), "is in accounts.parquet alone"),
+            (lambda m: m["evidence"]["accounts"].popitem(), "is only in accounts.parquet"),
             (lambda m: m["evidence"]["accounts"].update({"000000000000": None}),
              "its evidence is missing or cannot be read"),
             (lambda m: m["files"].update({"../x": {"sha256": "", "size": 0}}),
@@ -455,7 +455,9 @@ class TestEvidence:
         entry = {"evidence.sqlite": {"sha256": record.sha256, "size": record.size}}
         reseal(unsigned, lambda manifest: manifest["files"].update(entry))
         (line,) = problems(unsigned)
-        assert re.search("makes no table|records another (account_name|ou_path|tags)", line), line
+        assert re.search(
+            "cannot be built from it|records another (account_name|ou_path|tags)", line
+        ), line
 
     def test_a_lost_outcome_is_named_with_its_account(self, unsigned: Path) -> None:
         with closing(sqlite3.connect(unsigned / "evidence.sqlite")) as connection, connection:
@@ -506,7 +508,7 @@ class TestEvidence:
             ("UPDATE outcomes SET gaps = '[[[[['", "cannot be read ("),
             ("UPDATE accounts SET account = '[]'", "cannot be read ("),
             ("UPDATE accounts SET account = replace(account, '_id\": \"', '_id\": \"9')",
-             "is listed as another one"),
+             "is listed with another account ID"),
         ],
     )  # fmt: skip
     def test_rows_that_do_not_fit_together_are_named(
@@ -565,7 +567,7 @@ class TestEvidence:
         before = contents(run)
         code, _, err = cli(capsys, "scan", "--resume", run, "--external-id", EXTERNAL_ID)
         assert code == 2
-        assert "is finished and needs no resuming" in err
+        assert "the run is already complete" in err
         assert contents(run) == before
 
 
@@ -577,7 +579,10 @@ class TestUnfinished:
         code, out, err = cli(capsys, "verify", unsigned)
         assert (code, out) == (2, "")
         (line,) = err.splitlines()
-        assert f"is not finished (no manifest.json); `orgscan scan --resume {unsigned}`" in line
+        assert (
+            f"is not finished (no manifest.json); resume it with `orgscan scan --resume {unsigned}`"
+            in line
+        )
         assert f"`orgscan report {unsigned}`" in line
 
     def test_what_is_no_run_is_told(
@@ -616,13 +621,16 @@ class TestSignature:
         other = Signer.at(tmp_path / "other.pem")
         code, out, _ = cli(capsys, "verify", made[0], "--public-key", other.public)
         assert code == 5
-        assert "manifest.sig.json: was altered, or not made with the key given" in out
+        assert (
+            "manifest.sig.json: is invalid: the manifest was altered, or another key signed it"
+            in out
+        )
 
     def test_a_manifest_made_anew_after_signing_fails(
         self, run: Path, made: tuple[Path, Signer]
     ) -> None:
         reseal(run, lambda manifest: manifest.update(caller="arn:aws:iam::1:user/nobody"))
-        expected = "manifest.sig.json: signs another manifest than the one here"
+        expected = "manifest.sig.json: the signature belongs to another manifest"
         assert problems(run) == (expected,)
         assert problems(run, public_key=made[1].public) == (expected,)
 
@@ -632,7 +640,7 @@ class TestSignature:
         document["manifest_sha256"] = files.record(run / "manifest.json").sha256
         write_sealed(run / rundir.SIGNATURE, document)
         (problem,) = problems(run, public_key=made[1].public)
-        assert "the signature does not fit" in problem
+        assert "another key signed it" in problem
 
     def test_one_that_is_missing_fails_where_a_key_was_given(
         self, unsigned: Path, made: tuple[Path, Signer]
@@ -672,7 +680,7 @@ class TestSignature:
         )  # fmt: skip
         assert code == 1
         assert "Coverage: 4 accounts" in out
-        assert err.startswith(f"orgscan: {unsigned}: is finished and whole, but not signed: ")
+        assert err.startswith(f"orgscan: {unsigned}: the run is complete but was not signed: ")
         assert err.count("\n") == 1
         assert not problems(unsigned)
 
@@ -699,7 +707,7 @@ class TestChain:
         assert code == 0
         assert f"; continues {first}" in out
         _, out, _ = cli(capsys, "verify", second)
-        assert f"; continues run {told['run_id']}: --previous checks that" in out
+        assert f"; continues run {told['run_id']}; use --previous to verify that" in out
 
     def test_an_earlier_run_judged_anew_breaks_it(
         self, runs: tuple[Path, Path], tmp_path: Path
@@ -816,8 +824,8 @@ class TestWriting:
             render(run)
         text = str(caught.value)
         assert text.endswith(
-            f"cannot be written (File too large); the evidence is kept, `orgscan report {run}` "
-            "writes again"
+            f"cannot be written (File too large); the evidence is kept; run `orgscan report {run}` "
+            "to write the reports again"
         )
         assert text.startswith(f"{run}/")
         assert contents(run) == before
@@ -860,7 +868,7 @@ class TestWriting:
                 break
             if run.joinpath("manifest.json").exists():
                 found = problems(run)
-                assert all("left behind by a process that was killed" in line for line in found)
+                assert all("left by an interrupted process" in line for line in found)
             else:
                 unfinished += 1
                 with pytest.raises(UsageError, match="is not finished"):
@@ -977,7 +985,7 @@ class TestKinds:
             path.chmod(path.stat().st_mode | 0o044)
         found = verify(unsigned)
         assert not found.problems
-        assert any("others may read 2" in remark for remark in found.remarks)
+        assert any("other users can read 2" in remark for remark in found.remarks)
 
 
 def _more(counts: dict[str, Any], name: str) -> None:

@@ -416,7 +416,7 @@ class TestContradictions:
             ("ACTIVE", outcome(1, coverage=Coverage.NOT_ACTIVE, reason=DEPARTED), ""),
             ("ACTIVE", outcome(1, coverage=Coverage.EXCLUDED), ""),
             ("ACTIVE", outcome(1, *whole(), coverage=Coverage.EXCLUDED), "EXCLUDED"),
-            ("ACTIVE", outcome(2, *whole()), "listed as another"),
+            ("ACTIVE", outcome(2, *whole()), "listed with another account ID"),
         ],
         ids=str,
     )

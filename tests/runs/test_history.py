@@ -214,10 +214,10 @@ def test_duckdb_reads_it(dest: Destination) -> None:
 
 
 def test_history_says_what_is_not_there(tmp_path: Path, two: History) -> None:
-    with pytest.raises(UsageError, match="holds no published run"):
+    with pytest.raises(UsageError, match="contains no published run"):
         orgscan.open_history(str(tmp_path / "nothing")).table("accounts")
     (tmp_path / "empty" / "accounts").mkdir(parents=True)
-    with pytest.raises(UsageError, match="holds no published run"):
+    with pytest.raises(UsageError, match="contains no published run"):
         orgscan.open_history(str(tmp_path / "empty")).table("accounts")
     with pytest.raises(UsageError, match="unknown table 'account'"):
         two.table("account")
@@ -284,7 +284,7 @@ def blocked_at(dest: Destination, name: str) -> None:
 def test_what_was_put_before_it_failed_is_told(snapshot: Snapshot, dest: Destination) -> None:
     blocked_at(dest, "accounts")
     others = ", ".join(name for name in snapshot.files if name != "accounts")
-    told = f"put into the history were {others}, not accounts: publish it again$"
+    told = f"published: {others}; not published: accounts; publish the run again$"
     with pytest.raises(RunError, match=told):
         publish(snapshot, dest)
 
@@ -297,12 +297,12 @@ def test_a_run_that_is_not_among_the_accounts_is_not_counted(
         publish(judged(snapshot, AS_OF.replace(month=6), run_id=TWO), dest)
     files = {name: snapshot.files[name] for name in ("findings", "credentials", "accounts")}
     torn = replace(snapshot, files={**files, "credentials": Path(os.devnull)})
-    with pytest.raises(RunError, match="were findings, not credentials, accounts"):
+    with pytest.raises(RunError, match="published: findings; not published: credentials, accounts"):
         publish(torn, dest)
     if before:
         assert set(History(dest).trend()["run_id"]) == {TWO}
     else:
-        with pytest.raises(UsageError, match="holds no published run"):
+        with pytest.raises(UsageError, match="contains no published run"):
             History(dest).trend()
 
 
@@ -330,26 +330,26 @@ def test_a_history_lies_apart_from_the_runs(tmp_path: Path, place: str) -> None:
     run.mkdir()
     link.symlink_to(run)
     for first in (run, link, tmp_path / "other" / ".." / "run"):
-        with pytest.raises(UsageError, match="must be apart from the run"):
+        with pytest.raises(UsageError, match="must be outside the run"):
             check_destination(str(first / place), apart_from=[None, run])
-        with pytest.raises(UsageError, match="must be apart from the run"):
+        with pytest.raises(UsageError, match="must be outside the run"):
             check_destination(str(run / place), apart_from=[link])
     check_destination(str(tmp_path), apart_from=[run])
     check_destination("s3://bucket/run", apart_from=[run])
 
 
 def test_no_run_lies_where_a_history_has_its_tables(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="must be apart from the run"):
+    with pytest.raises(UsageError, match="must be outside the run"):
         check_destination(str(tmp_path), apart_from=[tmp_path / "findings"])
     inside = tmp_path / "findings" / "snapshot_date=2026-09-30"
-    with pytest.raises(UsageError, match="must be apart from the run"):
+    with pytest.raises(UsageError, match="must be outside the run"):
         check_destination(str(tmp_path), apart_from=[inside])
 
 
 def test_publishing_into_a_run_leaves_it_whole(finished: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)
-    with pytest.raises(RunError, match=r"not published: .* must be apart from the run"):
+    with pytest.raises(RunError, match=r"not published: .* must be outside the run"):
         publish_run(run, str(run / "history"), observer=Observer())
     assert sorted(path.name for path in run.iterdir()) == sorted(
         path.name for path in finished.iterdir()
@@ -376,7 +376,7 @@ def test_the_command_line_refuses_a_history_in_a_run(
         main([command, *arguments, "--publish", str(where / "history")])
     assert ended.value.code == ExitCode.USAGE
     told = capsys.readouterr().err
-    assert "must be apart from the run" in told
+    assert "must be outside the run" in told
     assert told.count("\n") == 1
     assert not again.exists()
     assert sorted(finished.rglob("*")) == before
@@ -389,7 +389,7 @@ def test_the_command_line_refuses_a_history_in_a_run(
 def test_a_file_in_the_way_is_named_first(tmp_path: Path, below: str, blocking: str) -> None:
     (tmp_path / blocking).parent.mkdir(exist_ok=True)
     (tmp_path / blocking).touch()
-    with pytest.raises(UsageError, match=f"{tmp_path / blocking}' is in the way"):
+    with pytest.raises(UsageError, match=f"{tmp_path / blocking}' is not a directory"):
         check_destination(str(tmp_path / below))
 
 
@@ -404,7 +404,7 @@ def test_a_link_to_nowhere_is_in_the_way(tmp_path: Path, name: str) -> None:
     link.parent.mkdir(exist_ok=True)
     for target in ("nowhere", link.name):
         link.symlink_to(target)
-        with pytest.raises(UsageError, match=r"is in the way|is not a directory"):
+        with pytest.raises(UsageError, match="is not a directory"):
             check_destination(str(tmp_path / "history"), apart_from=[tmp_path / "run"])
         link.unlink()
 
@@ -517,7 +517,7 @@ def test_an_endpoint_variable_does_not_redirect(
 def test_a_run_is_published_as_whoever_scans(
     moto: Any, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(RunError, match="finished and whole, but not published: no AWS cred"):
+    with pytest.raises(RunError, match="the run is complete but was not published: no AWS cred"):
         publish_run(finished, moto(prefix="as"), observer=Observer())
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEYS.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEYS.secret_key)
@@ -568,7 +568,7 @@ def test_a_run_that_cannot_be_published_is_whole(
     with pytest.raises(SystemExit) as ended:
         main(["report", str(finished), "--output", str(again), "--publish", str(blocked)])
     assert ended.value.code == ExitCode.RUN_FAILED
-    assert "the run itself is finished and whole" in capsys.readouterr().err
+    assert "the run itself is complete" in capsys.readouterr().err
     assert len(orgscan.open_run(again).accounts) == 12
 
 
@@ -581,7 +581,7 @@ def test_the_command_line_says_first_which_file_is_in_the_way(
         main(["report", str(finished), "--output", str(again), "--publish", f"{file}/history"])
     assert ended.value.code == ExitCode.USAGE
     assert not again.exists()
-    assert f"'{file}' is in the way" in capsys.readouterr().err
+    assert f"'{file}' is not a directory" in capsys.readouterr().err
 
 
 def test_what_is_not_ours_is_passed_over(two: History, dest: Destination) -> None:
@@ -611,7 +611,7 @@ def test_what_is_not_ours_alone_is_no_history(dest: Destination) -> None:
     findings = Path(dest.path, "findings")
     findings.mkdir(parents=True)
     (findings / "README.txt").write_text("ours")
-    with pytest.raises(UsageError, match="holds no published run"):
+    with pytest.raises(UsageError, match="contains no published run"):
         History(dest).table("findings")
 
 
@@ -619,7 +619,7 @@ def test_what_is_not_ours_is_passed_over_on_s3(moto: Any, snapshot: Snapshot) ->
     target = Destination.parse(moto(prefix="strays"))
     for key in ("README.txt", "snapshot_date=notadate/x.parquet", "x.parquet"):
         moto.client.put_object(Bucket="audits", Key=f"strays/findings/{key}", Body=b"ours")
-    with pytest.raises(UsageError, match="holds no published run"):
+    with pytest.raises(UsageError, match="contains no published run"):
         History(target, KEYS).table("findings")
     publish(snapshot, target, KEYS)
     rows = pq.read_metadata(snapshot.files["findings"]).num_rows

@@ -219,7 +219,9 @@ class TestCheck:
         other = ec.generate_private_key(ec.SECP256R1()).public_key()
         path = tmp_path / "other.pem"
         path.write_bytes(pem(other))
-        with pytest.raises(IntegrityError, match="not made with the key given"):
+        with pytest.raises(
+            IntegrityError, match="the manifest was altered, or another key signed it"
+        ):
             signing.PublicKey.read(path).check(replace(made, public_key=pem(other).decode()))
 
     @pytest.mark.parametrize("algorithm", ["RSASSA_PSS_SHA_256", "RSASSA_PKCS1_V1_5_SHA_256"])
@@ -243,7 +245,9 @@ class TestCheck:
     async def test_a_key_of_another_kind(self, made: Any, tmp_path: Path) -> None:
         path = tmp_path / "ed25519.pem"
         path.write_bytes(pem(ed25519.Ed25519PrivateKey.generate().public_key()))
-        with pytest.raises(IntegrityError, match="not made with the key given"):
+        with pytest.raises(
+            IntegrityError, match="the manifest was altered, or another key signed it"
+        ):
             signing.PublicKey.read(path).check(made)
 
     @pytest.mark.parametrize("content", [b"", b"-----BEGIN", b"text", b"\x30\x82" + b"\0" * 99])
@@ -446,7 +450,7 @@ class TestAgainstMoto:
         with pytest.raises(RunError) as caught:
             await elsewhere.sign(run, ARN)
         text = str(caught.value)
-        assert text.startswith(f"{run}: is finished and whole, but not signed: kms:GetPublicKey: ")
+        assert text.startswith(f"{run}: the run is complete but was not signed: kms:GetPublicKey: ")
         assert "\n" not in text
 
     async def test_an_edited_manifest_is_not_signed(self, elsewhere: Elsewhere, run: Path) -> None:
@@ -510,7 +514,7 @@ async def test_what_kms_refuses_is_one_line_and_leaves_the_run_as_it_is(
         with pytest.raises(RunError) as caught:
             await sign_run(run, ARN, chosen, clock=clock, observer=Observer(), credentials=CALLER)
     text = str(caught.value)
-    assert text.startswith(f"{run}: is finished and whole, but not signed: ")
+    assert text.startswith(f"{run}: the run is complete but was not signed: ")
     assert f"what {code} says" in text
     assert "\n" not in text
     assert asked == ["TrentService.GetPublicKey"] * tries

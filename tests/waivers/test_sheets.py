@@ -161,8 +161,8 @@ def test_merged_cells_lose_entries(name: str, encoding: str) -> None:
     declared = f'<?xml version="1.0" encoding="{encoding}"?>'
     raw = remade(saved(book), lambda part: declared + part, encoding)
     assert refusal(raw) == (
-        f"book.xlsx: sheet {name}, cells F2:F3: are merged, and only the first of them keeps its "
-        "value; unmerge them, and type the value into each row"
+        f"book.xlsx: sheet {name}, cells F2:F3: are merged, so only the first has a "
+        "value; unmerge them and enter the value in each row"
     )
 
 
@@ -199,8 +199,8 @@ def test_a_column_missing_from_the_waivers_sheet_is_told_though_no_waiver_is_the
         ({"due": 46387}, "Due date", "46387 is a bare number; format the cell as a date"),
         ({"due": 46387.5}, "Due date", "46387.5 is a bare number"),
         ({"due": "31.12.2026"}, "Due date", "'31.12.2026' is not a date"),
-        ({"due": "=TODAY()"}, "Due date", "holds a formula; type the value itself"),
-        ({"due": "#N/A"}, "Due date", "holds the error '#N/A'"),
+        ({"due": "=TODAY()"}, "Due date", "contains a formula; enter the value"),
+        ({"due": "#N/A"}, "Due date", "contains the error '#N/A'"),
         (
             {"due": datetime(2026, 12, 31, 10)},  # noqa: DTZ001 - Excel's have no zone
             "Due date",
@@ -209,17 +209,21 @@ def test_a_column_missing_from_the_waivers_sheet_is_told_though_no_waiver_is_the
         ({"due": "2026-12-31T23:30:00-01:00"}, "Due date", "has a time of day; give a date"),
         ({"due": True}, "Due date", "True is not a date"),
         ({"due": date(1901, 1, 1)}, "Due date", "1901-01-01 is out of range"),
-        ({"owner": "=cmd|'/c calc'!A1"}, "Owner", "holds a formula"),
-        ({"owner": "#REF!"}, "Owner", "holds the error '#REF!'"),
+        ({"owner": "=cmd|'/c calc'!A1"}, "Owner", "contains a formula"),
+        ({"owner": "#REF!"}, "Owner", "contains the error '#REF!'"),
         ({"owner": date(2026, 3, 1)}, "Owner", "is a date where text belongs"),
         ({"comment": 1.23457e30}, "Comment", "is the number 1.23457e+30"),
         ({"comment": "x" * 4_001}, "Comment", "has 4,001 characters; shorten it to 4,000"),
         ({"comment": False}, "Comment", "must be text (got False)"),
-        ({"owner": "A", "finding": None}, "Finding id", "None is no finding id (32 hex digits)"),
-        ({"owner": "A", "finding": 1e31}, "Finding id", "1e+31 is no finding id"),
-        ({"owner": "A", "finding": "AB" * 16}, "Finding id", "is no finding id"),
-        ({"owner": "A", "finding": ID[1:]}, "Finding id", "is no finding id"),
-        ({"owner": "A", "finding": f"={ID}"}, "Finding id", "holds a formula"),
+        (
+            {"owner": "A", "finding": None},
+            "Finding id",
+            "None is not a valid finding ID (32 hexadecimal digits)",
+        ),
+        ({"owner": "A", "finding": 1e31}, "Finding id", "1e+31 is not a valid finding ID"),
+        ({"owner": "A", "finding": "AB" * 16}, "Finding id", "is not a valid finding ID"),
+        ({"owner": "A", "finding": ID[1:]}, "Finding id", "is not a valid finding ID"),
+        ({"owner": "A", "finding": f"={ID}"}, "Finding id", "contains a formula"),
     ],
 )
 def test_a_bad_cell_is_told_with_sheet_row_and_column(
@@ -249,7 +253,7 @@ def test_a_workbook_of_something_else() -> None:
     saved = io.BytesIO()
     book.save(saved)
     assert refusal(saved.getvalue()) == (
-        "book.xlsx: has no sheet Findings; restore it, or give a workbook orgscan wrote"
+        "book.xlsx: has no sheet Findings; restore it, or use a workbook orgscan wrote"
     )
 
 

@@ -121,8 +121,8 @@ async def _joined(address: str, room: Room) -> AsyncIterator[Client]:
                 await client
         except _NO_CONNECTION as error:
             raise UsageError(
-                f"no Dask scheduler answers at {address} ({_line(error)}); check the address, "
-                "and Dask's TLS settings where it asks for TLS"
+                f"no Dask scheduler responds at {address} ({_line(error)}); check the address, "
+                "and Dask's TLS settings if it requires TLS"
             ) from None
         try:
             await client.wait_for_workers(1, timeout=_PATIENCE)
@@ -201,7 +201,7 @@ class _Pool(Generic[_Item, _Result]):
             # Nobody wants it any more; a worker that still has it lets go.
             task.release()
         if isinstance(result, Unusable):
-            raise RunError(f"a Dask worker cannot go on: {result.why}; what was read is kept")
+            raise RunError(f"a Dask worker stopped: {result.why}; collected evidence is kept")
         answer: _Result = result
         return answer
 
@@ -260,14 +260,14 @@ class _Pool(Generic[_Item, _Result]):
             await asyncio.sleep(_BEAT)
             known = self._client.scheduler_info().get("n_workers", 1)
             alone = 0.0 if known else alone + _BEAT
-        message = f"no Dask worker was left for {_ALONE:.0f} seconds"
+        message = f"no Dask worker was available for {_ALONE:.0f} seconds"
         self._abandoned.set_exception(_gone(RunError(message)))
 
 
 def _gone(error: BaseException) -> RunError:
     return RunError(
-        f"the Dask cluster is lost: {_line(error)}; what was read is kept, "
-        "`orgscan scan --resume` goes on"
+        f"the connection to the Dask cluster was lost: {_line(error)}; evidence is kept, "
+        "resume with `orgscan scan --resume`"
     )
 
 

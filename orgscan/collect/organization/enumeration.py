@@ -75,7 +75,7 @@ class Enumeration:
                     f"The tags of {some(self._untagged.keys())} could not be read ({error})."
                 )
         except CallError as error:
-            raise RunError(f"the account list could not be read to its end: {error}") from error
+            raise RunError(f"the account list could not be read in full: {error}") from error
 
     async def _accounts(self) -> AsyncGenerator[Account]:
         listing = asyncio.create_task(self._listed())
@@ -180,8 +180,8 @@ class Enumeration:
         except Denied as error:
             self.tree_readable = False
             self.notes.append(
-                "The OU tree could not be read, so OU paths are incomplete or empty; all "
-                f"accounts come from the account list ({error})."
+                f"The OU tree could not be read ({error}). Accounts come from the account list; "
+                "OU paths are incomplete or empty."
             )
 
     async def _tagged(self, account: Account) -> Account:

@@ -71,8 +71,8 @@ def remaining_differences(
     notes = []
     if only_tree or only_list:
         notes.append(
-            "The OU tree and the account list of AWS Organizations still differed when read "
-            f"a second time; every account of either is covered. Only in the tree: "
+            "The OU tree and the account list still differ after a second reading. "
+            "orgscan covers the accounts of both. Only in the tree: "
             f"{some(only_tree)}. Only in the list: {some(only_list)}."
         )
     if disputed:

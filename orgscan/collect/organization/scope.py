@@ -39,7 +39,7 @@ class Scope:
             return f"account {account_id} is not in the organization; check the number"
         for ou in self.unseen_ous(ou_paths):
             known_paths = json.dumps(sorted(ou_paths.values())[:20])
-            return f"there is no OU {ou!r}; give an id or a path, as in {known_paths}"
+            return f"OU {ou!r} does not exist; give an ID or a path, for example {known_paths}"
         return None
 
     def unseen_accounts(self, accounts: Sequence[Account]) -> list[str]:

@@ -25,8 +25,8 @@ def contradiction(reading: Reading, info: RunInfo | None) -> str:
     departed = outcome.reason == DEPARTED
     scoped = info is None or any(info.scope.values())
     cases = (
-        (account.account_id != outcome.account_id, "is listed as another one"),
-        (coverage is Coverage.COMPLETE and outcome.gaps, "is COMPLETE although it has gaps"),
+        (account.account_id != outcome.account_id, "is listed with another account ID"),
+        (coverage is Coverage.COMPLETE and outcome.gaps, "is COMPLETE but has gaps"),
         (coverage is Coverage.PARTIAL and not outcome.gaps, "is PARTIAL but has no gap"),
         (with_evidence and missing, f"is {coverage} but has neither evidence nor gap: {missing}"),
         (kinds and not with_evidence, f"is {coverage} although it has evidence"),

@@ -135,7 +135,7 @@ class _Inspector:
         outcome = rows.outcome_of(row, tuple(items))
         reading = Reading(account=rows.account_of(row), outcome=outcome)
         if reading.account.account_id != account_id:
-            self._problems.append(f"account {account_id}: is listed as another one")
+            self._problems.append(f"account {account_id}: is listed with another account ID")
         elif reason := (sealed and seal.fault(row, stored)) or contradiction(reading, self._info):
             self._altered[account_id] = reason
         self._readings.append(replace(reading, outcome=replace(outcome, evidence=())))

@@ -46,7 +46,7 @@ class Seal(NamedTuple):
             return None
         rows = connection.execute("SELECT accounts_sum, head_sha256 FROM seal").fetchall()
         if len(rows) != 1 or (columns and not hashed):
-            raise ValueError("the table seal does not fit the others")
+            raise ValueError("the table seal does not match the other tables")
         return cls(*rows[0])
 
 

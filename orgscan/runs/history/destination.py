@@ -116,8 +116,8 @@ class Destination:
             for folder in map(_real, self._tables):
                 if folder.is_relative_to(run) or run.is_relative_to(folder):
                     raise UsageError(
-                        f"history {self.text!r}: must be apart from the run {str(directory)!r}, "
-                        "which would not be whole with it; choose another directory"
+                        f"history {self.text!r}: must be outside the run {str(directory)!r}, "
+                        "which must contain only its own files; choose another directory"
                     )
 
     def filesystem(self, credentials: Credentials | None) -> Any:
@@ -158,7 +158,7 @@ def _obstacle(folder: Path) -> str:
         except OSError as error:
             return f"{str(path)!r} cannot be ({error.strerror})"
         if not _is_directory(path):
-            return f"{str(path)!r} is in the way, which is not a directory"
+            return f"{str(path)!r} is not a directory"
         return "" if _may_write(path) else f"{str(path)!r} may not be written to"
     return ""
 

@@ -94,11 +94,11 @@ def publish(
     except (OSError, pa.ArrowException) as error:
         message = (
             f"{destination.text}: cannot be published to ({cause(error)}); the run itself is "
-            "finished and whole"
+            "complete"
         )
         if paths:
             there, missing = ", ".join(order[: len(paths)]), ", ".join(order[len(paths) :])
-            message += f"; put into the history were {there}, not {missing}: publish it again"
+            message += f"; published: {there}; not published: {missing}; publish the run again"
         raise RunError(message) from None
     return paths
 

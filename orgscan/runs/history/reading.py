@@ -67,7 +67,7 @@ class History:
         except (OSError, pa.ArrowException) as error:
             raise self._unreadable(error) from None
         if dataset is None:
-            raise UsageError(f"{self}: holds no published run")
+            raise UsageError(f"{self}: contains no published run")
         if since is not None:
             dataset = dataset.filter(ds.field(PARTITION) >= since)
         if until is not None:
@@ -164,7 +164,7 @@ def _counted(
     except (OSError, pa.ArrowException) as error:
         raise RunError(f"{history}: cannot be read ({cause(error)})") from None
     if not parts:
-        raise UsageError(f"{history}: holds no published run in that time")
+        raise UsageError(f"{history}: contains no published run in that period")
     frame: pd.DataFrame = _summed(parts, by).to_pandas()
     frame["ou"] = frame.pop("ou_path").fillna("").str.replace(_BELOW, r"\1", regex=True)
     frame["ou"] = frame["ou"].where(frame["ou"] != "", "(not known)")

@@ -215,7 +215,9 @@ async def test_the_scheduler_going_away_is_a_failed_run_and_no_end_without_words
     hanging = asyncio.ensure_future(work("hang"))
     await until(lambda: bool(told(journal, "hanging")))
     await cluster.close()
-    with pytest.raises(RunError, match=r"the Dask cluster is lost: .*; what was read is kept"):
+    with pytest.raises(
+        RunError, match=r"the connection to the Dask cluster was lost: .*; evidence is kept"
+    ):
         await hanging
 
 
@@ -226,7 +228,7 @@ async def test_a_scheduler_that_is_not_there_is_one_line(journal: Path, address:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))  # nobody accepts
         place = engine.Cluster(scheduler=address.format(closed=listener.getsockname()[1]))
-        with pytest.raises(UsageError, match="no Dask scheduler answers at") as caught:
+        with pytest.raises(UsageError, match="no Dask scheduler responds at") as caught:
             async with engine.connect(place, EchoJob(journal), concurrency=8):
                 pytest.fail("there is no scheduler")
     assert "\n" not in str(caught.value)
