@@ -536,11 +536,11 @@ BUGS = (
         "an account id may be a number",
         "orgscan/waivers/fields.py",
         "    if isinstance(value, (int, float)) and not isinstance(value, bool):\n"
-        "        cell.refuse(\n",
+        '        cell.refuse(f"{value!r} is a number and can lose digits; ',
         "    if isinstance(value, int) and value > 10**15:\n"
         "        return str(value)[:12]\n"
         "    if isinstance(value, (int, float)) and not isinstance(value, bool):\n"
-        "        cell.refuse(\n",
+        '        cell.refuse(f"{value!r} is a number and can lose digits; ',
         "tests/waivers/test_files.py -k 15_digits",
     ),
     Bug(
