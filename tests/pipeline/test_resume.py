@@ -300,7 +300,7 @@ async def test_a_run_that_only_lacks_its_reports_asks_aws_nothing(
         await resume(simulator, tmp_path / "run")
         assert simulator.calls == []
         assert finish(tmp_path / "run").exit_code() == ExitCode.OK
-        with pytest.raises(UsageError, match="complete.*no gaps"):
+        with pytest.raises(UsageError, match=r"complete.*no gaps"):
             await resume(simulator, tmp_path / "run")
 
 
