@@ -95,6 +95,7 @@ def ours(table: pd.DataFrame, path: Path) -> None:
 
     from orgscan.reports import datasheet, sheetxml  # noqa: PLC0415
     from orgscan.reports.columns import SheetColumn  # noqa: PLC0415
+    from orgscan.reports.rows import FrameRows  # noqa: PLC0415
     from orgscan.schema import Type  # noqa: PLC0415
 
     types = {"time": Type.TIMESTAMP, "truth": Type.BOOLEAN, "days": Type.NUMBER}
@@ -104,7 +105,9 @@ def ours(table: pd.DataFrame, path: Path) -> None:
     )
     book = Workbook()
     book.remove(book.worksheets[0])
-    page, patch = datasheet.add(book, datasheet.DataSheet("Rows", columns, table), ("", ""))
+    page, patch = datasheet.add(
+        book, datasheet.DataSheet("Rows", columns, FrameRows(table)), ("", "")
+    )
     saved = BytesIO()
     book.save(saved)
     sheetxml.splice(saved, path, {page.path.lstrip("/"): patch}, "2026-11-01T12:00:00Z")

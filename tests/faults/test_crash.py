@@ -77,7 +77,7 @@ def crash_and_resume(
                     return f"lost what it had read: {again.line}"
                 shutil.rmtree(run, ignore_errors=True)
                 again = program.run(*scan_of(simulator), simulator=simulator)
-            elif finished and "is finished" in again.line:
+            elif finished and "already complete" in again.line:
                 again = program.run("report", "run", "--quiet")
             if again.returncode:
                 return f"could not go on: {again.stderr}"
