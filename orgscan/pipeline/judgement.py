@@ -236,7 +236,11 @@ class _Judging:
             ):
                 for rows in self._changes.pieces():
                     writer.add(rows)
-        return {table.name: parquet.Stored(path, table) for table, path in paths.items()}
+        return {
+            table.name: parquet.Stored(paths[table], table)
+            for table in (*TABLES, CHANGES)
+            if table in paths
+        }
 
     def _judged(self, part: tables.Tables) -> pd.DataFrame:
         """The findings of a partition: judged, waived, compared and added up."""

@@ -165,6 +165,7 @@ def _workbook_content(judgement: Judgement, hashes: Mapping[str, str]) -> report
         service_credentials=judgement.tables["service_credentials"],
         findings=judgement.listed,
         tally=judgement.tally,
+        overdue=judgement.overdue,
         controls=CATALOGUE,
         frameworks=_frameworks(judgement.criteria),
         assessments=judgement.assessments,

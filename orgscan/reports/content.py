@@ -70,3 +70,5 @@ class WorkbookContent:
     """Whether the evidence came from a loopback address and not from AWS."""
     tally: Tally | None = None
     """What all findings add up to; None: count those in ``findings``."""
+    overdue: Mapping[str, int] | None = None
+    """Overdue failures by severity; None: count those in ``findings``."""

@@ -168,7 +168,9 @@ def compute(content: WorkbookContent) -> Figures:
         unjudged=len(in_scope - tally.accounts),
         foreign=len(tally.accounts - coverages.keys()),
         state=state,
-        overdue=due_dates(content).count(as_rows(content.findings).pieces()),
+        overdue=due_dates(content).count(as_rows(content.findings).pieces())
+        if content.overdue is None
+        else content.overdue,
     )
 
 

@@ -16,6 +16,7 @@ from orgscan.pipeline.demo import collect_demo, demo_quarters, write_demo_waiver
 from orgscan.pipeline.render import render
 from orgscan.pipeline.verify import verify
 from orgscan.runs.run import Run
+from orgscan.schema import CHANGES, TABLES
 from orgscan.simulator import Deed
 from orgscan.tables import PARTITION
 from orgscan.waivers.entries import read_decisions
@@ -282,6 +283,12 @@ def test_partitions_of_any_size_give_the_same_files(
     )
     assert parts.keys() == whole.keys()
     assert len([name for name in whole if name.endswith(".parquet")]) == 6
+    (book,) = (tmp_path / "whole").glob("*.xlsx")
+    cover = [row[1].value for row in openpyxl.load_workbook(book)["Cover"].iter_rows()]
+    tables = [table.name for table in (*TABLES, CHANGES)]
+    for kind in ("parquet", "csv"):
+        listed = [str(value) for value in cover if str(value).endswith(f".{kind}")]
+        assert listed == [f"{table}.{kind}" for table in tables]
     for name in whole:
         if name.endswith((".parquet", ".csv", ".jsonl")):
             assert parts[name] == whole[name], name
