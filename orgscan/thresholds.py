@@ -177,6 +177,6 @@ def in_words(problem: Mapping[str, Any]) -> str:
     words = problem["msg"].removeprefix("Value error, ")
     words = words.replace("Input should be", "must be").replace("Input is", "is")
     words = words.replace("a valid tuple", "a list")
-    words = re.sub(r"a valid dictionary or instance of \w+", "a section of its own", words)
+    words = re.sub(r"a valid dictionary or instance of \w+", "a section", words)
     shown = "" if problem["type"] == "value_error" else f" (got {problem.get('input')!r:.60})"
     return f"{words}{shown}"

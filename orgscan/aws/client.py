@@ -203,7 +203,7 @@ class Aws:
     async def _own_keys(self) -> Keys:
         """The caller's keys, renewed before they expire."""
         if self._caller is None:
-            raise RuntimeError("AWS is asked outside of its context")
+            raise RuntimeError("an AWS client was used outside its context manager")
         return await self._caller.current()
 
     @cached_property

@@ -122,7 +122,7 @@ async def resume(
     credentials: Credentials | None = None,
     cluster: engine.Cluster | None = None,
 ) -> None:
-    """Go on with an interrupted run; with ``retry_gaps`` also read a finished run's gaps again.
+    """Resume an interrupted run; with ``retry_gaps``, also retry the gaps of a finished run.
 
     Where everything was read and only the reports are missing, AWS is not asked at all.
     Otherwise the organization is enumerated anew and what has moved since is noted. What is
@@ -299,7 +299,7 @@ class _Collection:
     credentials: Credentials | None = None
     """What the caller signs with where the usual chain is not to be asked; for workers of ours."""
     listed: dict[str, Account] = field(default_factory=dict)
-    """Accounts this process enumerated; kept only to check a scope or to tell drift."""
+    """Accounts this process enumerated; kept only to check a scope or to report drift."""
     calls: dict[str, Counter[str]] = field(default_factory=dict)
     """What this process, its workers and earlier ones sent, by service."""
     in_scope: int = 0
@@ -534,7 +534,7 @@ class _Collection:
 
     async def _write(self, work: Callable[[Any], None], argument: object) -> None:
         # A transaction under way is finished even if this task is cancelled. Should it fail
-        # then, nobody is left to tell: the account stays unread, which is what is true.
+        # then, the error cannot be reported; the account correctly stays unread.
         written = asyncio.get_running_loop().run_in_executor(self.writer, work, argument)
         written.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.shield(written)

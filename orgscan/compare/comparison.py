@@ -91,7 +91,7 @@ def compare(previous: Snapshot, current: Snapshot) -> Comparison:
 def compare_runs(previous: EarlierRun, current: EarlierRun) -> Comparison:
     """Tell what changed between two finished runs, a few accounts at a time.
 
-    The ``findings`` and what is ``renamed`` are left out: nobody asks for them.
+    ``findings`` and ``renamed`` are empty: this comparison does not need them.
     """
     accounts = current.summary.accounts
     sizes = accounts["users"].fillna(0).astype("int64") + 1

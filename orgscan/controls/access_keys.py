@@ -214,8 +214,8 @@ CONTROLS = (
         judge=_unused,
         threshold_text=setting_text("unused_credential_days", "day"),
         thresholds=("unused_credential_days",),
-        description="An active key nobody uses can only do harm. Idle time runs from the last use; "
-        "if there was none, from creation.",
+        description="An unused active key is a risk without a benefit. Idle time runs from the "
+        "last use; if there was none, from creation.",
         remediation="Confirm with the owner, deactivate the key, watch for breakage, then delete "
         "it.",
     ),
@@ -242,8 +242,8 @@ CONTROLS = (
         judge=_setup,
         threshold_text=_setup_text,
         thresholds=("setup_rule", "setup_window_minutes"),
-        description="Keys handed out by default when a console user is created are mostly not "
-        "needed: whoever needs one can ask for it.",
+        description="Access keys created by default with a console user are rarely "
+        "needed. Create a key only when a user needs one.",
         remediation="Delete the key; have the user create one when there is a use for it.",
     ),
     Control(
@@ -266,7 +266,7 @@ CONTROLS = (
         unit=Unit.ACCESS_KEY,
         needs=_KEYS,
         judge=_inactive,
-        description="An inactive key can be switched on again at any time by whoever may edit the "
+        description="An inactive key can be reactivated at any time by anyone who can edit the "
         "user; only a deleted key is gone.",
         remediation="Delete the key once nothing has missed it.",
     ),

@@ -115,8 +115,8 @@ CONTROLS = (
         judge=_unused_password,
         threshold_text=setting_text("unused_credential_days", "day"),
         thresholds=("unused_credential_days",),
-        description="A password nobody uses is one nobody watches. Idle time runs from the last "
-        "sign-in; if there was none, from when the password was set.",
+        description="Misuse of an unused password is easily overlooked. Idle time runs from the "
+        "last sign-in; if there was none, from when the password was set.",
         remediation="Confirm with the user, then delete the console password (login profile).",
     ),
     Control(

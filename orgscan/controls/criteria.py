@@ -120,7 +120,7 @@ class Criteria:
         return lines
 
     def judged_again(self) -> dict[str, tuple[Control, ...]]:
-        """The controls that a framework judges by thresholds of its own, by its key."""
+        """By framework key, the controls that the framework evaluates at its own thresholds."""
         again = {
             one.key: affected(one, self.frameworks[0], self.thresholds, self.overrides)
             for one in self.frameworks

@@ -132,8 +132,8 @@ CONTROLS = (
         unit=Unit.USER,
         needs=_KEYS,
         judge=_without_credentials,
-        description="A user that cannot sign in and cannot call AWS serves nobody, but still holds "
-        "permissions for whoever gives it a credential.",
+        description="A user that cannot sign in or call AWS has no purpose, but still holds "
+        "permissions. Anyone who can add a credential to it can use them.",
         remediation="Confirm that nothing needs the user, then delete it.",
     ),
     Control(

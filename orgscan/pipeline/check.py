@@ -309,7 +309,7 @@ class _Checking:
                     self.below_root, _ = await _read(
                         self.lists.members(*root), until=bool, limit=_PAGES_OF_TREE
                     )
-                    # The walk goes on once it has listed the units below the root.
+                    # The walk continues once the units below the root are listed.
                     await anext(units, None)
         except Denied as error:
             raise self._without_tree(error, listed=listed) from None

@@ -85,7 +85,7 @@ class Judgement:
     notes: tuple[str, ...]
     """The run's notes, and what the tables and decisions tell."""
     coverage: pd.DataFrame | None = None
-    """What became of the previous run's accounts, as :class:`orgscan.compare.Comparison` tells;
+    """Coverage changes of the previous run's accounts, as in :class:`orgscan.compare.Comparison`;
     None where no such run was given."""
 
 
@@ -202,7 +202,7 @@ class _Judging:
         self.tallies = {
             key: Tally(tuple(control.id for control in again)) for key, again in self._again.items()
         }
-        """Of the controls that a framework judges by limits of its own, by its key."""
+        """By framework key, the tally of controls evaluated at the framework's own thresholds."""
         self._none = tables.build((), as_of=info.as_of)
         self.accounts = self._none.accounts
         self.listed = spool(FINDINGS)

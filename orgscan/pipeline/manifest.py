@@ -1,4 +1,4 @@
-"""A judged run as its manifest tells it: how it was made, what came of it, every file's hash."""
+"""Fills the manifest of a judged run: how it was made, its results, and each file's hash."""
 
 from __future__ import annotations
 

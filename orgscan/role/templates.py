@@ -67,7 +67,7 @@ class AuditRole:
             if ":assumed-role/" in trusted:
                 role = "arn:aws:iam::123456789012:role/Auditor"
                 remedy = f"it is a session's; give the role's, as in {role}"
-            raise UsageError(f"--trusted: {trusted!r} is nobody a role can trust; {remedy}")
+            raise UsageError(f"--trusted: a role cannot trust {trusted!r}; {remedy}")
         return cls(name, path, trusted, external_id_required)
 
     def cloudformation(self) -> str:

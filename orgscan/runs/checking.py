@@ -61,7 +61,7 @@ def read_manifest(run: Path) -> bytes:
 
 def _refuse_altered(path: Path) -> None:
     # While a process writes the evidence, or after one was killed, a part of it is in the journal
-    # beside it, which only opening it for writing folds in: that is left to whoever resumes.
+    # beside it, which only opening it for writing folds in: that happens when the run is resumed.
     if path.with_name(f"{path.name}-wal").exists():
         return
     inspection = evidence.inspect(path)

@@ -246,7 +246,7 @@ class Manifest(_Part):
         return sum(counts.get(status, 0) for counts in self.findings.values())
 
     def exit_code(self, fail_on: Severity | None = None) -> ExitCode:
-        """What a process should tell its caller about the run.
+        """The exit code for the run.
 
         See :meth:`orgscan.runs.run.Run.exit_code`.
         """

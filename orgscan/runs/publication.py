@@ -31,7 +31,7 @@ class Publication:
     """
 
     def __init__(self, directory: Path, *, remedy: str) -> None:
-        """``remedy`` tells the user what to do where a file cannot be written."""
+        """``remedy`` says what the user can do if a file cannot be written."""
         self._directory = directory
         self._remedy = remedy
         self.files: dict[str, files.FileRecord] = {}

@@ -21,7 +21,7 @@ PROBE = ".orgscan-probe"
 
 
 def default_path(now: datetime) -> Path:
-    """Where a run goes if nobody says where."""
+    """The default run directory."""
     return DEFAULT_PARENT / now.strftime("%Y-%m-%dT%H-%M-%SZ")
 
 

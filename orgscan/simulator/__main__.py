@@ -1,4 +1,4 @@
-"""``python -m orgscan.simulator``: serve the demo's organization until told to stop.
+"""``python -m orgscan.simulator``: serve the demo organization until stopped.
 
 Prints one line on standard output: the endpoint's URL, or with ``--json`` an object with the
 URL and the caller's credentials, which are made up and open nothing.

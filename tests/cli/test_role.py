@@ -49,8 +49,8 @@ def test_the_caller_s_policy_names_the_role_that_is_chosen(orgscan: Command) -> 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("cloudformation", "--trusted", "*"), "--trusted: '*' is nobody a role can trust"),
-        (("terraform", "--trusted", "x\x1b[31m"), "--trusted: 'x\\x1b[31m' is nobody"),
+        (("cloudformation", "--trusted", "*"), "--trusted: a role cannot trust '*'"),
+        (("terraform", "--trusted", "x\x1b[31m"), "a role cannot trust 'x\\x1b[31m'"),
         (("terraform", "--role-name", "a b"), "is not a role name"),
         (("policy", "--caller", "--role-path", "audit"), "is not a role path"),
         (("policy", "--caller", "--role-path", "/*/"), "--role-path: '/*/' holds '*'"),

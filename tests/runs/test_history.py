@@ -319,7 +319,7 @@ def test_a_run_that_is_not_among_the_accounts_is_not_counted(
     ],
 )
 def test_a_run_id_that_is_no_uuid_names_no_file(snapshot: Snapshot, run_id: str) -> None:
-    with pytest.raises(IntegrityError, match="is no UUID") as caught:
+    with pytest.raises(IntegrityError, match="not a UUID") as caught:
         replace(snapshot, run_id=run_id)
     assert str(caught.value).isprintable()
 

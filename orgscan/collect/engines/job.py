@@ -1,4 +1,4 @@
-"""What a cluster is asked to do, and by which workers."""
+"""A job for a cluster, and the workers that do it."""
 
 from __future__ import annotations
 

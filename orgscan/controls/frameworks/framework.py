@@ -60,7 +60,7 @@ class Framework:
 def ids_by_framework(control_id: str, frameworks: Iterable[Framework]) -> dict[str, str]:
     """The ids of a control in the frameworks it is part of, by label: ``{"CIS ... 5.0": "1.9"}``.
 
-    A framework whose label an earlier one has, too, is told apart by its key.
+    If two frameworks have the same label, the label of the second includes its key.
     """
     labels: dict[str, Framework] = {}
     for framework in frameworks:

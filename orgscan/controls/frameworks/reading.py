@@ -146,9 +146,7 @@ def _same_as(
 def _controls(values: Mapping[str, Any], where: str) -> dict[str, tuple[str, ...]]:
     given = values.get("controls")
     if not isinstance(given, dict) or not given:
-        raise SettingsError(
-            f"{where}: names no controls; add them as a section of its own, [....controls]"
-        )
+        raise SettingsError(f"{where}: names no controls; add them in a section [....controls]")
     ids = [control.id for control in CATALOGUE]
     for name in given:
         if name not in ids:

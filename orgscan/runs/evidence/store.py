@@ -213,7 +213,7 @@ class EvidenceStore:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """Whatever a damaged or altered file makes Python stumble over is told as such."""
+        """Report errors caused by a damaged or altered file as an integrity failure."""
         try:
             yield
         except sqlite3.ProgrammingError:

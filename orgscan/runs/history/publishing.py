@@ -62,7 +62,7 @@ class Snapshot:
     def __post_init__(self) -> None:
         if not re.fullmatch(_RUN_ID, self.run_id):
             raise IntegrityError(
-                f"run id {self.run_id[:80]!r} is no UUID, as every run has; not published"
+                f"run id {self.run_id[:80]!r} is not a UUID; the run was not published"
             )
 
     @property
@@ -130,7 +130,7 @@ def _put_object(filesystem: Any, path: str, write: Callable[[IO[bytes]], None]) 
 
 
 def _write(snapshot: Snapshot, source: Path, file: IO[bytes]) -> None:
-    """Copy a table with the columns that tell its run; the same run gives the same bytes."""
+    """Copy a table and add the columns that identify its run; the output is reproducible."""
     values = {
         "run_id": snapshot.run_id,
         "organization_id": snapshot.organization_id,

@@ -31,7 +31,7 @@ _PARTITIONING = ds.partitioning(pa.schema([_DAY]), flavor="hive")
 
 
 class History:
-    """The published runs, opened for reading. Nothing is read before a table is asked for rows."""
+    """The published runs, opened for reading. Rows are read only when a table is queried."""
 
     def __init__(self, destination: Destination, credentials: Credentials | None = None) -> None:
         """``credentials`` are for S3; None leaves them to pyarrow."""

@@ -85,3 +85,12 @@ def test_a_table_in_any_order_is_read_by_account(order: str, group: int, tmp_pat
         wanted[columns].sort_values(columns, ignore_index=True),
     )
     assert got["account_id"].is_monotonic_increasing
+
+
+def test_a_table_without_rows_is_in_order_whoever_wrote_it(tmp_path: Path) -> None:
+    path = tmp_path / "access_keys.parquet"
+    parquet.write(frames.empty(ACCESS_KEYS.columns), ACCESS_KEYS, path, metadata={})
+    pq.write_table(pq.read_table(path), path)  # with a row group of no rows
+    assert pq.ParquetFile(path).num_row_groups == 1
+    stored = Stored(path, ACCESS_KEYS)
+    assert sum(map(len, by_account(stored, ["000000000001"], tmp_path))) == 0
