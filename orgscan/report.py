@@ -155,7 +155,7 @@ def times_in_the_future(check: ReportCheck, generated_at: datetime) -> ReportFau
     latest = to_second(generated_at + SETTLING)
     for row in check.report.rows:
         for name, cell in zip(COLUMNS[2:], row[2:], strict=False):
-            if cell[:_SECOND] > latest and name in _PAST and is_time(cell):
+            if cell[:_SECOND] > latest and name in PAST and is_time(cell):
                 reason = f"the report gives {cell} as {name} of {row[0]!r}, later than itself"
                 return ReportFault("ReportTimeImpossible", reason, usable=True)
     return None
@@ -387,6 +387,11 @@ def to_second(moment: datetime) -> str:
     return moment.isoformat()[:_SECOND]
 
 
+def denies_password(row: Sequence[str]) -> bool:
+    """Whether a row states that there is no console password."""
+    return row[COLUMNS.index("password_enabled")].lower() == "false"
+
+
 def denies_credentials(row: Sequence[str]) -> bool:
     """Whether a row states that there is neither a password nor an active certificate."""
     return all(row[index].lower() == "false" for index in _OTHER_CREDENTIALS)
@@ -398,7 +403,7 @@ def states_mfa(row: Sequence[str]) -> bool | None:
     return cell.lower() == "true" if is_boolean(cell) else None
 
 
-_PAST = frozenset(
+PAST = frozenset(
     name for name in COLUMNS if name.endswith(("_time", "_used", "_changed", "_rotated", "_date"))
 )
 """The columns of times that lie in the past."""

@@ -108,8 +108,12 @@ def people(batch: Batch, accounts: AccountColumns) -> People:
     account = np.array(source.account, dtype=np.int64)
     report_row = np.array(source.report_row, dtype=np.int64)
     live_row = np.array(source.live_row, dtype=np.int64)
-    owners = accounts.account_id.take(pa.array(batch.report_account, pa.int64()))
-    report = read_cells(batch.report_rows, owners)
+    of_row = pa.array(batch.report_account, pa.int64())
+    report = read_cells(
+        batch.report_rows,
+        accounts.account_id.take(of_row),
+        generated_at=accounts.generated_at.take(of_row),
+    )
     name = strings(source.name)
     is_root = flags(pc.equal(name, ROOT_USER))
     reported = report_row >= 0
@@ -139,6 +143,12 @@ def people(batch: Batch, accounts: AccountColumns) -> People:
     }
     if batch.details.principal:
         columns |= _direct_columns(batch, columns, live_row)
+    # Signed in since the report, a user had a password: the denial is in doubt.
+    used = take(words.read_times(strings(batch.users.password_last_used)).values, live_row)
+    signed_in = flags(pc.greater(used, take(accounts.generated_at, account)))
+    enabled = columns["password_enabled"]
+    doubtful = signed_in & present(enabled) & ~flags(enabled)
+    columns["password_enabled"] = pc.if_else(pa.array(doubtful), None, enabled)
     return People(account, is_root, live | keyed, row >= 0, exists, keys_listed, columns)
 
 

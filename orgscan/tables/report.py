@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orgscan.report import ARN, COLUMNS, foreign_arn
+from orgscan.report import ARN, COLUMNS, PAST, SETTLING, foreign_arn
 from orgscan.tables import words
-from orgscan.tables.typed import strings
+from orgscan.tables.typed import flags, strings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ class ReportCells:
 
     cells: dict[str, words.Cells]
     unreadable: NDArray[np.bool_]
-    """Rows with at least one cell that is neither a value nor a known word."""
+    """Rows with a cell that is neither a value nor a known word, or a time that cannot be right."""
 
 
 def _reader(name: str) -> Callable[[pa.Array], words.Cells]:
@@ -40,9 +40,15 @@ _READERS = {name: _reader(name) for name in COLUMNS[2:]}
 
 
 def read_cells(
-    rows: Sequence[Sequence[str]], account_ids: pa.Array, partition: str | None = None
+    rows: Sequence[Sequence[str]],
+    account_ids: pa.Array,
+    partition: str | None = None,
+    generated_at: pa.Array | None = None,
 ) -> ReportCells:
-    """Type the rows of one or many reports at once; ``account_ids`` is aligned with ``rows``.
+    """Type the rows of one or many reports at once.
+
+    ``account_ids`` is aligned with ``rows``, and so is ``generated_at``, the age of each row's
+    report: a row with a past time that lies after it is wrong, and unreadable.
 
     Raises :class:`orgscan.errors.IntegrityError` for an ARN of another account or partition.
     """
@@ -53,6 +59,10 @@ def read_cells(
     unreadable = np.zeros(len(rows), dtype=np.bool_)
     for column in cells.values():
         unreadable |= column.unreadable
+    if generated_at is not None:
+        latest = pc.add(generated_at, pa.scalar(SETTLING))
+        for name in PAST:
+            unreadable |= flags(pc.greater(cells[name].values, latest))
     return ReportCells(cells, unreadable)
 
 

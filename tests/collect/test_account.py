@@ -130,8 +130,10 @@ async def test_suspended_between_enumeration_and_entering_it_is_denied(
     assert (await ready.read(account.name)).coverage is Coverage.DENIED
 
 
-async def test_a_denied_action_makes_it_partial_and_names_the_kind(bench: Any) -> None:
-    ready = await bench(WORLDS["denied"]())
+async def test_a_denied_action_makes_it_partial_and_names_the_kind(
+    bench: Any, clock: FakeClock
+) -> None:
+    ready = await bench(WORLDS["denied"](now=clock.now()))
     outcome = await ready.read("no-ListAccessKeys")
     assert (outcome.coverage, outcome.missing) == (Coverage.PARTIAL, "access_keys")
     assert outcome.error_code == "AccessDenied"

@@ -132,7 +132,7 @@ class TestUnknownToListAccessKeys:
         self, clock: FakeClock
     ) -> None:
         people = [user(name) for name in ("ann", "ben", "cid")]
-        keys = ByUser({"ben": NOT_FOUND}, default=[key("1")])
+        keys = ByUser({"ann": [key("1")], "ben": NOT_FOUND, "cid": [key("2")]})
         found = await collect(Iam(ListUsers=people, ListAccessKeys=keys), clock)
         assert code(found, Kind.ACCESS_KEYS) == "UserNotFound"
         gap = found.gaps[Kind.ACCESS_KEYS]
@@ -439,7 +439,8 @@ class TestNewerThanTheReport:
 
     async def test_is_no_user_that_was_cut_from_the_report(self, clock: FakeClock) -> None:
         old = [user(name, created=NOW - timedelta(days=9)) for name in ("ann", "ben")]
-        iam = self.iam(row(old[0]), listed=old, ListAccessKeys=[key("1")])
+        keys = ByUser({"ann": [key("1")]}, default=[key("2")])
+        iam = self.iam(row(old[0]), listed=old, ListAccessKeys=keys)
         found = await collect(iam, clock)
         assert found.details == {}
         assert iam.about("GetAccessKeyLastUsed", "AccessKeyId") == [key_id("1")]
@@ -945,9 +946,10 @@ class TestVirtualDevices:
 
     def iam(self, *listings: Any, mfa: str = "true", enabled: Any = 1) -> Iam:
         counts = (
-            enabled if isinstance(enabled, Exception) else summary(0, AccountMFAEnabled=enabled)
+            enabled if isinstance(enabled, Exception) else summary(1, AccountMFAEnabled=enabled)
         )
         return Iam(
+            ListUsers=[user("ann")],
             GetCredentialReport=sent(report(first=root(mfa_active=mfa))),
             GetAccountSummary=counts,
             ListVirtualMFADevices=InTurn(*listings),
@@ -1210,3 +1212,134 @@ class TestKinds:
             Kind.USER_DETAILS: "UsersNotListed",
             Kind.SSH_PUBLIC_KEYS: "UsersNotListed",
         }
+
+
+FUTURE = NOW + timedelta(days=365)
+OLD = NOW - timedelta(days=500)
+
+
+class TestTimesInTheFuture:
+    """Such a time makes a credential look younger or more used than it is."""
+
+    @pytest.mark.parametrize(
+        ("answers", "kind"),
+        [
+            ({"ListUsers": [user("ann", created=FUTURE)]}, Kind.USERS),
+            ({"ListUsers": [user("ann", PasswordLastUsed=FUTURE)]}, Kind.USERS),
+            (
+                {"GetLoginProfile": {"LoginProfile": {"UserName": "ann", "CreateDate": FUTURE}}},
+                Kind.USER_DETAILS,
+            ),
+            (
+                {
+                    "GetAccessKeyLastUsed": {
+                        "AccessKeyLastUsed": {**NEVER_USED, "LastUsedDate": FUTURE}
+                    }
+                },
+                Kind.USER_DETAILS,
+            ),
+            (
+                {
+                    "ListServiceSpecificCredentials": [
+                        {
+                            "ServiceSpecificCredentialId": "A" * 20,
+                            "UserName": "ann",
+                            "Status": "Active",
+                            "ServiceName": "codecommit.amazonaws.com",
+                            "CreateDate": FUTURE,
+                        }
+                    ]
+                },
+                Kind.SERVICE_SPECIFIC_CREDENTIALS,
+            ),
+        ],
+        ids=["user", "password used", "password", "key used", "service credential"],
+    )
+    async def test_are_malformed(
+        self, clock: FakeClock, answers: dict[str, Any], kind: Kind
+    ) -> None:
+        given = {
+            "GetCredentialReport": sent(report()),
+            "GetAccountSummary": summary(1),
+            "ListUsers": [user("ann", created=LATER)],
+            "ListAccessKeys": [key("1", created=LATER)],
+        }
+        found = await collect(Iam(**given | answers), clock)
+        assert found.gaps[kind].code == "MalformedAnswer"
+        assert not found.gaps[kind].usable or kind is Kind.USER_DETAILS
+
+
+class TestKeyOfSeveralUsers:
+    """A key has one owner: the wrong answer hides another key."""
+
+    def iam(self, anns: Any) -> Iam:
+        ann, ben = user("ann"), user("ben")
+        return Iam(
+            GetCredentialReport=sent(report(row(ann, key("1")), row(ben, key("2")))),
+            GetAccountSummary=summary(2),
+            ListUsers=[ann, ben],
+            ListAccessKeys=ByUser({"ann": anns, "ben": [key("2")]}),
+        )
+
+    async def test_once_is_asked_again(self, clock: FakeClock) -> None:
+        found = await collect(self.iam(InTurn([key("2")], [key("1")])), clock)
+        assert found.gaps == {}
+        assert found.keys == [("ann", key_id("1")), ("ben", key_id("2"))]
+
+    async def test_for_ever_is_a_gap(self, clock: FakeClock) -> None:
+        found = await collect(self.iam([key("2")]), clock)
+        assert code(found, Kind.ACCESS_KEYS) == "KeyOfSeveralUsers"
+        assert found.keys == []
+        assert found.answers[Kind.ACCESS_KEYS]["unlisted_users"] == ["ann", "ben"]
+
+
+async def test_a_key_used_before_it_was_created_is_not_believed(clock: FakeClock) -> None:
+    ann = user("ann", created=OLD)
+    iam = Iam(
+        GetCredentialReport=sent(report(row(ann, key("1", created=OLD)))),
+        GetAccountSummary=summary(1),
+        ListUsers=[ann],
+        ListAccessKeys=[key("1", created=LATER)],
+        GetAccessKeyLastUsed={
+            "AccessKeyLastUsed": {**NEVER_USED, "LastUsedDate": OLD + timedelta(days=100)}
+        },
+    )
+    found = await collect(iam, clock)
+    assert code(found, Kind.ACCESS_KEYS) == "KeysContradictReport"
+    assert found.keys == []
+
+
+class TestOwnersOfDevices:
+    """AWS deletes no user with an MFA device: such a user exists."""
+
+    def iam(self, *devices: Any) -> Iam:
+        return Iam(
+            GetCredentialReport=sent(report(row(user("ben")), first=root(mfa_active="false"))),
+            GetAccountSummary=summary(1),
+            ListUsers=[user("ben")],
+            ListVirtualMFADevices=InTurn(*devices),
+        )
+
+    async def test_who_are_not_listed_are_a_gap(self, clock: FakeClock) -> None:
+        found = await collect(self.iam([ANNS_DEVICE]), clock)
+        assert code(found, Kind.USERS) == "OwnerNotListed"
+        assert found.gaps[Kind.USERS].usable
+        assert "'ann'" in found.gaps[Kind.USERS].reason
+
+    async def test_once_is_asked_again(self, clock: FakeClock) -> None:
+        found = await collect(self.iam([ANNS_DEVICE], []), clock)
+        assert found.gaps == {}
+
+
+async def test_a_sign_in_after_the_report_contradicts_that_there_is_no_password(
+    clock: FakeClock,
+) -> None:
+    ann = user("ann", PasswordLastUsed=LATER)
+    iam = Iam(
+        GetCredentialReport=sent(report(row(ann))),
+        GetAccountSummary=summary(1),
+        ListUsers=[ann],
+        GetLoginProfile=PROFILE,
+    )
+    found = await collect(iam, clock)
+    assert set(found.details) == {"ann"}

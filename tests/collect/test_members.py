@@ -33,7 +33,7 @@ async def test_a_user_without_a_member_is_malformed(lost: str) -> None:
     ann = user("ann")
     del ann[lost]
     with pytest.raises(Malformed, match=lost):
-        await users.list_users(OnePage(ann))
+        await users.list_users(OnePage(ann), Clock())
 
 
 @pytest.mark.parametrize("lost", ["AccessKeyId", "Status", "CreateDate"])

@@ -287,7 +287,8 @@ def test_one_key_that_fits_two_slots_is_judged_where_both_agree() -> None:
     "control", ["unused-access-key", "access-key-rotation", "never-used-access-key"]
 )
 def test_a_key_created_after_as_of_has_age_zero_and_the_reason_says_so(control: str) -> None:
-    got = finding(control, **one_key(AS_OF + timedelta(days=400)))
+    created = AS_OF + timedelta(days=400)
+    got = finding(control, **one_key(created), generated=created)
     assert got["status"] == "PASS"
     assert "after the as-of time" in got["reason"]
 

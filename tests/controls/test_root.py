@@ -160,7 +160,8 @@ def test_in_china_root_is_not_applicable_only_if_the_summary_counts_nothing() ->
 
 
 def test_root_used_after_as_of_counts_as_now() -> None:
-    got = finding("root-usage", report=rooted(password_last_used=AS_OF + timedelta(days=1)))
+    used = AS_OF + timedelta(days=1)
+    got = finding("root-usage", report=rooted(password_last_used=used), generated=used)
     assert got["status"] == "FAIL"
     assert "after the as-of time" in got["reason"]
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.kit.findings import finding, findings, verdict
-from tests.kit.readings import AS_OF, ago, key, reading, root, row, slot, user
+from tests.kit.readings import AS_OF, ago, key, reading, root, row, slot, stamp, user
 
 OLD = ago(days=200)
 DAYS_45 = timedelta(days=45)
@@ -71,7 +71,9 @@ def test_a_password_use_the_report_does_not_say_is_unknown() -> None:
 
 def test_a_password_used_after_as_of_passes_and_says_so() -> None:
     got = finding(
-        "unused-password", **alice(password_enabled=True, password_last_used=AS_OF + MICRO)
+        "unused-password",
+        **alice(password_enabled=True, password_last_used=AS_OF + MICRO),
+        generated=AS_OF,
     )
     assert got["status"] == "PASS"
     assert "after the as-of time" in got["reason"]
@@ -190,3 +192,24 @@ def test_a_report_alone_proves_a_failure_but_no_pass_of_a_user_that_was_not_list
     expected = {"console-mfa": "FAIL", "console-user": "FAIL", "signing-certificate": "FAIL"}
     got = verdict(control, report=failing, users=None, keys=None)
     assert got == expected.get(control, "UNKNOWN")
+
+
+@pytest.mark.parametrize(
+    "control",
+    ["console-mfa", "unused-password", "console-user", "user-without-credentials"],
+)
+def test_a_sign_in_after_the_report_leaves_a_denied_password_unknown(control: str) -> None:
+    world = {"report": [root(), row()], "ssh_keys": {"alice": []}, "service_credentials": []}
+    before, after = (
+        user() | {"PasswordLastUsed": stamp(used)} for used in (ago(days=30), ago(minutes=1))
+    )
+    generated = ago(hours=1)
+    calm = verdict(control, **world, users=[before], generated=generated)
+    assert calm != "UNKNOWN"
+    assert verdict(control, **world, users=[after], generated=generated) == "UNKNOWN"
+
+
+@pytest.mark.parametrize("control", ["console-mfa", "unused-password", "user-without-credentials"])
+def test_a_row_with_a_time_after_its_report_is_not_evaluated(control: str) -> None:
+    cells = PASSWORD | {"mfa_active": True, "password_last_used": AS_OF + 9 * timedelta(days=365)}
+    assert verdict(control, **alice(**cells)) == "UNKNOWN"

@@ -67,11 +67,11 @@ async def test_fault_01_throttling_of_one_account_slows_that_account_alone(
 async def test_fault_02_sts_throttling_loses_no_account(
     tmp_path: Path, new_clock: Callable[..., Any]
 ) -> None:
-    world = WORLDS["uniform"](accounts=40, users=1)
+    clock = new_clock()
+    world = WORLDS["uniform"](accounts=40, users=1, now=clock.now())
     throttled = Fault(
         effect=faults.THROTTLING, action="AssumeRole", probability=0.9, seconds=30.0, seed=3
     )
-    clock = new_clock()
     scanned = await scan(
         world, tmp_path / "run", throttled, clock=clock, clock_of_aws=clock.monotonic
     )

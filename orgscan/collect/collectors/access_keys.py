@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from orgscan.collect.collectors.document import (
@@ -41,8 +43,10 @@ _MEMBERS = {"AccessKeyId": is_id, "Status": is_text, "CreateDate": is_time}
 _AT_ONCE = 8
 """Users asked about at the same time; the account's pace is the real limit."""
 _NAMED = 3
-_CONTRADICT = "KeysContradictReport"
+CONTRADICT = "KeysContradictReport"
+_NEVER = datetime.max.replace(tzinfo=UTC)
 _NOT_FOUND = "UserNotFound"
+_SHARED = "KeyOfSeveralUsers"
 
 Keys = list[dict[str, Any]]
 
@@ -82,6 +86,36 @@ class KeyListing:
         )
         code = next(iter(self.unlisted.values()))
         return Gap(kind=KIND, code=code, reason=reason, usable=True)
+
+    def distrust(self, users: Collection[str], code: str) -> None:
+        """Count the keys listed for ``users`` as not listed."""
+        for user in users:
+            self.keys.pop(user, None)
+            self.unlisted.setdefault(user, code)
+
+    def used_before_creation(self, uses: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        """The users with a key that was used before the listing says it was created.
+
+        ``uses`` are GetAccessKeyLastUsed's answers by key id. The creation time is wrong then.
+        """
+        return [
+            user
+            for user, keys in self.keys.items()
+            if any(
+                key["CreateDate"] > uses.get(key["AccessKeyId"], {}).get("LastUsedDate", _NEVER)
+                for key in keys
+            )
+        ]
+
+    @property
+    def sharing(self) -> list[str]:
+        """The users with a key that is listed for another user, too."""
+        owners = Counter(key["AccessKeyId"] for keys in self.keys.values() for key in keys)
+        return [
+            user
+            for user, keys in self.keys.items()
+            if any(owners[key["AccessKeyId"]] > 1 for key in keys)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +184,12 @@ async def list_keys(
             await until_found(again, clock)
         except Absent:
             listing.unlisted |= dict.fromkeys(absent, _NOT_FOUND)
+    if sharing := listing.sharing:
+        # A key has one owner: one of the answers hides another key.
+        for user in sharing:
+            del listing.keys[user]
+        listing.distrust(await _list_all(calls, sharing, expected, listing), _NOT_FOUND)
+        listing.distrust(listing.sharing, _SHARED)
     order = list(expected.slots)
     listing.keys = {name: listing.keys[name] for name in order if name in listing.keys}
     listing.unlisted = {name: listing.unlisted[name] for name in order if name in listing.unlisted}
@@ -174,7 +214,7 @@ async def _list_all(
             except Absent:
                 absent.add(name)
             except Malformed as error:
-                if error.code not in {DISAGREE, _CONTRADICT}:
+                if error.code not in {DISAGREE, CONTRADICT}:
                     raise
                 # This user alone cannot be listed; the keys of the others are.
                 listing.unlisted[name] = error.code
@@ -200,7 +240,7 @@ async def _confirmed(calls: Calls, user: str, expected: Expected, listing: KeyLi
     if expected.contradicts(user, keys):
         raise Malformed(
             f"{ACTIONS[0]}: the creation times contradict the credential report",
-            code=_CONTRADICT,
+            code=CONTRADICT,
             action=ACTIONS[0],
         )
     return keys

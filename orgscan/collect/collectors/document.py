@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from orgscan.errors import Malformed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-    from orgscan.models import Calls
+    from orgscan.models import Calls, Clock
 
 T = TypeVar("T")
 
@@ -23,6 +23,8 @@ DISAGREE = "ListingsDisagree"
 """The code of listings of which no two in a row agree."""
 
 _LISTINGS = 4
+_CLOCKS_DIFFER = timedelta(hours=1)
+"""More than the difference to this machine's clock with which AWS accepts a request."""
 _is_id = re.compile(r"\w{16,128}", re.ASCII).fullmatch
 
 
@@ -83,6 +85,16 @@ async def list_items(
     if user is not None and any(item.get("UserName", user) != user for item in items.values()):
         raise malformed(action, "the answer contains an item of another user")
     return list(items.values()), sum(map(len, pages)) - len(items)
+
+
+def refuse_future(action: str, clock: Clock, moments: Iterable[datetime]) -> None:
+    """Raise :class:`orgscan.errors.Malformed` if a time of creation or use lies in the future.
+
+    It is wrong, and would make a credential look younger or more used than it is.
+    """
+    latest = clock.now() + _CLOCKS_DIFFER
+    if any(moment > latest for moment in moments):
+        raise malformed(action, "the answer contains a time in the future")
 
 
 def malformed(action: str, problem: str) -> Malformed:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from orgscan.collect.collectors.access_keys import Expected, list_keys
+from orgscan.collect.collectors.access_keys import CONTRADICT, Expected, list_keys
 from orgscan.collect.collectors.account_summary import collect_account_summary
 from orgscan.collect.collectors.credential_report import collect_credential_report
 from orgscan.collect.collectors.password_policy import collect_password_policy
@@ -22,6 +22,7 @@ from orgscan.report import (
     SETTLING,
     Report,
     denies_credentials,
+    denies_password,
     match,
     parse,
     slot_times,
@@ -31,7 +32,6 @@ from orgscan.report import (
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection
-    from datetime import datetime
 
     from orgscan.collect.collectors.access_keys import KeyListing
     from orgscan.collect.collectors.service_credentials import Credentials
@@ -117,12 +117,7 @@ class AccountReading:
     async def _principals(self) -> None:
         await self._report_settled.wait()
         listed = await self._listed_users()
-        await self._kind(
-            Kind.VIRTUAL_MFA_DEVICES,
-            collect_virtual_mfa_devices(
-                self._calls, self._clock, roots_matters=self._root_may_have_mfa()
-            ),
-        )
+        await self._virtual_mfa_devices(listed)
         if listed is None:
             reason = "keys are listed user by user, and the users could not be listed"
             self._gap(Kind.ACCESS_KEYS, "UsersNotListed", reason)
@@ -179,7 +174,7 @@ class AccountReading:
         listings: list[Listing] = []
 
         async def ask() -> Evidence:
-            listings.append(await list_users(self._calls))
+            listings.append(await list_users(self._calls, self._clock))
             return listings[0].evidence(self._clock)
 
         await self._kind(Kind.USERS, ask())
@@ -221,6 +216,31 @@ class AccountReading:
         stated = self._rows.get(ROOT_USER)
         denied = stated is not None and states_mfa(stated) is False
         return not (denied and self._counts is not None and not self._counts["AccountMFAEnabled"])
+
+    async def _virtual_mfa_devices(self, listing: Listing | None) -> None:
+        """The virtual devices; each is assigned to root or to a listed user.
+
+        AWS deletes no user with an MFA device. A user may have been created or renamed since
+        the users were listed: the devices are listed once more before it is a gap.
+        """
+        strangers: set[str] = set()
+
+        async def ask() -> Evidence:
+            evidence, owners = await collect_virtual_mfa_devices(
+                self._calls, self._clock, roots_matters=self._root_may_have_mfa()
+            )
+            strangers.clear()
+            strangers.update(owners - listing.created.keys() if listing is not None else ())
+            return evidence
+
+        await self._kind(Kind.VIRTUAL_MFA_DEVICES, ask())
+        if strangers:
+            await self._kind(Kind.VIRTUAL_MFA_DEVICES, ask())
+        if strangers:
+            reason = (
+                f"an MFA device is assigned to {min(strangers)!r}, whom ListUsers did not return"
+            )
+            self._gap(Kind.USERS, "OwnerNotListed", reason, usable=True)
 
     async def _list_service_credentials(self) -> None:
         self._service_credentials = None
@@ -289,7 +309,7 @@ class AccountReading:
     async def _really_deleted(self, names: Collection[str]) -> set[str]:
         """Those of ``names`` that a further listing lacks, if the account summary confirms it."""
         try:
-            again = await list_users(self._calls)
+            again = await list_users(self._calls, self._clock)
         except CallerBroken:
             raise
         except CallError:
@@ -305,7 +325,14 @@ class AccountReading:
             return {}
         names, key_ids = [], []
         if self._has_report:
-            names = [name for name in self._undescribed(listing, matched) if name not in gone]
+            names = [
+                name
+                for name in (
+                    *self._undescribed(listing, matched),
+                    *self._signed_in(listing, matched),
+                )
+                if name not in gone
+            ]
             key_ids = self._undescribed_keys(matched, keys, names)
         answers: list[tuple[dict[str, Any], Gap | None]] = []
 
@@ -323,7 +350,25 @@ class AccountReading:
         details, gap = answers[0]
         if gap is not None:
             self.gaps.append(gap)
+        if keys is not None and (users := keys.used_before_creation(details["keys"])):
+            keys.distrust(users, CONTRADICT)
+            self.evidence[Kind.ACCESS_KEYS] = keys.evidence(self._clock)
+            self.gaps = [gap for gap in self.gaps if gap.kind != Kind.ACCESS_KEYS]
+            self.gaps += filter(None, [keys.gap])
         return dict(details["users"])
+
+    def _signed_in(self, listing: Listing, matched: Matching) -> list[str]:
+        """Users who signed in after the report with a password that their row denies."""
+        used = {user["UserName"]: user.get("PasswordLastUsed") for user in listing.users}
+        return [
+            name
+            for name, when in used.items()
+            if isinstance(when, datetime)
+            and self._generated_at is not None
+            and when > self._generated_at
+            and name in matched.described
+            and denies_password(self._rows[name])
+        ]
 
     def _undescribed(self, listing: Listing, matched: Matching) -> list[str]:
         """Users created, re-created or renamed since the report, in the order of the listing.

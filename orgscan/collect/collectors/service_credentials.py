@@ -15,6 +15,7 @@ from orgscan.collect.collectors.document import (
     is_time,
     list_items,
     malformed,
+    refuse_future,
 )
 from orgscan.collect.collectors.trial import Trial
 from orgscan.errors import Absent, Refused
@@ -54,6 +55,7 @@ async def collect_service_credentials(calls: Calls, clock: Clock) -> tuple[Evide
     Raises :class:`orgscan.errors.CallError`.
     """
     credentials = await agreed(lambda: _listed(calls), ACTIONS[0])
+    refuse_future(ACTIONS[0], clock, (item["CreateDate"] for item in credentials))
     content = document(credentials)
     return Evidence(kind=KIND, content=content, collected_at=clock.now()), credentials
 

@@ -15,6 +15,7 @@ from orgscan.collect.collectors.document import (
     is_time,
     list_items,
     malformed,
+    refuse_future,
 )
 from orgscan.collect.collectors.patience import or_none, until_found
 from orgscan.collect.collectors.trial import Trial
@@ -81,7 +82,8 @@ def evidence(details: Details, clock: Clock) -> Evidence:
 async def _user(calls: Calls, clock: Clock, name: str) -> dict[str, Any]:
     return {
         "login_profile": await until_found(
-            lambda: or_none(lambda: _login_profile(calls, name), clock, "login profile"), clock
+            lambda: or_none(lambda: _login_profile(calls, clock, name), clock, "login profile"),
+            clock,
         ),
         "mfa_devices": await until_found(
             lambda: agreed(lambda: _mfa_devices(calls, name), ACTIONS[2]), clock
@@ -92,11 +94,12 @@ async def _user(calls: Calls, clock: Clock, name: str) -> dict[str, Any]:
     }
 
 
-async def _login_profile(calls: Calls, name: str) -> dict[str, Any]:
+async def _login_profile(calls: Calls, clock: Clock, name: str) -> dict[str, Any]:
     answer = await calls.call("GetLoginProfile", "LoginProfile", UserName=name)
     profile = answer["LoginProfile"]
     if profile.get("UserName", name) != name or not is_time(profile.get("CreateDate")):
         raise malformed(ACTIONS[1], "the answer describes no password of the user")
+    refuse_future(ACTIONS[1], clock, [profile["CreateDate"]])
     return {"CreateDate": profile["CreateDate"]}
 
 
@@ -134,6 +137,8 @@ async def _last_use(calls: Calls, clock: Clock, key_id: str) -> dict[str, Any]:
             is_text(use.get(name)) for name in ("Region", "ServiceName")
         ):
             raise malformed(ACTIONS[0], "the answer lacks a Region or a ServiceName")
+        if is_time(use.get("LastUsedDate")):
+            refuse_future(ACTIONS[0], clock, [use["LastUsedDate"]])
         return {
             name: use[name] for name in ("LastUsedDate", "Region", "ServiceName") if name in use
         }

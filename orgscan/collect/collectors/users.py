@@ -12,6 +12,7 @@ from orgscan.collect.collectors.document import (
     is_time,
     list_items,
     malformed,
+    refuse_future,
 )
 from orgscan.collect.collectors.trial import Trial
 from orgscan.models import Evidence, Kind
@@ -52,7 +53,7 @@ class Listing:
         return Listing(tuple(users.values()), other.repeated)
 
 
-async def list_users(calls: Calls) -> Listing:
+async def list_users(calls: Calls, clock: Clock) -> Listing:
     """Every user.
 
     Raises :class:`orgscan.errors.CallError`.
@@ -61,6 +62,8 @@ async def list_users(calls: Calls) -> Listing:
     for user in listed:
         if not user["Arn"].endswith(f"/{user['UserName']}"):
             raise malformed(ACTIONS[0], "the answer contains a user with the ARN of another")
+    used = (user["PasswordLastUsed"] for user in listed if is_time(user.get("PasswordLastUsed")))
+    refuse_future(ACTIONS[0], clock, (*used, *(user["CreateDate"] for user in listed)))
     if len({user["UserId"] for user in listed}) < len(listed):
         raise malformed(ACTIONS[0], "the answer gives one UserId to several users")
     return Listing(tuple(listed), repeated)

@@ -27,8 +27,8 @@ _KEPT = ("SerialNumber", "EnableDate", "User")
 
 async def collect_virtual_mfa_devices(
     calls: Calls, clock: Clock, *, roots_matters: bool
-) -> Evidence:
-    """The assigned virtual devices.
+) -> tuple[Evidence, frozenset[str]]:
+    """The assigned virtual devices, and the names of the users they are assigned to.
 
     With ``roots_matters`` root has an MFA device: a list without a virtual one of root would make
     it a hardware device, so such a list must be confirmed by a second one.
@@ -39,9 +39,18 @@ async def collect_virtual_mfa_devices(
     if roots_matters and not any(mfa_owner(device) == ROOT_USER for device in devices):
         first = (devices, repeated)
         devices, repeated = await agreed(lambda: _listed(calls), ACTIONS[0], first)
-    return Evidence(
+    evidence = Evidence(
         kind=KIND, content=document(devices), collected_at=clock.now(), repeated=repeated
     )
+    return evidence, frozenset(filter(None, map(_user, devices)))
+
+
+def _user(device: dict[str, Any]) -> str:
+    """The name of the IAM user that a device is assigned to; empty for root's."""
+    if mfa_owner(device) != "user":
+        return ""
+    _path, _slash, name = device["User"]["Arn"].rpartition("/")
+    return str(name)
 
 
 async def _listed(calls: Calls) -> tuple[list[dict[str, Any]], int]:
